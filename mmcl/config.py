@@ -1,0 +1,211 @@
+"""Every setting of a run, with its default, unit and source. L0: imports no torch.
+
+One level of nesting; the papers' values are presets (functions at the end). The docstring below
+each field is what ``--help`` shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mmcl.errors import InputError
+
+Split = Literal["topk", "2-means", "3-means"]
+Precision = Literal["no", "fp16", "bf16"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which recordings, and how they are cut into snippets."""
+
+    hop_s: float = 0.5
+    """Seconds from one snippet to the next."""
+    window_s: float = 1.0
+    """Seconds that one snippet covers, a whole number of hops."""
+    inertial_frames_per_hop: int = 16
+    """Inertial samples a hop after resampling (16 in 0.5 s = 32 Hz)."""
+    skeleton_frames_per_hop: int = 8
+    """Skeleton frames a hop after resampling (8 in 0.5 s = 16 Hz)."""
+    modalities: tuple[str, ...] = ("skeleton", "inertial")
+    """Streams to learn from; one alone trains a unimodal network."""
+    validation_subjects: tuple[int, ...] = (7,)
+    """Training subjects held out to select the best epoch. Empty (--data.validation-subjects with
+    no value): train on 1, 3, 5, 7 and keep the last epoch, as the final figures do."""
+    n_train_streams: int = 400
+    """Streams strung together for training (utd-mhad-streams)."""
+    n_test_streams: int = 200
+    """Streams for the test, of the test subjects, and as many for validation."""
+    targets: tuple[int, ...] = (13, 5, 18, 19)
+    """Actions that make a stream positive: boxing, throw, push, knock."""
+    actions_per_stream: tuple[int, int] = (12, 20)
+    """Fewest and most recordings in a stream."""
+    targets_per_stream: tuple[int, int] = (1, 3)
+    """Fewest and most target recordings in a positive stream."""
+    stream_seed: int = 0
+    """Seed that the streams are a function of; the test streams do not depend on the run's seed."""
+    augment: float = 1.0
+    """Strength of the augmentations on the fly (rotation, scale, speed, noise), 0 = none."""
+    shuffle_hops: int = 6
+    """Cut a training stream into pieces of about this many hops and shuffle them, 0 = never. The
+    bag label stands, and the network cannot learn a bag by what follows what."""
+    insertion: float = 0.5
+    """Probability that a stretch of another stream without events is inserted into a training
+    stream; the bag label stands."""
+    workers: int = 0
+    """Processes that prepare bags beside the training process."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network."""
+
+    dim: int = 128
+    """Size of the embeddings."""
+    n_heads: int = 4
+    """Attention heads."""
+    n_layers: int = 1
+    """Layers of attention over time in each encoder."""
+    reach: int = 4
+    """How many snippets to either side attention sees; short, so that a snippet's score stays about
+    its own moment."""
+    dropout: float = 0.1
+    """Dropout; the score heads take twice as much."""
+    joints: Literal["co-occurrence", "graph", "flat"] = "flat"
+    """How the skeleton encoder brings joints together."""
+    joint: Literal["concat", "sum"] = "concat"
+    """Joint score: from both streams side by side, or the sum of one score each (MACIL-SD)."""
+    projection: int = 64
+    """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """The losses; a weight of 0 switches a part off and costs nothing."""
+
+    divisor: int = 24
+    """A bag's score is the mean of its floor(length / divisor) + 1 highest snippets (MACIL-SD: 16;
+    1 = mean of all)."""
+    exclusive: bool = False
+    """Classes exclude each other (softmax) instead of standing each alone (sigmoid)."""
+    smoothing: float = 0.0
+    """Label smoothing of exclusive classes."""
+    unimodal: float = 1.0
+    """Weight of each stream's own MIL loss (MACIL-SD: 0)."""
+    normal: float = 0.5
+    """Weight of the loss that every snippet of a bag without events is no event, binary labels
+    only (MACIL-SD: 0)."""
+    contrast: float = 0.1
+    """Weight of the semi-bag contrast, the height of its rise (MACIL-SD: 1.5)."""
+    contrast_rise: float = 0.1
+    """Rise of that weight per epoch, from 0 (MACIL-SD: 0.1)."""
+    instance: float = 1.0
+    """Weight of the contrast of simultaneous snippets (Choi et al. 2023, on snippets)."""
+    instances_per_bag: int = 64
+    """Snippets drawn from each bag for it."""
+    temperature: float = 0.2
+    """Temperature of the contrasts (MACIL-SD: 0.1)."""
+    beta: float = 0.0
+    """Concentration of the negatives on the hard ones, 0 = none (Robinson et al. 2021)."""
+    tau: float = 0.0
+    """Class prior: probability that a negative is a positive in truth (Chuang et al. 2020)."""
+    detach_weights: bool = False
+    """Do not differentiate through the concentration weights."""
+    negatives: tuple[Literal["background", "normal", "other"], ...] = ("background", "normal", "other")
+    """Kinds of negatives of the semi-bag contrast."""
+    bag_weight: Literal["uniform", "picks"] = "uniform"
+    """A bag's weight in it: the same for all (the paper), or its number of picks (the authors' code)."""
+    split: Split = "2-means"
+    """Clusters a bag's snippets: as many as the pooling takes (MACIL-SD), or by the bag's own
+    scores."""
+    assign: Literal["label", "predicted"] = "label"
+    """Event bags: by their label, or by predicted score > 0.5 (MACIL-SD)."""
+    swap_scores: bool = False
+    """Let each stream's scores choose among the other's embeddings, as MACIL-SD's training loop
+    does (not its paper)."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """Teachers of the student; both off by default in the method's plain form."""
+
+    modality: str = ""
+    """Stream of the unimodal teacher ("skeleton", "visual"); empty = no such teacher."""
+    transfer: Literal["epoch", "step"] = "epoch"
+    """When student <- m student + (1 - m) teacher happens."""
+    momentum: float = 0.91
+    """m at the start; it rises to 1 by a half cosine over the run (MACIL-SD)."""
+    learning_rate_ratio: float = 1.0
+    """The teacher's learning rate as a part of the student's (MACIL-SD: 0.2)."""
+    average: float = 0.99
+    """Decay a step of the running average of the student's weights, which is what is evaluated
+    and saved; 0 = the student itself."""
+    pseudo: float = 0.0
+    """Weight of the loss that snippets belong to the semi-bag the averaged student puts them in."""
+    pseudo_start: float = 0.35
+    """Part of the run after which that loss begins."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimisation, under Accelerate."""
+
+    epochs: int = 24
+    """Passes over the training bags."""
+    batch_size: int = 8
+    """Bags in a step, over all processes."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW; rises over the first tenth, falls by a cosine."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay."""
+    warmup: float = 0.1
+    """Part of the run in which the learning rate rises."""
+    clip: float = 1.0
+    """Largest norm of the gradient, 0 = no limit."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before a step."""
+    precision: Precision = "no"
+    """Mixed precision: no, fp16 (GPU only) or bf16."""
+    seed: int = 0
+    """Everything random is a function of it."""
+    tracker: str = "tensorboard"
+    """Any tracker that Accelerate knows (tensorboard, wandb, mlflow ...), or none."""
+    save_every: int = 1
+    """Epochs between checkpoints of the training state."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run."""
+
+    task: str = "utd-mhad-streams"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type, values: dict[str, Any], where: Path | str) -> Any:
+    """The dataclass back from JSON; unknown or mistyped entries are InputErrors naming ``where``."""
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise InputError(f"{where}: unknown setting '{unknown[0]}' for {cls.__name__}; made by another version of mmcl?")
+    made = {}
+    for name, value in values.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            made[name] = from_dict(hint, value, where)
+        else:
+            origin = typing.get_origin(hint)
+            made[name] = tuple(value) if origin is tuple and not isinstance(origin, types.UnionType) else value
+    return cls(**made)

@@ -1,0 +1,116 @@
+"""Recordings as bags: the data set, the batches, and how bags are padded together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mmcl.data.augment import Grid, augment, insert, n_hops_of
+from mmcl.data.clock import on_grid
+from mmcl.errors import InputError
+from mmcl.types import Bags, Clock, Recording
+
+
+@dataclass(frozen=True)
+class Item:
+    """One bag before padding."""
+
+    x: Grid
+    n_snippets: int
+    label: np.ndarray
+    index: int
+
+
+class BagDataset(Dataset):
+    """Recordings on the clock's grid. Asked by (epoch, index); epoch -1 leaves the bag as it is.
+
+    A training bag's augmentation is a function of (seed, epoch, index) alone: it does not matter
+    which worker or process makes it, nor what was made before.
+    """
+
+    def __init__(self, recordings: Sequence[Recording], clock: Clock, *, strength: float = 1.0, shuffle_hops: int = 0, insertion: float = 0.0, seed: int = 0):
+        if not recordings:
+            raise InputError("recordings: expected at least one, got none")
+        self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
+        self.insertion = insertion
+        self.names = [r.name for r in recordings]
+        self.grids = [dict(on_grid(r, clock)) for r in recordings]
+        self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
+        self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
+
+    def __len__(self) -> int:
+        return len(self.grids)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        epoch, index = key
+        grid = self.grids[index]
+        if epoch >= 0:
+            rng = np.random.default_rng([self.seed, epoch, index])
+            if self.normal and rng.random() < self.insertion:
+                grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
+            grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
+        return Item(grid, self.n_snippets(grid), self.labels[index], index)
+
+    def n_snippets(self, grid: Grid) -> int:
+        return self.clock.n_snippets(n_hops_of(grid, self.clock))
+
+
+def collate(items: Sequence[Item]) -> Bags:
+    """Pad bags at the end with zeros to the longest."""
+    x = {}
+    for m in items[0].x:
+        longest = max(len(i.x[m]) for i in items)
+        padded = np.zeros((len(items), longest, *items[0].x[m].shape[1:]), np.float32)
+        for row, item in zip(padded, items, strict=True):
+            row[: len(item.x[m])] = item.x[m]
+        x[m] = torch.from_numpy(padded)
+    lengths = torch.tensor([i.n_snippets for i in items])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    label = torch.from_numpy(np.stack([i.label for i in items]))
+    return Bags(x, mask, label, torch.tensor([i.index for i in items]))
+
+
+class Batches(Sampler):
+    """Batches of (epoch, index) for one process: its part of every global batch.
+
+    Training (``shuffled``): each epoch in an order that is a function of (seed, epoch); the last
+    incomplete batch is left out, its bags come in another epoch. Otherwise all bags in order, whole.
+    """
+
+    def __init__(self, n_bags: int, batch_size: int, *, shuffled: bool, seed: int = 0, rank: int = 0, n_ranks: int = 1):
+        if shuffled and batch_size % n_ranks:
+            raise InputError(f"batch_size: expected a multiple of the {n_ranks} processes, got {batch_size}")
+        self.n_bags, self.shuffled, self.seed = n_bags, shuffled, seed
+        self.batch_size = min(batch_size, n_bags // n_ranks * n_ranks) if shuffled else batch_size
+        if self.batch_size == 0:
+            raise InputError(f"batch_size: {n_bags} bags are too few for {n_ranks} processes")
+        self.rank, self.n_ranks = rank, n_ranks
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.n_bags // self.batch_size if self.shuffled else -(-self.n_bags // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_bags) if self.shuffled else np.arange(self.n_bags)
+        epoch = self.epoch if self.shuffled else -1
+        for b in range(len(self)):
+            batch = order[b * self.batch_size : (b + 1) * self.batch_size]
+            if self.shuffled:
+                part = len(batch) // self.n_ranks
+                batch = batch[self.rank * part : (self.rank + 1) * part]
+            yield [(epoch, int(i)) for i in batch]
+
+
+def loader(dataset: BagDataset, batches: Batches, workers: int = 0) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

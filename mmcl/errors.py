@@ -1,0 +1,20 @@
+"""The one error type that users see: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Bad input of any kind: a file, an option, a folder, a checkpoint.
+
+    The command line prints it as one line and exits with 1; libraries may catch it.
+    """
+
+
+class FileError(InputError):
+    """Bad input that sits in one file or folder, which the message names."""
+
+    def __init__(self, path: str | Path, found: str, do: str):
+        self.path = Path(path)
+        super().__init__(f"{path}: {found}; {do}")

@@ -1,0 +1,97 @@
+"""The one contrastive formula: attract a positive, repel negatives weighted by concentration.
+
+With unit vectors, s = cosine / temperature, N negatives j of query i::
+
+    w_ij   = exp(beta s_ij) / mean_j exp(beta s_ij)                      concentration weights
+    Ng_i   = max((sum_j w_ij exp(s_ij) - N tau exp(s_ii)) / (1 - tau),   debiased by the class prior
+                 N exp(-1 / temperature))
+    loss_i = -log(exp(s_ii) / (exp(s_ii) + Ng_i))
+
+beta = tau = 0 is InfoNCE. Sources: van den Oord et al. 2018 (InfoNCE); Chuang et al., NeurIPS 2020
+(tau); Robinson et al., ICLR 2021 (beta); Choi et al. 2023 (both, across modalities).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.errors import InputError
+from mmcl.losses.weighting import concentration
+
+
+def weighted_info_nce(
+    positive: Tensor,
+    negative: Tensor,
+    mask: Tensor,
+    log_weight: Tensor | None = None,
+    *,
+    temperature: float,
+    tau: float = 0.0,
+) -> Tensor:
+    """Loss of each row from its logits, all in log space.
+
+    positive: ``(query,)``, negative: ``(query, negative)``, both cosine / temperature. mask: True
+    where the negative belongs to the row, broadcastable to ``negative``. log_weight: as
+    ``negative``. Returns ``(query,)``; 0 for a row without negatives.
+    """
+    mask = mask.expand_as(negative)
+    some = mask.any(-1)
+    s = negative if log_weight is None else negative + log_weight
+    # a row without negatives gets finite stand-ins: its loss is discarded, its gradient is 0
+    s = torch.where(mask, s, -math.inf)
+    log_sum = torch.where(some[:, None], s, 0.0).logsumexp(-1)
+    if tau > 0:
+        log_n = mask.sum(-1).clamp(min=1).log()
+        log_sum = _log_subtract(log_sum, positive + log_n + math.log(tau)) - math.log1p(-tau)
+        log_sum = torch.maximum(log_sum, log_n - 1 / temperature)
+    loss = nn.functional.softplus(log_sum - positive)
+    return torch.where(some, loss, 0.0)
+
+
+def _log_subtract(a: Tensor, b: Tensor) -> Tensor:
+    """``log(exp(a) - exp(b))``, -inf where b >= a, with finite gradients everywhere."""
+    valid = b < a
+    gap = torch.where(valid, b - a, -1.0)
+    return torch.where(valid, a + torch.log(-torch.expm1(gap)), -math.inf)
+
+
+def contrast(
+    query: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    mask: Tensor | None = None,
+    *,
+    temperature: float = 0.1,
+    beta: float = 0.0,
+    tau: float = 0.0,
+    detach_weights: bool = False,
+) -> Tensor:
+    """Loss of each query against its own positive and a shared set of negatives.
+
+    query, positive: ``(query, dim)``; negative: ``(negative, dim)``, none needs unit length. mask:
+    ``(negative,)`` or ``(query, negative)`` bool, True = a real negative (of that query).
+    temperature: > 0. beta: concentration, >= 0. tau: class prior, probability in [0, 1) that a
+    negative is a positive in truth. Returns ``(query,)``. Computed in float32 at least, also under
+    autocast, for half precision overflows at low temperatures.
+    """
+    if temperature <= 0 or beta < 0 or not 0 <= tau < 1:
+        raise InputError(
+            f"contrast: expected temperature > 0, beta >= 0, 0 <= tau < 1, got {temperature}, {beta}, {tau}"
+        )
+    if mask is None:
+        mask = torch.ones(len(negative), dtype=torch.bool, device=negative.device)
+    with torch.autocast(query.device.type, enabled=False):
+        q, p, n = (unit(x) for x in (query, positive, negative))
+        s_positive = (q * p).sum(-1) / temperature
+        s_negative = q @ n.T / temperature
+        mask = mask.expand_as(s_negative)
+        weight = concentration(s_negative, mask, beta, detach_weights)
+        return weighted_info_nce(s_positive, s_negative, mask, weight, temperature=temperature, tau=tau)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Unit length over the last axis, in float32 or better; a zero vector stays zero."""
+    return nn.functional.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)

@@ -1,0 +1,119 @@
+"""Semi-bags: each bag's snippets clustered by score into event, background and normal ones.
+
+No snippet has a label of its own; the scores of the network itself decide (MACIL-SD, section 3.3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmcl.models.pooling import n_top
+from mmcl.types import Picks, SemiBags
+
+Split = Literal["topk", "2-means", "3-means"]
+
+
+def cluster(score: Tensor, mask: Tensor, split: Split = "topk", divisor: int = 16, min_gap: float = 0.1) -> tuple[Picks, Picks]:
+    """The high-scored and the low-scored snippets of each bag, which never overlap.
+
+    score: ``(bag, snippet)`` in [0, 1]; mask: ``(bag, snippet)``. With "topk" (the authors') the
+    ``floor(length / divisor) + 1`` highest and as many lowest. With "2-means" and "3-means" the
+    optimal split of the bag's own scores into clusters, the middle one of three being neither. A
+    bag whose outer centroids are closer than ``min_gap`` is one cluster: high if its mean is 0.5 or
+    more, else low, its top snippet excepted. A bag of one snippet has a high one only.
+    """
+    if split == "topk":
+        return _topk(score, mask, divisor)
+    high, low = _means(score, mask, 2 if split == "2-means" else 3, min_gap)
+    idx = torch.arange(score.shape[1], device=score.device).expand_as(mask)
+    return Picks(idx, high), Picks(idx, low)
+
+
+def _topk(score: Tensor, mask: Tensor, divisor: int) -> tuple[Picks, Picks]:
+    lengths = mask.sum(1)
+    k = torch.minimum(n_top(lengths, divisor), lengths)
+    k_max = min(mask.shape[1] // divisor + 1, mask.shape[1])
+    rank = torch.arange(k_max, device=score.device)
+    high = score.masked_fill(~mask, -math.inf).topk(k_max, dim=1).indices
+    low = score.masked_fill(~mask, math.inf).topk(k_max, dim=1, largest=False).indices
+    n_low = torch.minimum(k, lengths - k)
+    return Picks(high, rank < k[:, None]), Picks(low, rank < n_low[:, None])
+
+
+def _means(score: Tensor, mask: Tensor, n_clusters: int, min_gap: float) -> tuple[Tensor, Tensor]:
+    """Masks ``(bag, snippet)`` of the top and the bottom cluster of an exact 1-D k-means."""
+    n = mask.shape[1]
+    lengths = mask.sum(1)
+    order = score.masked_fill(~mask, -math.inf).argsort(dim=1, descending=True, stable=True)
+    x = score.double().masked_fill(~mask, 0).gather(1, order)
+    total = torch.nn.functional.pad(x.cumsum(1), (1, 0))  # sum of the i highest, i = 0..n
+    count = torch.arange(n + 1, device=score.device)
+    # Within-cluster squares fall as the sum over clusters of (sum^2 / count) rises.
+    end = lengths[:, None]
+
+    def gain(total_part: Tensor, count_part: Tensor) -> Tensor:
+        return total_part.square() / count_part.clamp(min=1)
+
+    first = gain(total, count)  # cluster = the i highest
+    last = gain(total.gather(1, end) - total, end - count)
+    if n_clusters == 2:
+        value = (first + last).masked_fill((count < 1) | (count >= end), -math.inf)
+        i = j = value.argmax(1)
+    else:
+        a, b = count[:, None], count[None, :]
+        middle = gain(total[:, None, :] - total[:, :, None], b - a)
+        value = first[:, :, None] + middle + last[:, None, :]
+        wrong = (a < 1) | (b <= a) | (b >= end[..., None])
+        best = value.masked_fill(wrong, -math.inf).flatten(1).argmax(1)
+        i, j = best // (n + 1), best % (n + 1)
+        few = lengths < 3  # too short for three clusters: the best two
+        i, j = torch.where(few, 1, i), torch.where(few, 1, j)
+    at = lambda k: total.gather(1, k[:, None])[:, 0]  # noqa: E731
+    high_mean = at(i) / i.clamp(min=1)
+    low_mean = (at(lengths) - at(j)) / (lengths - j).clamp(min=1)
+    apart = (lengths > 1) & (high_mean - low_mean >= min_gap)
+    mean = at(lengths) / lengths.clamp(min=1)
+    i = torch.where(apart, i, torch.where(mean >= 0.5, lengths, lengths.clamp(max=1)))
+    j = torch.where(apart, j, i)
+    rank = torch.empty_like(order).scatter_(1, order, count[:n].expand_as(order))
+    return (rank < i[:, None]) & mask, (rank >= j[:, None]) & mask
+
+
+def semi_bags(
+    score: Mapping[str, Tensor],
+    mask: Tensor,
+    is_event: Tensor,
+    *,
+    split: Split = "topk",
+    divisor: int = 16,
+    min_gap: float = 0.1,
+) -> SemiBags:
+    """Cluster every modality's snippets by that modality's scores.
+
+    score[m]: ``(bag, snippet)`` in [0, 1]; is_event: ``(bag,)`` bool, by predicted bag score > 0.5
+    (the authors) or by label. In event bags the high snippets are the event, in the others they are
+    hard normal instances; the low ones are background everywhere. No gradient flows.
+    """
+    event, background, normal = {}, {}, {}
+    for m, s in score.items():
+        high, low = cluster(s.detach(), mask, split, divisor, min_gap)
+        event[m] = Picks(high.idx, high.mask & is_event[:, None])
+        normal[m] = Picks(high.idx, high.mask & ~is_event[:, None])
+        background[m] = low
+    return SemiBags(event, background, normal, is_event)
+
+
+def take(x: Tensor, picks: Picks) -> Tensor:
+    """The picked snippets: ``(bag, snippet, dim)`` -> ``(bag, pick, dim)``."""
+    return x.gather(1, picks.idx[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def mean_of(x: Tensor, picks: Picks) -> Tensor:
+    """``(bag, dim)``: the mean of each bag's picked snippets, 0 where none is picked."""
+    taken = take(x, picks).masked_fill(~picks.mask[..., None], 0)
+    return taken.sum(1) / picks.count.clamp(min=1)[:, None]

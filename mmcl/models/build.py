@@ -1,0 +1,62 @@
+"""From settings to networks: the one place that knows which encoder a modality takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from mmcl.config import Config
+from mmcl.errors import InputError
+from mmcl.models.linear import LinearEncoder
+from mmcl.models.network import MultimodalNetwork
+from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
+from mmcl.types import Clock
+
+
+def clock_of(config: Config) -> Clock:
+    d = config.data
+    hops = d.window_s / d.hop_s
+    if abs(hops - round(hops)) > 1e-6 or hops < 1:
+        raise InputError(f"--data.window-s {d.window_s}: expected a whole number of hops of {d.hop_s} s")
+    frames = {"inertial": d.inertial_frames_per_hop, "skeleton": d.skeleton_frames_per_hop}
+    unknown = [m for m in d.modalities if m not in frames]
+    if unknown or not d.modalities:
+        raise InputError(f"--data.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}")
+    return Clock(d.hop_s, d.window_s, {m: frames[m] for m in d.modalities})
+
+
+def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str, int]) -> nn.Module:
+    """Raw sensors by their kind, anything else as precomputed features."""
+    m = config.model
+    shared = dict(
+        dim=m.dim,
+        frames_per_hop=clock.frames_per_hop[modality],
+        hops_per_window=clock.hops_per_window,
+        dropout=m.dropout,
+        n_heads=m.n_heads,
+        n_layers=m.n_layers,
+        reach=m.reach,
+    )
+    if modality == "skeleton":
+        return SkeletonEncoder(n_channels.get(modality, 20), joints=m.joints, **shared)  # type: ignore[arg-type]
+    if modality == "inertial":
+        return InertialEncoder(n_channels.get(modality, 6), **shared)  # type: ignore[arg-type]
+    return LinearEncoder(n_channels[modality], m.dim)
+
+
+def network(config: Config, clock: Clock, n_classes: int, modalities: tuple[str, ...] | None = None, n_channels: Mapping[str, int] | None = None) -> MultimodalNetwork:
+    """The student, or with ``modalities`` of one stream its unimodal teacher."""
+    m = config.model
+    chosen = modalities or config.data.modalities
+    encoders = {name: encoder(name, config, clock, n_channels or {}) for name in chosen}
+    return MultimodalNetwork(
+        encoders, m.dim, n_classes, n_heads=m.n_heads, dropout=m.dropout, reach=m.reach, joint=m.joint, projection=m.projection
+    )
+
+
+def teacher_modules(modality: str) -> dict[str, str]:
+    """Which submodules the unimodal teacher hands to the student (MACIL-SD: projection, attention
+    layer, classifier)."""
+    names = (f"encoder.{modality}", f"fusion.layer.{modality}", f"head.{modality}")
+    return {name: name for name in names}

@@ -1,0 +1,53 @@
+"""Convolutions over padded time that a bag's padding can never reach."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of ``(bag, channel, frame)``, each frame by itself."""
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.layer_norm(x.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Masked convolution over time, norm, ReLU, channel dropout; residual where shapes allow.
+
+    Input ``(bag, channel, frame)`` and ``mask (bag, frame)``; output has ``frame / stride`` frames
+    (the stride divides the frames of a hop, so that hops stay aligned). Padded frames are set to
+    zero before the convolution, exactly what stands beyond the end of an unpadded bag.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, dropout: float = 0.0):
+        super().__init__()
+        self.conv = nn.Conv1d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = ChannelNorm(n_out)
+        self.dropout = nn.Dropout1d(dropout)
+        self.residual = n_in == n_out and stride == 1
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        y = self.conv(x * mask[:, None])
+        y = self.dropout(torch.relu(self.norm(y)))
+        return x + y if self.residual else y
+
+
+def hop_mask(mask: Tensor, hops_per_window: int) -> Tensor:
+    """``(bag, hop)``: the hops that a bag's real snippets cover. mask: ``(bag, snippet)``."""
+    extra = hops_per_window - 1
+    if extra == 0:
+        return mask
+    padded = nn.functional.pad(mask.float(), (extra, extra))
+    return nn.functional.max_pool1d(padded[:, None], hops_per_window, stride=1)[:, 0] > 0
+
+
+def frame_mask(mask: Tensor, hops_per_window: int, per_hop: int) -> Tensor:
+    """``(bag, frame)`` float: 1 where a real hop is."""
+    return hop_mask(mask, hops_per_window).repeat_interleave(per_hop, dim=1).float()

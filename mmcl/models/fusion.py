@@ -1,0 +1,32 @@
+"""Cross-modal fusion: every modality asks the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from mmcl.models.attention import AttentionLayer
+
+
+class CrossModalAttention(nn.Module):
+    """One attention layer per modality, or ONE shared by all (MACIL-SD), over the other modalities.
+
+    forward(embedding, mask): embedding[m] ``(bag, snippet, dim)``; returns the same mapping, each
+    stream having asked each other stream (with more than two modalities: the mean of what they
+    answer; with one modality: itself).
+    """
+
+    def __init__(self, modalities: Sequence[str], dim: int, n_heads: int = 4, hidden: int | None = None, dropout: float = 0.1, attention_dropout: float = 0.0, reach: int | None = None, shared: bool = False):
+        super().__init__()
+        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, reach, attention_dropout)  # noqa: E731
+        one = new()
+        self.layer = nn.ModuleDict({m: one if shared else new() for m in modalities})
+
+    def forward(self, embedding: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+        fused = {}
+        for m, query in embedding.items():
+            others = [x for other, x in embedding.items() if other != m] or [query]
+            answers = [self.layer[m](query, context, mask) for context in others]
+            fused[m] = sum(answers[1:], answers[0]) / len(answers)
+        return fused

@@ -1,0 +1,82 @@
+"""The multimodal network: encoders, scores of each stream, fusion, joint score, projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.errors import InputError
+from mmcl.models.fusion import CrossModalAttention
+from mmcl.types import Bags, Encoded
+
+Joint = Literal["sum", "concat"]
+
+
+def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
+    return nn.Sequential(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, n_classes))
+
+
+def projection_head(dim: int, n_out: int) -> nn.Module:
+    """Two layers, as contrastive learning has them since SimCLR."""
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_out))
+
+
+class MultimodalNetwork(nn.Module):
+    """Instance bags of any modalities in, ``Encoded`` out.
+
+    encoders[m]: ``(x, mask) -> (bag, snippet, dim)``. A stream's own score is read from its encoder
+    alone, so that it is worth the same when the other sensor is missing; the joint score is read
+    from the fused streams: from both side by side ("concat") or as the sum of one linear score of
+    each ("sum"). ``macil_sd.MacilSD`` is the authors' network with this same interface.
+
+    projection: size of the projection heads, 0 = contrast the embeddings themselves.
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, nn.Module],
+        dim: int,
+        n_classes: int,
+        *,
+        n_heads: int = 4,
+        dropout: float = 0.1,
+        reach: int | None = 4,
+        joint: Joint = "concat",
+        projection: int = 64,
+    ):
+        super().__init__()
+        self.modalities = tuple(encoders)
+        self.joint = joint
+        self.encoder = nn.ModuleDict(encoders)
+        self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
+        self.fusion = CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
+        if joint == "concat":
+            self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
+        else:
+            self.joint_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
+        self.project = nn.ModuleDict(
+            {m: projection_head(dim, projection) if projection else nn.Identity() for m in encoders}
+        )
+        contexts = [getattr(e, "context", None) for e in encoders.values()]
+        bounded = reach is not None and all(c is not None for c in contexts)
+        self.context: int | None = max(c for c in contexts if c is not None) + reach if bounded and reach is not None else None
+
+    def forward(self, bags: Bags) -> Encoded:
+        own = self.encode(bags)
+        logit = {m: self.head[m](e) for m, e in own.items()}
+        fused = self.fusion(own, bags.mask)
+        if self.joint == "concat":
+            joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
+        else:
+            joint_logit = torch.stack([self.joint_head[m](e) for m, e in fused.items()]).sum(0)
+        projection = {m: self.project[m](e) for m, e in own.items()}
+        return Encoded(fused, logit, joint_logit, projection, bags.mask)
+
+    def encode(self, bags: Bags) -> dict[str, Tensor]:
+        missing = [m for m in self.modalities if m not in bags.x]
+        if missing:
+            raise InputError(f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}")
+        return {m: self.encoder[m](bags.x[m], bags.mask) for m in self.modalities}

@@ -1,0 +1,130 @@
+"""Encoders of raw sensor streams: convolution within a window, attention between windows.
+
+Both take ``x (bag, frame, ...)`` on the clock's grid and ``mask (bag, snippet)`` and return
+``(bag, snippet, dim)``. Strides bring every hop down to two frames; a last convolution as long as
+the window and as wide as a hop makes exactly one embedding of each snippet. Attention over time
+then lets a snippet look at its neighbours, no further than ``reach``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.errors import InputError
+from mmcl.models.attention import AttentionLayer
+from mmcl.models.conv import ConvBlock, frame_mask
+
+FRAMES_LEFT = 2  # frames a hop after the strides
+
+
+class SnippetConv(nn.Module):
+    """``(bag, channel, frame)`` -> ``(bag, snippet, dim)``: halve the rate until two frames a hop
+    are left, one embedding per window, then ``n_layers`` of attention within ``reach`` snippets.
+
+    widths: channels of the blocks; the last ones stride by 2 each, as many as the rate asks for.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        widths: tuple[int, ...],
+        dim: int,
+        *,
+        frames_per_hop: int,
+        hops_per_window: int,
+        kernel: int,
+        dropout: float,
+        n_heads: int,
+        n_layers: int,
+        reach: int | None,
+    ):
+        super().__init__()
+        n_strided = (frames_per_hop // FRAMES_LEFT).bit_length() - 1
+        if FRAMES_LEFT * 2**n_strided != frames_per_hop or n_strided > len(widths):
+            raise InputError(
+                f"frames_per_hop: expected 2 to the power of 1 to {len(widths) + 1} for {len(widths)} blocks, got {frames_per_hop}"
+            )
+        self.frames_per_hop, self.hops_per_window = frames_per_hop, hops_per_window
+        self.strides = [1] * (len(widths) - n_strided) + [2] * n_strided
+        sizes = (n_channels, *widths)
+        self.blocks = nn.ModuleList(
+            ConvBlock(i, o, kernel, stride, dropout) for i, o, stride in zip(sizes, widths, self.strides, strict=False)
+        )
+        self.window = nn.Conv1d(widths[-1], dim, FRAMES_LEFT * hops_per_window, FRAMES_LEFT)
+        self.layers = nn.ModuleList(AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers))
+        receptive_hops = 1 + (kernel // 2) * 2 ** (n_strided + 1) // frames_per_hop
+        self.context: int | None = None if reach is None and n_layers else receptive_hops + n_layers * (reach or 0)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        real = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
+        for block, stride in zip(self.blocks, self.strides, strict=True):
+            x = block(x, real)
+            real = real[:, ::stride]
+        x = self.window(x * real[:, None]).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x, x, mask)
+        return x
+
+
+class InertialEncoder(nn.Module):
+    """Inertial samples ``(bag, frame, channel)``; mean and spread of the training data are kept as
+    buffers (``fit``), so that raw units go in at any time."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, n_channels: int = 6, dim: int = 128, *, widths: tuple[int, ...] = (48, 96, 128), kernel: int = 5, frames_per_hop: int = 16, hops_per_window: int = 2, dropout: float = 0.1, n_heads: int = 4, n_layers: int = 1, reach: int | None = 4):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_channels))
+        self.register_buffer("std", torch.ones(n_channels))
+        self.time = SnippetConv(n_channels, widths, dim, frames_per_hop=frames_per_hop, hops_per_window=hops_per_window, kernel=kernel, dropout=dropout, n_heads=n_heads, n_layers=n_layers, reach=reach)
+        self.context = self.time.context
+
+    def fit(self, mean: Tensor, std: Tensor) -> None:
+        self.mean.copy_(mean)
+        self.std.copy_(std.clamp(min=1e-6))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return self.time(((x - self.mean) / self.std).transpose(1, 2), mask)
+
+
+class SkeletonEncoder(nn.Module):
+    """Joint positions ``(bag, frame, joint, 3)``, centred and scaled, with their velocities.
+
+    joints: how joints meet. "co-occurrence" (Li et al., IJCAI 2018): each joint's coordinates make
+    features of their own first, then joints are channels that every filter sees at once. "graph":
+    features are mixed along a learned, normalised joint graph, then joints are averaged in groups.
+    "flat": coordinates of all joints are channels from the start.
+    """
+
+    def __init__(self, n_joints: int = 20, dim: int = 128, *, joints: Literal["co-occurrence", "graph", "flat"] = "co-occurrence", point: int = 8, widths: tuple[int, ...] = (64, 96, 128), kernel: int = 3, frames_per_hop: int = 8, hops_per_window: int = 2, dropout: float = 0.1, n_heads: int = 4, n_layers: int = 1, reach: int | None = 4):
+        super().__init__()
+        self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window
+        n_raw = 6  # position and velocity
+        if joints != "flat":
+            self.point = nn.Linear(n_raw, point)
+        if joints == "graph":
+            self.graph = nn.Parameter(torch.eye(n_joints) + torch.randn(n_joints, n_joints) / n_joints)
+            self.mix = nn.Linear(point, point)
+        n_channels = n_joints * (n_raw if joints == "flat" else point)
+        self.time = SnippetConv(n_channels, widths, dim, frames_per_hop=frames_per_hop, hops_per_window=hops_per_window, kernel=kernel, dropout=dropout, n_heads=n_heads, n_layers=n_layers, reach=reach)
+        self.context = self.time.context
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        real = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
+        x = torch.cat([x, self.velocity(x, real)], -1)
+        if self.joints != "flat":
+            x = torch.relu(self.point(x))
+        if self.joints == "graph":
+            x = torch.relu(torch.einsum("jk,bfkc->bfjc", self.graph.softmax(1), self.mix(x))) + x
+        return self.time(x.flatten(2).transpose(1, 2), mask)
+
+    def velocity(self, x: Tensor, real: Tensor) -> Tensor:
+        """Central difference, in units a hop; 0 at the ends of the recording."""
+        v = torch.zeros_like(x)
+        v[:, 1:-1] = (x[:, 2:] - x[:, :-2]) * (self.frames_per_hop / 2)
+        ends = torch.nn.functional.pad(real, (1, 1))
+        return v * (ends[:, 2:] * ends[:, :-2])[..., None, None]

@@ -1,0 +1,97 @@
+"""From a network and recordings to timelines of snippet scores; memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmcl.data.augment import n_hops_of
+from mmcl.data.bags import Item, collate
+from mmcl.data.clock import on_grid
+from mmcl.models.pooling import topk_pool
+from mmcl.training.step import to_score
+from mmcl.types import Clock, Encoded, Recording, Timeline
+
+CHUNK = 512  # snippets that the network sees at once
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained network with what its scores mean.
+
+    ``score(recordings)`` yields one Timeline each, in order. A recording longer than ``CHUNK``
+    snippets is scored in chunks that overlap by the network's context, which gives the scores of
+    the whole; a network without bounded context sees it whole.
+    """
+
+    network: nn.Module
+    clock: Clock
+    classes: tuple[str, ...]
+    divisor: int
+    exclusive: bool
+    device: torch.device = torch.device("cpu")
+
+    @torch.no_grad()
+    def score(self, recordings: Sequence[Recording]) -> Iterator[Timeline]:
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            for start in range(0, len(recordings), BATCH):
+                part = recordings[start : start + BATCH]
+                grids = [dict(on_grid(r, self.clock)) for r in part]
+                for recording, logits in zip(part, self._logits(grids), strict=True):
+                    yield self._timeline(recording, logits)
+        finally:
+            self.network.train(was_training)
+
+    def _logits(self, grids: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Tensor]]:
+        """Per recording ``{"joint" or modality: (snippet, class)}`` on the CPU."""
+        sizes = [self.clock.n_snippets(n_hops_of(dict(g), self.clock)) for g in grids]
+        context = getattr(self.network, "context", None)
+        if context is None or max(sizes) <= CHUNK:
+            return self._forward([_cut(dict(g), self.clock, 0, n) for g, n in zip(grids, sizes, strict=True)])
+        whole = []
+        for grid, n in zip(grids, sizes, strict=True):
+            parts: list[dict[str, Tensor]] = []
+            for start in range(0, n, CHUNK):
+                low, high = max(start - context, 0), min(start + CHUNK + context, n)
+                (logits,) = self._forward([_cut(dict(grid), self.clock, low, high)])
+                parts.append({k: v[start - low : min(start + CHUNK, n) - low] for k, v in logits.items()})
+            whole.append({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
+        return whole
+
+    def _forward(self, items: list[Item]) -> list[dict[str, Tensor]]:
+        encoded: Encoded = self.network(collate(items).to(self.device))
+        logits = {"joint": encoded.joint_logit, **encoded.logit}
+        at_home = {k: v.float().cpu() for k, v in logits.items()}
+        return [{k: v[i, : item.n_snippets] for k, v in at_home.items()} for i, item in enumerate(items)]
+
+    def _timeline(self, recording: Recording, logits: Mapping[str, Tensor]) -> Timeline:
+        n = len(logits["joint"])
+        start = np.arange(n) * self.clock.hop_s
+        real = torch.ones(1, n, dtype=torch.bool)
+        bag = {k: topk_pool(v[None], real, self.divisor)[0] for k, v in logits.items()}
+        score = {k: to_score(v, self.exclusive).numpy() for k, v in logits.items()}
+        return Timeline(
+            recording.name,
+            start,
+            start + self.clock.window_s,
+            score.pop("joint"),
+            score,
+            to_score(bag["joint"], self.exclusive).numpy(),
+            {k: to_score(v, self.exclusive).numpy() for k, v in bag.items() if k != "joint"},
+            self.classes,
+            recording.intervals,
+        )
+
+
+def _cut(grid: dict[str, np.ndarray], clock: Clock, low: int, high: int) -> Item:
+    """Snippets low to high (exclusive) of a recording as a bag of their own."""
+    hops = slice(low, high + clock.hops_per_window - 1)
+    x = {m: v[hops.start * clock.frames_per_hop[m] : hops.stop * clock.frames_per_hop[m]] for m, v in grid.items()}
+    return Item(x, high - low, np.zeros(1, np.float32), 0)

@@ -1,0 +1,133 @@
+"""The two jobs on UTD-MHAD, from a data folder to data sets, network and figures.
+
+A task says which recordings train, validate and test, and how timelines are judged. Nothing below
+this file knows which data set it works on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmcl.config import Config
+from mmcl.data.streams import compose_streams, snippet_truth
+from mmcl.data.utd_mhad import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, read_utd_mhad
+from mmcl.errors import InputError
+from mmcl.metrics import accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
+from mmcl.models.build import clock_of
+from mmcl.scoring import Scorer
+from mmcl.types import Clock, Recording, Timeline
+
+Figures = dict[str, float]
+Judge = Callable[[Sequence[Recording], Sequence[Timeline], Clock], Figures]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Recordings by part, the classes, and how timelines are judged."""
+
+    classes: tuple[str, ...]
+    train: list[Recording]
+    validation: list[Recording]
+    test: list[Recording]
+    judge: Judge
+    select_by: str
+
+
+def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Training and validation subjects; both among 1, 3, 5, 7, never a test subject."""
+    held_out = config.data.validation_subjects
+    wrong = [s for s in held_out if s not in TRAIN_SUBJECTS]
+    if wrong:
+        raise InputError(f"--data.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}")
+    train = tuple(s for s in TRAIN_SUBJECTS if s not in held_out)
+    if not train:
+        raise InputError("--data.validation-subjects: no subject is left to train on")
+    return train, held_out
+
+
+def judge_streams(recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock) -> Figures:
+    """Snippet-level figures against the true intervals, joint and per modality; bag-level AUC."""
+    truth = np.concatenate([snippet_truth(r, clock, len(t.score)) for r, t in zip(recordings, timelines, strict=True)])
+    label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
+    joint = np.concatenate([t.score[:, 0] for t in timelines])
+    figures = {
+        "snippet average precision": average_precision(truth, joint),
+        "snippet trapezoid PR-AUC": trapezoid_pr_auc(truth, joint),
+        "snippet ROC-AUC": roc_auc(truth, joint),
+        "bag ROC-AUC": roc_auc(label, np.array([t.bag_score[0] for t in timelines])),
+        "share of event snippets": float(truth.mean()),
+    }
+    for m in timelines[0].modality_score:
+        figures[f"snippet average precision, {m} alone"] = average_precision(
+            truth, np.concatenate([t.modality_score[m][:, 0] for t in timelines])
+        )
+    return figures
+
+
+def judge_recognition(recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock) -> Figures:
+    """Accuracy and macro F1 of each head and of the heads' mean score."""
+    truth = np.array([int(r.label.argmax()) for r in recordings if r.label is not None])
+    heads = {"joint head": np.stack([t.bag_score for t in timelines])}
+    heads |= {f"{m} alone": np.stack([t.modality_bag_score[m] for t in timelines]) for m in timelines[0].modality_bag_score}
+    mean = sum(np.log(h + 1e-12) for h in heads.values()) / len(heads)
+    figures = {"accuracy": accuracy(truth, mean.argmax(1)), "macro F1": macro_f1(truth, mean.argmax(1))}
+    return figures | {f"accuracy, {name}": accuracy(truth, h.argmax(1)) for name, h in heads.items()}
+
+
+def utd_mhad(data: Path, config: Config) -> Task:
+    """27-class recognition: a trimmed recording is a bag."""
+    train_subjects, held_out = split_subjects(config)
+    recordings = _modalities(read_utd_mhad(data), config)
+    part = lambda subjects: [r for r in recordings if int(r.group) in subjects]  # noqa: E731
+    return Task(ACTIONS, part(train_subjects), part(held_out), part(TEST_SUBJECTS), judge_recognition, "accuracy")
+
+
+def utd_mhad_streams(data: Path, config: Config) -> Task:
+    """Untrimmed streams, one bit each: does it hold a target action."""
+    d = config.data
+    wrong = [a for a in d.targets if not 1 <= a <= len(ACTIONS)]
+    if wrong or not d.targets:
+        raise InputError(f"--data.targets: expected actions from 1 to {len(ACTIONS)}, got {wrong[0] if wrong else 'none'}")
+    train_subjects, held_out = split_subjects(config)
+    recordings = read_utd_mhad(data)
+
+    def streams(subjects: Sequence[int], n: int, number: int) -> list[Recording]:
+        chosen = [r for r in recordings if int(r.group) in subjects]
+        if not chosen or n == 0:
+            return []
+        made = compose_streams(
+            chosen, n, targets=d.targets, n_actions=d.actions_per_stream, n_targets=d.targets_per_stream, seed=3 * d.stream_seed + number
+        )
+        return _modalities(made, config)
+
+    return Task(
+        ("target action",),
+        streams(train_subjects, d.n_train_streams, 0),
+        streams(held_out, d.n_test_streams, 1),
+        streams(TEST_SUBJECTS, d.n_test_streams, 2),
+        judge_streams,
+        "snippet average precision",
+    )
+
+
+def _modalities(recordings: list[Recording], config: Config) -> list[Recording]:
+    keep = config.data.modalities
+    return [
+        dataclasses.replace(r, signal={m: r.signal[m] for m in keep}, rate_hz={m: r.rate_hz[m] for m in keep})
+        for r in recordings
+    ]
+
+
+TASKS: dict[str, Callable[[Path, Config], Task]] = {"utd-mhad": utd_mhad, "utd-mhad-streams": utd_mhad_streams}
+
+
+def scorer(network: nn.Module, config: Config, classes: tuple[str, ...], device: torch.device | str = "cpu") -> Scorer:
+    o = config.objective
+    return Scorer(network, clock_of(config), classes, o.divisor, o.exclusive, torch.device(device))

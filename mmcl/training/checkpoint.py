@@ -1,0 +1,94 @@
+"""Files of a run: written whole or not at all, read without running code from them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mmcl.errors import FileError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write to a neighbour, flush it to the disk, then rename: ``path`` is never half written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        part.unlink(missing_ok=True)
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or "file write failed" in str(error)
+        if not full and isinstance(error, RuntimeError) and "write" not in str(error):
+            raise
+        found = "the disk is full" if full else f"cannot be written ({error})"
+        raise FileError(path, found, "what was saved before is intact; make room or choose another --out, then use --resume") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2, allow_nan=True) + "\n"))
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "is this the folder of a run that mmcl train made?") from None
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"not readable as JSON ({error})", "restore the file or train again") from error
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """The whole state of training: tensors, numbers, strings, lists and dicts of them."""
+    write_whole(path, lambda part: torch.save(dict(state), part))
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "start without --resume") from None
+    except Exception as error:
+        raise FileError(path, f"not a training state of mmcl ({_first_line(error)})", "start again without --resume in another --out") from error
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
+    write_whole(path, lambda part: safetensors.torch.save_file(weights, part))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    try:
+        weights: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "has the run finished its first epoch?") from None
+    except Exception as error:
+        raise FileError(path, f"not a safetensors file ({_first_line(error)})", "copy or train the model again") from error
+    match_weights(path, weights, network.state_dict())
+    network.load_state_dict(weights)
+
+
+def match_weights(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raises FileError naming the first entry that does not fit."""
+    for name in [*expected, *found]:
+        here, there = found.get(name), expected.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"  # noqa: E731
+            raise FileError(
+                path,
+                f"holds another architecture: '{name}' is {say(here)} in the file and {say(there)} in the network",
+                "use the config.json that was saved with it",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

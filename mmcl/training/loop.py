@@ -1,0 +1,230 @@
+"""Epochs, validation, checkpoints, trackers, under Accelerate. No maths of the method here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmcl.config import Config, to_dict
+from mmcl.data.bags import BagDataset, Batches, loader
+from mmcl.errors import FileError, InputError
+from mmcl.training import checkpoint
+from mmcl.training.schedules import contrast_weight, learning_rate_factor, transfer_momentum
+from mmcl.training.step import Learner
+from mmcl.training.teacher import Average, Pairs, transfer
+
+STATE, LAST, BEST, METRICS = "state.pt", "last.safetensors", "best.safetensors", "metrics.json"
+Validate = Callable[[nn.Module, torch.device], dict[str, float]]
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with the state, so that a resumed run goes on from it."""
+
+    epoch: int = 0
+    step: int = 0
+    best: float = -float("inf")
+    best_epoch: int = -1
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def make_accelerator(config: Config, out: Path) -> Accelerator:
+    o = config.optim
+    tracker = None if o.tracker == "none" else o.tracker
+    if o.precision == "fp16" and not torch.cuda.is_available():
+        raise InputError("--optim.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no")
+    try:
+        return Accelerator(mixed_precision=o.precision, gradient_accumulation_steps=o.accumulate, log_with=tracker, project_dir=str(out))
+    except ValueError as error:
+        raise InputError(f"--optim.tracker {o.tracker}: {error}") from error
+
+
+def fit(
+    config: Config,
+    learner: Learner,
+    pairs: Pairs,
+    train: BagDataset,
+    validate: Validate | None,
+    select_by: str,
+    out: Path,
+    *,
+    resume: bool = False,
+    accelerator: Accelerator | None = None,
+) -> Progress:
+    """Train until ``config.optim.epochs``; leaves best and last weights, the state and the history.
+
+    validate(network, device) -> figures, of which ``select_by`` (higher is better) chooses the best
+    epoch; None keeps the last as the best. pairs: what the unimodal teacher hands over.
+
+    Everything random is a function of (seed, epoch, step, process), nothing of what ran before, so
+    that a resumed run repeats an uninterrupted one exactly.
+    """
+    accelerator = accelerator or make_accelerator(config, out)
+    o = config.optim
+    batches = Batches(
+        len(train), o.batch_size, shuffled=True, seed=o.seed, rank=accelerator.process_index, n_ranks=accelerator.num_processes
+    )
+    bags_of_epoch = loader(train, batches, config.data.workers)
+    optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay)
+    average = Average(learner.student, config.teacher.average).to(accelerator.device)
+    progress = Progress()
+    if resume:
+        progress = _restore(out / STATE, learner, average, optimizer)
+    wrapped, optimizer = accelerator.prepare(learner, optimizer)
+    n_steps = len(batches) * o.epochs
+    _set_rate(optimizer, config, progress.step, n_steps)
+    if o.tracker != "none":
+        accelerator.init_trackers("mmcl" if o.tracker != "tensorboard" else "tensorboard", config=_flat(to_dict(config)))
+    bar = tqdm(
+        total=n_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process or not sys.stderr.isatty(), dynamic_ncols=True
+    )
+    for epoch in range(progress.epoch, o.epochs):
+        started = time.perf_counter()
+        batches.epoch = epoch
+        sums: dict[str, Tensor] = {}
+        wrapped.train()
+        for bags in bags_of_epoch:
+            set_seed(_mix(o.seed, progress.step, accelerator.process_index))
+            bags = bags.to(accelerator.device)
+            losses = _step(accelerator, wrapped, optimizer, average, bags, config, progress.step / n_steps, epoch)
+            _set_rate(optimizer, config, progress.step + 1, n_steps)
+            if config.teacher.transfer == "step":
+                transfer(pairs, transfer_momentum(progress.step / n_steps, config.teacher.momentum))
+            sums = {k: sums[k] + v if k in sums else v for k, v in losses.items()} if sums else dict(losses)
+            progress.step += 1
+            bar.update()
+        if config.teacher.transfer == "epoch":
+            transfer(pairs, transfer_momentum(epoch / o.epochs, config.teacher.momentum))
+        progress.epoch = epoch + 1
+        figures = _mean_losses(accelerator, sums, len(batches))
+        if figures["loss total"] != figures["loss total"]:
+            raise InputError(f"{out}: the loss became NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no")
+        judged = average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            if validate is not None:
+                figures |= validate(judged, accelerator.device)
+            progress.seconds += time.perf_counter() - started
+            _record(progress, figures, epoch, select_by if validate else None, judged, out)
+            if progress.epoch % o.save_every == 0 or progress.epoch == o.epochs:
+                _save(out, accelerator.unwrap_model(wrapped), average, optimizer, progress)
+        accelerator.log(figures, step=epoch + 1)
+        bar.set_postfix({k.removeprefix("validation "): f"{v:.3f}" for k, v in figures.items() if k in ("loss total", select_by)})
+        if accelerator.is_main_process and bar.disable:
+            _say(progress, o.epochs, figures, select_by)
+        accelerator.wait_for_everyone()
+    bar.close()
+    if accelerator.is_main_process:
+        checkpoint.save_weights(out / LAST, average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student)
+    if o.tracker != "none":
+        accelerator.end_training()
+    return progress
+
+
+def _step(accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int) -> dict[str, Tensor]:
+    t = config.teacher
+    pseudo = t.pseudo if done >= t.pseudo_start else 0.0
+    with accelerator.accumulate(learner):
+        with accelerator.autocast():
+            guide = None
+            if pseudo > 0:
+                with torch.no_grad():
+                    guide = average(bags)
+            weight = contrast_weight(epoch, config.objective.contrast, config.objective.contrast_rise)
+            losses = learner(bags, weight, pseudo, guide)
+        accelerator.backward(losses["total"])
+        if accelerator.sync_gradients and config.optim.clip > 0:
+            accelerator.clip_grad_norm_(learner.parameters(), config.optim.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+    if accelerator.sync_gradients:
+        average.update(accelerator.unwrap_model(learner).student)
+    return {k: v.detach() for k, v in losses.items()}
+
+
+def _parameter_groups(learner: Learner, config: Config) -> list[dict[str, Any]]:
+    """Student and teacher, each with decayed weights and undecayed biases and norms."""
+    groups = []
+    for part, ratio in ((learner.student, 1.0), (learner.teacher, config.teacher.learning_rate_ratio)):
+        if part is None:
+            continue
+        rate = config.optim.learning_rate * ratio
+        used = [p for p in part.parameters() if p.requires_grad]
+        groups.append({"params": [p for p in used if p.ndim > 1], "lr": rate, "peak": rate})
+        groups.append({"params": [p for p in used if p.ndim <= 1], "lr": rate, "peak": rate, "weight_decay": 0.0})
+    return groups
+
+
+def _set_rate(optimizer, config: Config, step: int, n_steps: int) -> None:
+    factor = learning_rate_factor(step, n_steps, config.optim.warmup)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+
+
+def _mix(seed: int, step: int, rank: int) -> int:
+    """One number of three, different for every step and process."""
+    return (seed * 1_000_003 + step) * 4_099 % (2**31) + rank
+
+
+def _mean_losses(accelerator: Accelerator, sums: dict[str, Tensor], n: int) -> dict[str, float]:
+    names = sorted(sums)
+    mean = accelerator.reduce(torch.stack([sums[k].float() for k in names]) / n, "mean")
+    return {f"loss {k}": v for k, v in zip(names, mean.tolist(), strict=True)}
+
+
+def _record(progress: Progress, figures: dict[str, float], epoch: int, select_by: str | None, network: nn.Module, out: Path) -> None:
+    progress.history.append({"epoch": epoch + 1, **figures})
+    value = figures[select_by] if select_by else float(epoch)
+    if value > progress.best:
+        progress.best, progress.best_epoch = value, epoch + 1
+        checkpoint.save_weights(out / BEST, network)
+
+
+def _save(out: Path, learner: Learner, average: Average, optimizer, progress: Progress) -> None:
+    state = {
+        "learner": learner.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "progress": vars(progress),
+    }
+    checkpoint.save_state(out / STATE, state)
+    checkpoint.write_json(out / "history.json", progress.history)
+
+
+def _restore(path: Path, learner: Learner, average: Average, optimizer) -> Progress:
+    state = checkpoint.load_state(path)
+    try:
+        checkpoint.match_weights(path, state["learner"], learner.state_dict())
+        learner.load_state_dict(state["learner"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        return Progress(**state["progress"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FileError(path, f"not a training state of this run ({error})", "start again in another --out") from error
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for k, v in values.items():
+        if isinstance(v, dict):
+            flat |= _flat(v, f"{prefix}{k}.")
+        else:
+            flat[prefix + k] = v if isinstance(v, (int, float, str, bool)) else str(v)
+    return flat
+
+
+def _say(progress: Progress, epochs: int, figures: dict[str, float], select_by: str) -> None:
+    shown: Iterable[str] = (k for k in ("loss total", select_by) if k in figures)
+    text = "  ".join(f"{k} {figures[k]:.4f}" for k in shown)
+    print(f"epoch {progress.epoch}/{epochs}  {text}  {progress.seconds:.0f} s", flush=True)

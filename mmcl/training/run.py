@@ -1,0 +1,214 @@
+"""A run from settings to figures: its folder holds all that made it and all that came of it.
+
+    config.json        every setting, the seed, versions, classes
+    state.pt           the whole state of training, to resume from
+    best.safetensors   the selected epoch's weights (the last epoch's, without validation)
+    last.safetensors   the last epoch's weights
+    history.json       losses and validation figures of every epoch
+    metrics.json       every figure by its true name
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from torch import nn
+
+import mmcl
+from mmcl.config import Config, from_dict, to_dict
+from mmcl.data.bags import BagDataset
+from mmcl.errors import FileError, InputError
+from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.tasks import TASKS, Task, scorer
+from mmcl.training import checkpoint
+from mmcl.training.loop import BEST, LAST, METRICS, STATE, fit, make_accelerator
+from mmcl.training.step import Learner
+from mmcl.training.teacher import Pairs, parameter_pairs
+
+CONFIG = "config.json"
+
+
+def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[str, float]:
+    """Train, evaluate on the test part, write the run's folder; returns the test figures."""
+    check(config)
+    prepare_folder(out, config, resume)
+    task = TASKS[config.task](data, config)
+    set_seed(config.optim.seed)
+    learner, pairs = build_learner(config, task)
+    accelerator = make_accelerator(config, out)
+    if accelerator.is_main_process:
+        out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_json(out / CONFIG, describe(config, task, data))
+    d = config.data
+    bags = BagDataset(
+        task.train, clock_of(config), strength=d.augment, shuffle_hops=d.shuffle_hops, insertion=d.insertion, seed=config.optim.seed
+    )
+
+    def validate(student: nn.Module, device: torch.device) -> dict[str, float]:
+        figures = evaluate_on(student, config, task, "validation", device)
+        return {f"validation {k}": v for k, v in figures.items()}
+
+    progress = fit(
+        config,
+        learner,
+        pairs,
+        bags,
+        validate if task.validation else None,
+        f"validation {task.select_by}",
+        out,
+        resume=resume,
+        accelerator=accelerator,
+    )
+    figures: dict[str, float] = {}
+    if accelerator.is_main_process:
+        student = learner.student
+        checkpoint.load_weights(out / BEST, student)
+        figures = evaluate_on(student, config, task, "test", accelerator.device)
+        metrics = {
+            **{f"test {k}": v for k, v in figures.items()},
+            "selected epoch": progress.best_epoch,
+            "training seconds": progress.seconds,
+            "parameters of the network": sum(p.numel() for p in student.parameters()),
+        }
+        if task.validation:
+            metrics |= {k: v for k, v in progress.history[progress.best_epoch - 1].items() if k.startswith("validation")}
+        checkpoint.write_json(out / METRICS, metrics)
+    accelerator.wait_for_everyone()
+    return figures
+
+
+def check(config: Config) -> None:
+    """Settings that contradict each other, told before any work is done."""
+    o, t = config.objective, config.teacher
+    if config.task not in TASKS:
+        raise InputError(f"task: expected one of {', '.join(TASKS)}, got {config.task}")
+    if o.exclusive and t.pseudo > 0:
+        raise InputError("--teacher.pseudo: needs classes that stand each alone; use it without --objective.exclusive")
+    if t.modality and t.modality not in config.data.modalities:
+        raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(config.data.modalities)}")
+    if t.pseudo > 0 and t.average <= 0:
+        raise InputError("--teacher.pseudo: needs the averaged student; use --teacher.average above 0")
+    if o.swap_scores and len(config.data.modalities) != 2:
+        raise InputError("--objective.swap-scores: needs two modalities")
+    for name, value, low in (("epochs", config.optim.epochs, 1), ("batch-size", config.optim.batch_size, 1), ("accumulate", config.optim.accumulate, 1)):
+        if value < low:
+            raise InputError(f"--optim.{name}: expected at least {low}, got {value}")
+
+
+def prepare_folder(out: Path, config: Config, resume: bool) -> None:
+    """Refuse to overwrite a run, and to resume one with other settings."""
+    if resume:
+        if (out / CONFIG).exists():
+            before = read_config(out)[0]
+            if before != config:
+                raise FileError(out / CONFIG, f"the run was made with other settings ({_difference(before, config)})", "resume with the same ones, or train into another --out")
+        return
+    if (out / STATE).exists() or (out / METRICS).exists():
+        raise FileError(out, "already holds a run", "continue it with --resume or choose another --out")
+
+
+def _difference(a: Config, b: Config) -> str:
+    for name, ours in to_dict(a).items():
+        theirs = to_dict(b)[name]
+        if isinstance(ours, dict):
+            for key in ours:
+                if ours[key] != theirs[key]:
+                    return f"{name}.{key}: {ours[key]}, now {theirs[key]}"
+        elif ours != theirs:
+            return f"{name}: {ours}, now {theirs}"
+    return "?"
+
+
+def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
+    """Student with the training data's statistics, teacher, and what it hands over."""
+    clock = clock_of(config)
+    student = network(config, clock, len(task.classes))
+    teacher, pairs = None, Pairs()
+    if config.teacher.modality:
+        teacher = network(config, clock, len(task.classes), (config.teacher.modality,))
+        pairs = parameter_pairs(student, teacher, teacher_modules(config.teacher.modality))
+    for part in (student, teacher):
+        if part is not None:
+            _fit_statistics(part, task)
+            _freeze_unused(part, config, is_teacher=part is teacher)
+    return Learner(student, teacher, config.objective), pairs
+
+
+def _fit_statistics(part: nn.Module, task: Task) -> None:
+    encoders = part.get_submodule("encoder")
+    for m, encoder in encoders.named_children():
+        if hasattr(encoder, "fit"):
+            x = np.concatenate([r.signal[m] for r in task.train])
+            encoder.fit(torch.from_numpy(x.mean(0)), torch.from_numpy(x.std(0)))
+
+
+def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
+    """What no loss reaches takes no gradient: distributed training wants to know."""
+    o = config.objective
+    if is_teacher or len(config.data.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
+        part.get_submodule("project").requires_grad_(False)
+    if o.unimodal == 0 and config.teacher.pseudo == 0:
+        part.get_submodule("head").requires_grad_(False)
+
+
+def describe(config: Config, task: Task, data: Path) -> dict[str, Any]:
+    """What is saved as config.json: enough to repeat the run and to use its network."""
+    return {
+        "mmcl": mmcl.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "data": str(data),
+        "classes": list(task.classes),
+        "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
+        "config": to_dict(config),
+    }
+
+
+def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
+    """Settings, classes and data folder of a run."""
+    path = run / CONFIG
+    saved = checkpoint.read_json(path)
+    try:
+        return from_dict(Config, saved["config"], path), tuple(saved["classes"]), Path(saved["data"])
+    except (KeyError, TypeError) as error:
+        raise FileError(path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?") from error
+
+
+def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
+    """The trained network of a run, its settings and classes."""
+    config, classes, _ = read_config(run)
+    student = network(config, clock_of(config), len(classes))
+    checkpoint.load_weights(run / weights, student)
+    return student.eval(), config, classes
+
+
+def evaluate_on(student: nn.Module, config: Config, task: Task, part: str, device: torch.device | str = "cpu") -> dict[str, float]:
+    recordings = getattr(task, part)
+    judge = scorer(student, config, task.classes, device)
+    return task.judge(recordings, list(judge.score(recordings)), judge.clock)
+
+
+def evaluate(run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu") -> dict[str, float]:
+    """Figures of a finished run, computed anew and written into its metrics.json."""
+    student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
+    task = TASKS[config.task](data or read_config(run)[2], config)
+    if not getattr(task, part):
+        raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
+    figures = evaluate_on(student.to(device), config, task, part, device)
+    known = checkpoint.read_json(run / METRICS) if (run / METRICS).exists() else {}
+    tag = part if weights == "best" else f"{part}, last epoch,"
+    checkpoint.write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
+    return figures
+
+
+def with_presets(config: Config, **parts: dict[str, Any]) -> Config:
+    """A copy with some settings replaced: ``with_presets(c, objective={"beta": 1.0})``."""
+    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **new) for name, new in parts.items()})

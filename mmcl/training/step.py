@@ -1,0 +1,149 @@
+"""The method on one page: the only place where model, pooling, semi-bags, contrast, teacher meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.config import ObjectiveConfig
+from mmcl.losses.bag import mil_loss
+from mmcl.losses.gather import n_processes, total
+from mmcl.losses.instance_contrast import instance_contrast
+from mmcl.losses.semibag_contrast import semi_bag_contrast
+from mmcl.losses.semibags import cluster, semi_bags
+from mmcl.models.pooling import topk_pool
+from mmcl.types import Bags, Encoded
+
+Losses = dict[str, Tensor]
+
+
+class Learner(nn.Module):
+    """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
+
+    forward(bags, contrast_weight, pseudo_weight, guide) -> named losses; "total" is what to minimise. guide: the
+    averaged student's view of the same bags, needed when pseudo_weight > 0.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module | None, objective: ObjectiveConfig):
+        super().__init__()
+        self.student, self.teacher, self.objective = student, teacher, objective
+
+    def forward(self, bags: Bags, contrast_weight: float, pseudo_weight: float = 0.0, guide: Encoded | None = None) -> Losses:
+        o = self.objective
+        encoded = self.student(bags)
+        losses = mil_losses(encoded, bags, o)
+        if contrast_weight > 0:
+            losses |= contrast_losses(encoded, bags, o, contrast_weight)
+        if o.instance > 0 and len(encoded.projection) > 1:
+            terms = instance_contrast(
+                encoded.projection,
+                bags.mask,
+                n_per_bag=o.instances_per_bag,
+                temperature=o.temperature,
+                beta=o.beta,
+                tau=o.tau,
+                detach_weights=o.detach_weights,
+            )
+            losses |= {f"contrast {k}": o.instance / len(terms) * v for k, v in terms.items()}
+        if pseudo_weight > 0 and guide is not None:
+            losses["pseudo"] = pseudo_weight * pseudo_loss(encoded, guide, bags, o)
+        if self.teacher is not None:
+            losses |= {f"teacher {k}": v for k, v in mil_losses(self.teacher(bags), bags, o).items()}
+        losses["total"] = torch.stack(list(losses.values())).sum()
+        return losses
+
+
+def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
+    """Bag losses of the joint score and of each stream's own; events nowhere in normal bags."""
+    heads = {"joint": (1.0, encoded.joint_logit)}
+    if o.unimodal > 0:
+        heads |= {m: (o.unimodal, logit) for m, logit in encoded.logit.items()}
+    losses = {}
+    for name, (weight, logit) in heads.items():
+        pooled = topk_pool(logit.float(), bags.mask, o.divisor)
+        losses[f"mil {name}"] = weight * mil_loss(pooled, bags.label, o.exclusive, o.smoothing)
+        if o.normal > 0 and not o.exclusive:
+            normal = bags.mask[..., None] & (bags.label == 0)[:, None, :]
+            losses[f"normal {name}"] = weight * o.normal * masked_mean(nn.functional.softplus(logit.float()), normal)
+    return losses
+
+
+def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: float) -> Losses:
+    """Semi-bags by the streams' own scores, contrasted across modalities."""
+    with torch.no_grad():
+        bag_class = class_of(encoded, bags, o)
+        score = {m: class_score(logit, bag_class, o) for m, logit in encoded.logit.items()}
+        if o.swap_scores:
+            score = dict(zip(score, reversed(list(score.values())), strict=True))
+        is_event = event_bags(encoded, bags, o)
+        parts = semi_bags(score, bags.mask, is_event, split=o.split, divisor=o.divisor)
+    terms = semi_bag_contrast(
+        encoded.projection,
+        parts,
+        bag_class if bags.label.shape[1] > 1 else None,
+        negatives=o.negatives,
+        temperature=o.temperature,
+        beta=o.beta,
+        tau=o.tau,
+        detach_weights=o.detach_weights,
+        bag_weight=o.bag_weight,
+    )
+    return {f"contrast {k}": weight * v for k, v in terms.items()}
+
+
+def pseudo_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
+    """Every stream learns which semi-bag the guide's joint score puts its snippets in.
+
+    In bags with an event: event snippets are that class, background ones are no class, snippets
+    between the clusters are left out.
+    """
+    with torch.no_grad():
+        bag_class = class_of(guide, bags, o)
+        event, background = cluster(class_score(guide.joint_logit, bag_class, o), bags.mask, o.split, o.divisor)
+        target = torch.zeros_like(bags.mask, dtype=torch.float32).scatter_add_(1, event.idx, event.mask.float())
+        known = target + torch.zeros_like(target).scatter_add_(1, background.idx, background.mask.float())
+        known = known.bool() & (bags.label.sum(1) > 0)[:, None]
+    own = torch.stack([pick_class(x, bag_class).float() for x in (encoded.joint_logit, *encoded.logit.values())])
+    losses = nn.functional.binary_cross_entropy_with_logits(own, target.expand_as(own), reduction="none").sum(0)
+    return masked_mean(losses, known)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean where mask is True, over all processes (each returns its share, see gather.py)."""
+    return x.masked_fill(~mask, 0).sum() / total(mask.sum()).clamp(min=1) * n_processes()
+
+
+def class_of(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
+    """``(bag,)``: the class whose scores cluster the bag, by its label or by prediction; of a bag
+    without any label, its highest-scored one."""
+    pooled = topk_pool(encoded.joint_logit.float(), bags.mask, o.divisor)
+    if o.assign == "label":
+        pooled = torch.where((bags.label.sum(1, keepdim=True) > 0) & (bags.label == 0), -torch.inf, pooled)
+    return pooled.argmax(1)
+
+
+def event_bags(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
+    """``(bag,)`` bool: does the bag hold an event, by its label or by its predicted score."""
+    if o.assign == "label":
+        return bags.label.sum(1) > 0
+    pooled = topk_pool(encoded.joint_logit.float(), bags.mask, o.divisor)
+    return (to_score(pooled, o.exclusive) > 0.5).any(1)
+
+
+def pick_class(logit: Tensor, bag_class: Tensor) -> Tensor:
+    """``(bag, snippet, class)`` -> ``(bag, snippet)`` of each bag's class."""
+    return logit.gather(2, bag_class[:, None, None].expand(-1, logit.shape[1], 1))[..., 0]
+
+
+def class_score(logit: Tensor, bag_class: Tensor, o: ObjectiveConfig) -> Tensor:
+    return pick_class(to_score(logit.float(), o.exclusive), bag_class)
+
+
+def to_score(logit: Tensor, exclusive: bool) -> Tensor:
+    return logit.softmax(-1) if exclusive else logit.sigmoid()
+
+
+def detached(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach() for k, v in losses.items()}

@@ -1,0 +1,163 @@
+"""The legend of shapes and units for the whole code. L0: imports nothing of mmcl.
+
+Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw
+sample), ``channel`` (raw or precomputed features), ``joint``, ``dim`` (embedding), ``class``,
+``pick`` (one chosen snippet of a bag). A *modality* is a plain string: "visual", "audio",
+"skeleton", "inertial" or any other name; every mapping below is keyed by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How a recording is cut into snippets, the same for all of its modalities.
+
+    Snippet ``i`` covers the seconds ``[i * hop_s, i * hop_s + window_s)``. The window is a whole
+    number of hops. ``frames_per_hop[m]`` says how many raw samples of modality m stand for one hop
+    (1 for precomputed features, one row a snippet).
+    """
+
+    hop_s: float
+    window_s: float
+    frames_per_hop: Mapping[str, int]
+
+    @property
+    def hops_per_window(self) -> int:
+        return round(self.window_s / self.hop_s)
+
+    def rate_hz(self, modality: str) -> float:
+        return self.frames_per_hop[modality] / self.hop_s
+
+    def n_snippets(self, n_hops: int) -> int:
+        """A recording shorter than one window still is one snippet: it is padded up to it."""
+        return max(n_hops - self.hops_per_window + 1, 1)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One annotated stretch of a recording, half-open, in seconds."""
+
+    start_s: float
+    end_s: float
+    name: str
+    is_event: bool = True
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording: raw signals, each with its own rate, and what is known about it.
+
+    ``signal[m]`` is ``(frame, ...)`` float32: inertial ``(frame, channel)``, skeleton
+    ``(frame, joint, 3)``, precomputed features ``(snippet, channel)``. ``label`` is ``(class,)``
+    with values 0 or 1, None when unknown. ``intervals`` is the truth, used by evaluation only.
+    """
+
+    name: str
+    signal: Mapping[str, np.ndarray]
+    rate_hz: Mapping[str, float]
+    label: np.ndarray | None = None
+    group: str = ""
+    intervals: tuple[Interval, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return min(len(x) / self.rate_hz[m] for m, x in self.signal.items())
+
+
+@dataclass(frozen=True)
+class Bags:
+    """A batch of bags, padded at the end to the longest one.
+
+    ``x[m]``: ``(bag, frame, ...)``, the raw samples on the clock's grid, zeros where padded.
+    ``mask``: ``(bag, snippet)`` bool, True = real. ``label``: ``(bag, class)`` float, 0 or 1.
+    ``index``: ``(bag,)`` the bag's number in its data set.
+    """
+
+    x: Mapping[str, Tensor]
+    mask: Tensor
+    label: Tensor
+    index: Tensor
+
+    def to(self, device) -> Bags:
+        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
+        return Bags(
+            {m: move(x) for m, x in self.x.items()},
+            move(self.mask),
+            move(self.label),
+            move(self.index),
+        )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a network makes of bags.
+
+    ``embedding[m]``: ``(bag, snippet, dim)`` after fusion. ``logit[m]``: ``(bag, snippet, class)``
+    of one modality. ``joint_logit``: ``(bag, snippet, class)`` of all together.
+    ``projection[m]``: ``(bag, snippet, dim)``, what the contrast compares (the embedding itself
+    when the network has no projection heads). ``mask`` is that of the bags.
+    """
+
+    embedding: Mapping[str, Tensor]
+    logit: Mapping[str, Tensor]
+    joint_logit: Tensor
+    projection: Mapping[str, Tensor]
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Chosen snippets of each bag: ``idx`` ``(bag, pick)`` int, ``mask`` ``(bag, pick)`` bool.
+
+    Where ``mask`` is False the index is meaningless, but safe to gather with.
+    """
+
+    idx: Tensor
+    mask: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """``(bag,)`` how many snippets of each bag were picked."""
+        return self.mask.sum(1)
+
+
+@dataclass(frozen=True)
+class SemiBags:
+    """A batch's instances in three clusters, per modality (MACIL-SD, section 3.3).
+
+    ``event``: the high-scored snippets of event bags. ``background``: the low-scored snippets of
+    every bag. ``normal``: the high-scored snippets of bags without an event (hard negatives).
+    ``is_event``: ``(bag,)`` bool, which bags count as event bags.
+    """
+
+    event: Mapping[str, Picks]
+    background: Mapping[str, Picks]
+    normal: Mapping[str, Picks]
+    is_event: Tensor
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Snippet scores of one recording, the product of the inference tool.
+
+    ``start_s``, ``end_s``: ``(snippet,)`` seconds. ``score``: ``(snippet, class)`` in [0, 1], joint.
+    ``modality_score[m]``: the same from one modality. ``bag_score``,
+    ``modality_bag_score[m]``: ``(class,)`` of the whole recording.
+    """
+
+    name: str
+    start_s: np.ndarray
+    end_s: np.ndarray
+    score: np.ndarray
+    modality_score: Mapping[str, np.ndarray]
+    bag_score: np.ndarray
+    modality_bag_score: Mapping[str, np.ndarray]
+    classes: tuple[str, ...]
+    intervals: tuple[Interval, ...] = field(default=())
