@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import tyro
+
 from mmcl.errors import InputError
 
 Split = Literal["topk", "2-means", "3-means"]
@@ -20,7 +22,7 @@ Precision = Literal["no", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class BagsConfig:
     """Which recordings, and how they are cut into snippets."""
 
     hop_s: float = 0.5
@@ -34,7 +36,7 @@ class DataConfig:
     modalities: tuple[str, ...] = ("skeleton", "inertial")
     """Streams to learn from; one alone trains a unimodal network."""
     validation_subjects: tuple[int, ...] = (7,)
-    """Training subjects held out to select the best epoch. Empty (--data.validation-subjects with
+    """Training subjects held out to select the best epoch. Empty (--bags.validation-subjects with
     no value): train on 1, 3, 5, 7 and keep the last epoch, as the final figures do."""
     n_train_streams: int = 400
     """Streams strung together for training (utd-mhad-streams)."""
@@ -77,8 +79,9 @@ class ModelConfig:
     """Dropout; the score heads take twice as much."""
     joints: Literal["co-occurrence", "graph", "flat"] = "flat"
     """How the skeleton encoder brings joints together."""
-    joint: Literal["concat", "sum"] = "concat"
-    """Joint score: from both streams side by side, or the sum of one score each (MACIL-SD)."""
+    joint: Literal["ensemble", "concat", "sum"] = "ensemble"
+    """Joint score: from the fused streams side by side (concat), that plus the streams' own scores
+    (ensemble), or the sum of one score of each fused stream (MACIL-SD)."""
     projection: int = 64
     """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
 
@@ -144,9 +147,10 @@ class TeacherConfig:
     average: float = 0.99
     """Decay a step of the running average of the student's weights, which is what is evaluated
     and saved; 0 = the student itself."""
-    pseudo: float = 0.0
-    """Weight of the loss that snippets belong to the semi-bag the averaged student puts them in."""
-    pseudo_start: float = 0.35
+    distill: float = 0.0
+    """Weight of the loss by which each stream's own score learns the averaged student's joint
+    score, snippet by snippet."""
+    distill_from: float = 0.35
     """Part of the run after which that loss begins."""
 
 
@@ -182,8 +186,8 @@ class OptimConfig:
 class Config:
     """One run."""
 
-    task: str = "utd-mhad-streams"
-    data: DataConfig = field(default_factory=DataConfig)
+    task: tyro.conf.Suppress[str] = "utd-mhad-streams"
+    bags: BagsConfig = field(default_factory=BagsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)

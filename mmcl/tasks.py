@@ -42,13 +42,13 @@ class Task:
 
 def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Training and validation subjects; both among 1, 3, 5, 7, never a test subject."""
-    held_out = config.data.validation_subjects
+    held_out = config.bags.validation_subjects
     wrong = [s for s in held_out if s not in TRAIN_SUBJECTS]
     if wrong:
-        raise InputError(f"--data.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}")
+        raise InputError(f"--bags.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}")
     train = tuple(s for s in TRAIN_SUBJECTS if s not in held_out)
     if not train:
-        raise InputError("--data.validation-subjects: no subject is left to train on")
+        raise InputError("--bags.validation-subjects: no subject is left to train on")
     return train, held_out
 
 
@@ -91,10 +91,10 @@ def utd_mhad(data: Path, config: Config) -> Task:
 
 def utd_mhad_streams(data: Path, config: Config) -> Task:
     """Untrimmed streams, one bit each: does it hold a target action."""
-    d = config.data
+    d = config.bags
     wrong = [a for a in d.targets if not 1 <= a <= len(ACTIONS)]
     if wrong or not d.targets:
-        raise InputError(f"--data.targets: expected actions from 1 to {len(ACTIONS)}, got {wrong[0] if wrong else 'none'}")
+        raise InputError(f"--bags.targets: expected actions from 1 to {len(ACTIONS)}, got {wrong[0] if wrong else 'none'}")
     train_subjects, held_out = split_subjects(config)
     recordings = read_utd_mhad(data)
 
@@ -118,7 +118,7 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
 
 
 def _modalities(recordings: list[Recording], config: Config) -> list[Recording]:
-    keep = config.data.modalities
+    keep = config.bags.modalities
     return [
         dataclasses.replace(r, signal={m: r.signal[m] for m in keep}, rate_hz={m: r.rate_hz[m] for m in keep})
         for r in recordings

@@ -44,7 +44,7 @@ def weighted_info_nce(
     s = torch.where(mask, s, -math.inf)
     log_sum = torch.where(some[:, None], s, 0.0).logsumexp(-1)
     if tau > 0:
-        log_n = mask.sum(-1).clamp(min=1).log()
+        log_n = mask.sum(-1).clamp(min=1).to(positive.dtype).log()
         log_sum = _log_subtract(log_sum, positive + log_n + math.log(tau)) - math.log1p(-tau)
         log_sum = torch.maximum(log_sum, log_n - 1 / temperature)
     loss = nn.functional.softplus(log_sum - positive)

@@ -23,6 +23,6 @@ def concentration(logit: Tensor, mask: Tensor, beta: float, detach: bool = False
         return torch.zeros_like(logit)
     s = beta * (logit.detach() if detach else logit)
     s = s.masked_fill(~mask, -math.inf)
-    n = mask.expand_as(s).sum(-1, keepdim=True).clamp(min=1)
+    n = mask.expand_as(s).sum(-1, keepdim=True).clamp(min=1).to(logit.dtype)
     total = torch.where(mask.any(-1, keepdim=True), s, 0.0).logsumexp(-1, keepdim=True)
     return torch.where(mask, s - total + n.log(), 0.0)

@@ -15,14 +15,14 @@ from mmcl.types import Clock
 
 
 def clock_of(config: Config) -> Clock:
-    d = config.data
+    d = config.bags
     hops = d.window_s / d.hop_s
     if abs(hops - round(hops)) > 1e-6 or hops < 1:
-        raise InputError(f"--data.window-s {d.window_s}: expected a whole number of hops of {d.hop_s} s")
+        raise InputError(f"--bags.window-s {d.window_s}: expected a whole number of hops of {d.hop_s} s")
     frames = {"inertial": d.inertial_frames_per_hop, "skeleton": d.skeleton_frames_per_hop}
     unknown = [m for m in d.modalities if m not in frames]
     if unknown or not d.modalities:
-        raise InputError(f"--data.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}")
+        raise InputError(f"--bags.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}")
     return Clock(d.hop_s, d.window_s, {m: frames[m] for m in d.modalities})
 
 
@@ -48,7 +48,7 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
 def network(config: Config, clock: Clock, n_classes: int, modalities: tuple[str, ...] | None = None, n_channels: Mapping[str, int] | None = None) -> MultimodalNetwork:
     """The student, or with ``modalities`` of one stream its unimodal teacher."""
     m = config.model
-    chosen = modalities or config.data.modalities
+    chosen = modalities or config.bags.modalities
     encoders = {name: encoder(name, config, clock, n_channels or {}) for name in chosen}
     return MultimodalNetwork(
         encoders, m.dim, n_classes, n_heads=m.n_heads, dropout=m.dropout, reach=m.reach, joint=m.joint, projection=m.projection

@@ -12,7 +12,7 @@ from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention
 from mmcl.types import Bags, Encoded
 
-Joint = Literal["sum", "concat"]
+Joint = Literal["ensemble", "concat", "sum"]
 
 
 def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
@@ -29,8 +29,8 @@ class MultimodalNetwork(nn.Module):
 
     encoders[m]: ``(x, mask) -> (bag, snippet, dim)``. A stream's own score is read from its encoder
     alone, so that it is worth the same when the other sensor is missing; the joint score is read
-    from the fused streams: from both side by side ("concat") or as the sum of one linear score of
-    each ("sum"). ``macil_sd.MacilSD`` is the authors' network with this same interface.
+    from the fused streams side by side ("concat"), or as the sum of one score of each ("sum", as
+    MACIL-SD); "ensemble" adds the streams' own logits to the former.
 
     projection: size of the projection heads, 0 = contrast the embeddings themselves.
     """
@@ -44,7 +44,7 @@ class MultimodalNetwork(nn.Module):
         n_heads: int = 4,
         dropout: float = 0.1,
         reach: int | None = 4,
-        joint: Joint = "concat",
+        joint: Joint = "ensemble",
         projection: int = 64,
     ):
         super().__init__()
@@ -53,7 +53,7 @@ class MultimodalNetwork(nn.Module):
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.fusion = CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
-        if joint == "concat":
+        if joint != "sum":
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
             self.joint_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
@@ -68,10 +68,12 @@ class MultimodalNetwork(nn.Module):
         own = self.encode(bags)
         logit = {m: self.head[m](e) for m, e in own.items()}
         fused = self.fusion(own, bags.mask)
-        if self.joint == "concat":
-            joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
-        else:
+        if self.joint == "sum":
             joint_logit = torch.stack([self.joint_head[m](e) for m, e in fused.items()]).sum(0)
+        else:
+            joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
+        if self.joint == "ensemble":
+            joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
         return Encoded(fused, logit, joint_logit, projection, bags.mask)
 

@@ -75,7 +75,7 @@ def fit(
     batches = Batches(
         len(train), o.batch_size, shuffled=True, seed=o.seed, rank=accelerator.process_index, n_ranks=accelerator.num_processes
     )
-    bags_of_epoch = loader(train, batches, config.data.workers)
+    bags_of_epoch = loader(train, batches, config.bags.workers)
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay)
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
     progress = Progress()
@@ -134,15 +134,15 @@ def fit(
 
 def _step(accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int) -> dict[str, Tensor]:
     t = config.teacher
-    pseudo = t.pseudo if done >= t.pseudo_start else 0.0
+    distill = t.distill if done >= t.distill_from else 0.0
     with accelerator.accumulate(learner):
         with accelerator.autocast():
             guide = None
-            if pseudo > 0:
+            if distill > 0:
                 with torch.no_grad():
                     guide = average(bags)
             weight = contrast_weight(epoch, config.objective.contrast, config.objective.contrast_rise)
-            losses = learner(bags, weight, pseudo, guide)
+            losses = learner(bags, weight, distill, guide)
         accelerator.backward(losses["total"])
         if accelerator.sync_gradients and config.optim.clip > 0:
             accelerator.clip_grad_norm_(learner.parameters(), config.optim.clip)

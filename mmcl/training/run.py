@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 from pathlib import Path
@@ -46,7 +45,7 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
     if accelerator.is_main_process:
         out.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(out / CONFIG, describe(config, task, data))
-    d = config.data
+    d = config.bags
     bags = BagDataset(
         task.train, clock_of(config), strength=d.augment, shuffle_hops=d.shuffle_hops, insertion=d.insertion, seed=config.optim.seed
     )
@@ -89,13 +88,11 @@ def check(config: Config) -> None:
     o, t = config.objective, config.teacher
     if config.task not in TASKS:
         raise InputError(f"task: expected one of {', '.join(TASKS)}, got {config.task}")
-    if o.exclusive and t.pseudo > 0:
-        raise InputError("--teacher.pseudo: needs classes that stand each alone; use it without --objective.exclusive")
-    if t.modality and t.modality not in config.data.modalities:
-        raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(config.data.modalities)}")
-    if t.pseudo > 0 and t.average <= 0:
-        raise InputError("--teacher.pseudo: needs the averaged student; use --teacher.average above 0")
-    if o.swap_scores and len(config.data.modalities) != 2:
+    if t.modality and t.modality not in config.bags.modalities:
+        raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(config.bags.modalities)}")
+    if t.distill > 0 and t.average <= 0:
+        raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
+    if o.swap_scores and len(config.bags.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
     for name, value, low in (("epochs", config.optim.epochs, 1), ("batch-size", config.optim.batch_size, 1), ("accumulate", config.optim.accumulate, 1)):
         if value < low:
@@ -152,9 +149,9 @@ def _fit_statistics(part: nn.Module, task: Task) -> None:
 def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
     """What no loss reaches takes no gradient: distributed training wants to know."""
     o = config.objective
-    if is_teacher or len(config.data.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
+    if is_teacher or len(config.bags.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
         part.get_submodule("project").requires_grad_(False)
-    if o.unimodal == 0 and config.teacher.pseudo == 0:
+    if o.unimodal == 0 and config.teacher.distill == 0:
         part.get_submodule("head").requires_grad_(False)
 
 
@@ -207,8 +204,3 @@ def evaluate(run: Path, data: Path | None = None, part: str = "test", weights: s
     tag = part if weights == "best" else f"{part}, last epoch,"
     checkpoint.write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
     return figures
-
-
-def with_presets(config: Config, **parts: dict[str, Any]) -> Config:
-    """A copy with some settings replaced: ``with_presets(c, objective={"beta": 1.0})``."""
-    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **new) for name, new in parts.items()})

@@ -12,7 +12,7 @@ from mmcl.losses.bag import mil_loss
 from mmcl.losses.gather import n_processes, total
 from mmcl.losses.instance_contrast import instance_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
-from mmcl.losses.semibags import cluster, semi_bags
+from mmcl.losses.semibags import semi_bags
 from mmcl.models.pooling import topk_pool
 from mmcl.types import Bags, Encoded
 
@@ -22,15 +22,15 @@ Losses = dict[str, Tensor]
 class Learner(nn.Module):
     """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
 
-    forward(bags, contrast_weight, pseudo_weight, guide) -> named losses; "total" is what to minimise. guide: the
-    averaged student's view of the same bags, needed when pseudo_weight > 0.
+    forward(bags, contrast_weight, distillation, guide) -> named losses; "total" is what to minimise. guide: the
+    averaged student's view of the same bags, needed when distillation > 0.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module | None, objective: ObjectiveConfig):
         super().__init__()
         self.student, self.teacher, self.objective = student, teacher, objective
 
-    def forward(self, bags: Bags, contrast_weight: float, pseudo_weight: float = 0.0, guide: Encoded | None = None) -> Losses:
+    def forward(self, bags: Bags, contrast_weight: float, distillation: float = 0.0, guide: Encoded | None = None) -> Losses:
         o = self.objective
         encoded = self.student(bags)
         losses = mil_losses(encoded, bags, o)
@@ -47,8 +47,8 @@ class Learner(nn.Module):
                 detach_weights=o.detach_weights,
             )
             losses |= {f"contrast {k}": o.instance / len(terms) * v for k, v in terms.items()}
-        if pseudo_weight > 0 and guide is not None:
-            losses["pseudo"] = pseudo_weight * pseudo_loss(encoded, guide, bags, o)
+        if distillation > 0 and guide is not None:
+            losses["distillation"] = distillation * distillation_loss(encoded, guide, bags, o)
         if self.teacher is not None:
             losses |= {f"teacher {k}": v for k, v in mil_losses(self.teacher(bags), bags, o).items()}
         losses["total"] = torch.stack(list(losses.values())).sum()
@@ -93,21 +93,21 @@ def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: fl
     return {f"contrast {k}": weight * v for k, v in terms.items()}
 
 
-def pseudo_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
-    """Every stream learns which semi-bag the guide's joint score puts its snippets in.
+def distillation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
+    """Every stream's own score learns the guide's joint score, snippet by snippet, in event bags.
 
-    In bags with an event: event snippets are that class, background ones are no class, snippets
-    between the clusters are left out.
+    What the modalities see together thereby reaches the stream that could not find it alone. Bags
+    without events need no guide: their label says it all.
     """
-    with torch.no_grad():
-        bag_class = class_of(guide, bags, o)
-        event, background = cluster(class_score(guide.joint_logit, bag_class, o), bags.mask, o.split, o.divisor)
-        target = torch.zeros_like(bags.mask, dtype=torch.float32).scatter_add_(1, event.idx, event.mask.float())
-        known = target + torch.zeros_like(target).scatter_add_(1, background.idx, background.mask.float())
-        known = known.bool() & (bags.label.sum(1) > 0)[:, None]
-    own = torch.stack([pick_class(x, bag_class).float() for x in (encoded.joint_logit, *encoded.logit.values())])
-    losses = nn.functional.binary_cross_entropy_with_logits(own, target.expand_as(own), reduction="none").sum(0)
-    return masked_mean(losses, known)
+    target = to_score(guide.joint_logit.float(), o.exclusive)
+    known = bags.mask & (bags.label.sum(1) > 0)[:, None]
+    losses = []
+    for logit in encoded.logit.values():
+        if o.exclusive:
+            losses.append(-(target * logit.float().log_softmax(-1)).sum(-1))
+        else:
+            losses.append(nn.functional.binary_cross_entropy_with_logits(logit.float(), target, reduction="none").sum(-1))
+    return masked_mean(torch.stack(losses).sum(0), known)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,225 @@
+"""The command line: parse, call, print. Heavy imports wait until a command is chosen."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from mmcl.config import Config
+from mmcl.errors import InputError
+from mmcl.presets import PRESETS
+
+Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train on a data set, evaluate on its test part, and keep everything in one folder.
+
+    The folder holds config.json, best.safetensors, last.safetensors, state.pt, history.json,
+    metrics.json and the tracker's logs. A run that was stopped, however hard, goes on with --resume
+    and ends as if it had not been. Under `torchrun --nproc_per_node N -m mmcl train ...` it runs on
+    N processes.
+    """
+
+    data: Path
+    """Folder of the data set (UTD-MHAD: with Inertial/ and Skeleton/ in it)."""
+    out: Path
+    """Folder to make for the run."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    resume: bool = False
+    """Go on from the run's last checkpoint; starts anew where there is none yet."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.training.run import train
+
+        figures = train(self.config, self.data, self.out, self.resume)
+        if figures:
+            print_figures("test", figures)
+            print(f"run: {self.out}   report: mmcl report {self.out}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Compute the figures of a finished run anew and add them to its metrics.json."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl train made."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    part: Literal["test", "validation"] = "test"
+    """Recordings to judge by."""
+    weights: Literal["best", "last"] = "best"
+    """The selected epoch's weights, or the last epoch's."""
+    device: str = "cpu"
+    """Where to compute (cpu, cuda)."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.training.run import evaluate
+
+        print_figures(self.part, evaluate(self.run_folder, self.data, self.part, self.weights, self.device))
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score every snippet of recordings of your own.
+
+    A recording is a pair of files that differ in the modality's name: NAME_inertial.mat and
+    NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header; any
+    length. Inertial columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y
+    and z [m] of 20 joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give
+    it below. Writes NAME.json, NAME.csv (start_s, end_s, joint score, one per modality) and NAME.png.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl train made."""
+    recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RECORDING")]
+    """Files, or folders whose files to take."""
+    out: Path | None = None
+    """Folder for the results; RUN/scores if left out."""
+    inertial_hz: float | None = None
+    """Samples a second of inertial CSV files without a column time_s."""
+    skeleton_hz: float | None = None
+    """Frames a second of skeleton CSV files without a column time_s."""
+    threshold: float = 0.5
+    """Score from which a snippet counts as an event in the printed summary."""
+    device: str = "cpu"
+    """Where to compute (cpu, cuda)."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.infer import score_files
+
+        rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
+        score_files(self.run_folder, self.recordings, self.out or self.run_folder / "scores", rates, self.threshold, self.device)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one self-contained HTML page: curves, timelines against the truth, ablation table.
+
+    RUN is the folder of one run, or a folder of runs: then the page compares them, runs that differ
+    only in their seed being one line with mean and spread.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl train made, or a folder of such folders."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    out: Path | None = None
+    """File to write; RUN/report.html if left out."""
+    timelines: int = 6
+    """Test recordings to show as timelines."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.report import write_report
+
+        print(f"report: {write_report(self.run_folder, self.out, self.data, self.timelines)}")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """See the method work on recordings that it makes itself, in about two minutes on two cores.
+
+    Makes skeleton + inertial recordings of eight made-up people, strings them into untrimmed streams,
+    learns from one bit a stream which moments hold a target action, and judges every half second of
+    streams of people it never saw.
+    """
+
+    out: Path = Path("demo")
+    """Folder for recordings, run and report; made anew each time."""
+    epochs: int = 10
+    """Passes over the training streams."""
+    seed: int = 0
+    """Seed of the recordings, the streams and the training."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.demo import run_demo
+
+        run_demo(self.out, self.epochs, self.seed)
+
+
+def _train(task: str) -> Callable[[list[str], str], Any]:
+    def parse(args: list[str], prog: str) -> Any:
+        default = Train(data=tyro.MISSING, out=tyro.MISSING, config=PRESETS[task]())
+        return tyro.cli(Train, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+
+    return parse
+
+
+def _plain(cls: type) -> Callable[[list[str], str], Any]:
+    return lambda args, prog: tyro.cli(cls, args=args, prog=prog)
+
+
+COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
+    ("train", "utd-mhad-streams"): ("learn events in untrimmed streams from one bit a stream", _train("utd-mhad-streams")),
+    ("train", "utd-mhad"): ("learn to recognise 27 actions in trimmed recordings", _train("utd-mhad")),
+    ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
+    ("score",): ("snippet scores of your own recordings", _plain(Score)),
+    ("report",): ("one HTML page of a run, or of many compared", _plain(Report)),
+    ("demo",): ("see the method work on recordings it makes itself", _plain(Demo)),
+}
+
+
+def usage() -> str:
+    lines = [f"  mmcl {' '.join(words):24} {what}" for words, (what, _) in COMMANDS.items()]
+    return "Multimodal contrastive learning on weakly labelled recordings.\n\n" + "\n".join(lines) + "\n\nmmcl COMMAND --help tells every option with its default."
+
+
+def find(args: list[str]) -> tuple[tuple[str, ...], Callable[[list[str], str], Any]]:
+    """The command that ``args`` begin with; InputError with the nearest one otherwise."""
+    for words, (_, parse) in COMMANDS.items():
+        if tuple(args[: len(words)]) == words:
+            return words, parse
+    known = [" ".join(words) for words in COMMANDS]
+    typed = " ".join(args[:2] if args[0] == "train" else args[:1])
+    near = difflib.get_close_matches(typed, known, 1, 0.4)
+    hint = f"; did you mean 'mmcl {near[0]}'?" if near else ""
+    raise InputError(f"unknown command 'mmcl {typed}'{hint} Commands: {', '.join(known)}")
+
+
+def print_figures(title: str, figures: dict[str, float]) -> None:
+    width = max(len(k) for k in figures)
+    print(title)
+    for name, value in figures.items():
+        print(f"  {name:{width}}  {value:.4f}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help") or (args[0] == "train" and args[1:] in ([], ["-h"], ["--help"])):
+        print(usage())
+        return 0
+    if args[0] in ("--version", "version"):
+        import mmcl
+
+        print(f"mmcl {mmcl.__version__}")
+        return 0
+    try:
+        words, parse = find(args)
+        command = parse(args[len(words) :], "mmcl " + " ".join(words))
+        command.run()
+    except InputError as error:
+        if "--debug" in args:
+            traceback.print_exc()
+        print(f"mmcl: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("mmcl: stopped; a training run goes on with --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""A user's own recordings: pairs of ``.mat`` or ``.csv`` files, any length."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.data.utd_mhad import N_JOINTS, read_pair
+from mmcl.errors import FileError
+from mmcl.types import Recording
+
+NAME = re.compile(r"(.+)_(inertial|skeleton)\.(mat|csv)")
+N_COLUMNS = {"inertial": 6, "skeleton": 3 * N_JOINTS}
+TIME = "time_s"
+
+
+def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
+    """Group files by name: ``[{"inertial": path, "skeleton": path}]``, in order of names.
+
+    A folder stands for all recordings in it and below. Raises FileError on an odd name, half a pair
+    or an empty folder.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if NAME.fullmatch(p.name))
+            if not inside:
+                raise FileError(path, "holds no NAME_inertial or NAME_skeleton files", "expected .mat or .csv pairs")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise FileError(path, "no such file", "check the path")
+    pairs: dict[tuple[str, str], dict[str, Path]] = {}
+    for path in files:
+        match = NAME.fullmatch(path.name)
+        if match is None:
+            raise FileError(path, "not named after its modality", "expected NAME_inertial.mat and NAME_skeleton.mat, or .csv")
+        found = pairs.setdefault((match[1], match[3]), {})
+        if match[2] in found and found[match[2]] != path:
+            raise FileError(path, f"the same recording as {found[match[2]]}", "give each recording a name of its own")
+        found[match[2]] = path
+    for (name, kind), found in pairs.items():
+        if len(found) == 1:
+            ((here, path),) = found.items()
+            there = "skeleton" if here == "inertial" else "inertial"
+            raise FileError(path, f"its {there} half is missing", f"add {name}_{there}.{kind}")
+    return list(pairs.values())
+
+
+def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]) -> Recording:
+    """One pair of files; CSV files without a time column take ``rate_hz[modality]``."""
+    match = NAME.fullmatch(pair["inertial"].name)
+    assert match is not None
+    if match[3] == "mat":
+        return read_pair(pair["inertial"], pair["skeleton"], match[1])
+    signal, rate = {}, {}
+    for m in ("skeleton", "inertial"):
+        signal[m], rate[m] = read_csv(pair[m], N_COLUMNS[m], rate_hz.get(m), f"--{m}-hz")
+    signal["skeleton"] = signal["skeleton"].reshape(-1, N_JOINTS, 3)
+    lasts = {m: len(x) / rate[m] for m, x in signal.items()}
+    if abs(lasts["inertial"] - lasts["skeleton"]) > max(1.0, 0.05 * max(lasts.values())):
+        raise FileError(
+            pair["skeleton"],
+            f"lasts {lasts['skeleton']:.1f} s, its inertial half {lasts['inertial']:.1f} s",
+            "check the rates, or cut both to the same time",
+        )
+    return Recording(match[1], signal, rate)
+
+
+def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> tuple[np.ndarray, float]:
+    """``(frame, column)`` float32 and the rate in Hz of a CSV file with a header.
+
+    A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal.
+    """
+    try:
+        with open(path, newline="") as file:
+            rows = csv.reader(file)
+            header = [name.strip() for name in next(rows, [])]
+            if not header or all(_is_number(name) for name in header):
+                raise FileError(path, "has no header", "name the columns in the first line")
+            x = np.array([[float(v) for v in _whole(row, header, path, rows.line_num)] for row in rows if row], np.float64)
+    except FileError:
+        raise
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(path, f"line {rows.line_num}: {error}", "expected numbers separated by commas") from error
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error})", "check the file") from error
+    if len(x) < 2:
+        raise FileError(path, f"holds {len(x)} samples", "expected at least two")
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise FileError(path, f"NaN or infinity in line {row + 2}, column '{header[column]}'", "repair or cut the recording")
+    if TIME in header:
+        at = header.index(TIME)
+        time, x = x[:, at], np.delete(x, at, axis=1)
+        step = np.diff(time)
+        if (step <= 0).any():
+            raise FileError(path, f"{TIME} does not rise in line {int(np.argmax(step <= 0)) + 3}", "sort the rows by time")
+        if step.max() > 1.0:
+            raise FileError(path, f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}", "split the recording there")
+        rate_hz = (len(time) - 1) / float(time[-1] - time[0])
+        even = time[0] + np.arange(len(time)) / rate_hz
+        x = np.stack([np.interp(even, time, column) for column in x.T], 1)
+    if rate_hz is None:
+        raise FileError(path, f"has no column {TIME}", f"give its rate by {option}")
+    if rate_hz <= 0:
+        raise FileError(path, f"rate {rate_hz} Hz", f"give a positive rate by {option}")
+    if x.shape[1] != n_columns:
+        raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns}")
+    return x.astype(np.float32), rate_hz
+
+
+def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:
+    if len(row) != len(header):
+        raise FileError(path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line")
+    return row
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

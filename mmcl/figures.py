@@ -1,0 +1,87 @@
+"""Pictures: timelines of scores and curves of training, as PNG bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from mmcl.types import Timeline
+
+INK, EVENT, GRID = "#1f2933", "#f2b8a0", "#d9dee3"
+COLOURS = ("#0b6e99", "#b5541c", "#4d7c0f", "#7b3fa0", "#8a6d00")
+
+
+def png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _axes(figure: Figure, position: tuple[int, int, int], **options: Any):
+    axes = figure.add_subplot(*position, **options)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(GRID)
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(axis="y", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
+    """Scores over time, joint and per modality, above the truth where it is known.
+
+    Of several classes, those that reach the five highest scores somewhere are drawn.
+    """
+    rows = {"joint": timeline.score, **timeline.modality_score}
+    figure = Figure(figsize=(10, 1.1 + 1.1 * len(rows)), layout="constrained")
+    centre = (timeline.start_s + timeline.end_s) / 2
+    classes = sorted(range(len(timeline.classes)), key=lambda c: -timeline.score[:, c].max())[:5]
+    for i, (name, score) in enumerate(rows.items()):
+        axes = _axes(figure, (len(rows), 1, i + 1))
+        for interval in timeline.intervals:
+            if interval.is_event:
+                axes.axvspan(interval.start_s, interval.end_s, color=EVENT, linewidth=0, alpha=0.8)
+                if i == 0:
+                    middle = (interval.start_s + interval.end_s) / 2
+                    axes.text(middle, 1.04, interval.name, ha="center", va="bottom", fontsize=7, color=INK)
+        for k, c in enumerate(classes):
+            width = 1.6 if name == "joint" else 1.1
+            axes.plot(centre, score[:, c], color=COLOURS[k], linewidth=width, marker="." if len(centre) < 3 else "", label=timeline.classes[c])
+        if len(timeline.classes) == 1:
+            axes.axhline(threshold, color=INK, linewidth=0.6, linestyle=":")
+        elif i == 0:
+            axes.legend(fontsize=7, ncols=5, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.25))
+        axes.set_ylim(0, 1.02)
+        axes.set_xlim(0, float(timeline.end_s[-1]))
+        axes.set_ylabel(name, fontsize=9, color=INK)
+        if i < len(rows) - 1:
+            axes.tick_params(labelbottom=False)
+        else:
+            axes.set_xlabel("seconds", fontsize=9, color=INK)
+    figure.suptitle(f"{timeline.name}: score of each snippet" + (", true events shaded" if timeline.intervals else ""), fontsize=10, color=INK, x=0.01, ha="left")
+    return png(figure)
+
+
+def curves_figure(history: Sequence[Mapping[str, float]], groups: Mapping[str, Sequence[str]], best_epoch: int | None) -> bytes:
+    """One panel a group of figures over epochs, the selected epoch marked."""
+    figure = Figure(figsize=(10, 3.0), layout="constrained")
+    epochs = [h["epoch"] for h in history]
+    for i, (title, names) in enumerate(groups.items()):
+        axes = _axes(figure, (1, len(groups), i + 1))
+        for k, name in enumerate(names):
+            # a weighted loss may begin later in the run
+            axes.plot(epochs, [h.get(name, float("nan")) for h in history], color=COLOURS[k % len(COLOURS)], linewidth=1.4, label=_short(name))
+        if best_epoch:
+            axes.axvline(best_epoch, color=INK, linewidth=0.6, linestyle=":")
+        axes.set_title(title, fontsize=9, color=INK, loc="left")
+        axes.set_xlabel("epoch", fontsize=8, color=INK)
+        if len(names) > 1:
+            axes.legend(fontsize=7, frameon=False)
+    return png(figure)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("validation ").removeprefix("loss ")

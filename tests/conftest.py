@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmcl.data.synthetic import make_recordings
+
+torch.set_num_threads(1)
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Path:
+    """Made-up recordings in UTD-MHAD's layout: 8 subjects, 4 actions, 2 trials."""
+    folder = tmp_path_factory.mktemp("made")
+    make_recordings(folder, n_trials=2, actions=(1, 3, 13, 18))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def utd_mhad() -> Path:
+    folder = SHARED / "utd_mhad"
+    if not folder.is_dir():
+        pytest.skip("the real UTD-MHAD recordings are not here")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

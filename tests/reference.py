@@ -1,0 +1,110 @@
+"""The method in plain loops, written from the formulas: slow, and sharing no code with mmcl."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+def topk_pool(logit, lengths, divisor):
+    """logit: list-like (bag, snippet, class); returns (bag, class)."""
+    rows = []
+    for b, n in enumerate(lengths):
+        k = min(n // divisor + 1, n)
+        row = []
+        for c in range(logit.shape[2]):
+            values = sorted((logit[b, t, c] for t in range(n)), key=float, reverse=True)
+            row.append(sum(values[:k]) / k)
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+def mil_loss(logit, label):
+    total = 0.0
+    for b in range(logit.shape[0]):
+        for c in range(logit.shape[1]):
+            p = 1 / (1 + torch.exp(-logit[b, c]))
+            total = total - (label[b, c] * torch.log(p) + (1 - label[b, c]) * torch.log(1 - p))
+    return total / logit.shape[0]
+
+
+def cosine(a, b):
+    return (a * b).sum() / (a.norm() * b.norm())
+
+
+def contrast_row(query, positive, negatives, temperature, beta=0.0, tau=0.0, detach=False):
+    """One row of the formula, straight exponentials."""
+    if not negatives:
+        return torch.zeros((), dtype=query.dtype)
+    n = len(negatives)
+    pos = torch.exp(cosine(query, positive) / temperature)
+    neg = [torch.exp(cosine(query, x) / temperature) for x in negatives]
+    power = [(x.detach() if detach else x) ** beta for x in neg]
+    mean = sum(power) / n
+    weighted = sum(w / mean * x for w, x in zip(power, neg, strict=True))
+    ng = weighted
+    if tau > 0:
+        ng = (weighted - n * tau * pos) / (1 - tau)
+        floor = n * math.exp(-1 / temperature)
+        ng = ng if ng.item() > floor else torch.tensor(floor, dtype=query.dtype)
+    return -torch.log(pos / (pos + ng))
+
+
+def split_topk(score, n, divisor):
+    """Indices of the high and the low snippets of one bag."""
+    order = sorted(range(n), key=lambda t: -float(score[t]))
+    k = min(n // divisor + 1, n)
+    low = order[k:][-k:] if n > k else []
+    return order[:k], low
+
+
+def split_means(score, n, n_clusters, min_gap):
+    """Exact 1-D k-means by trying every split of the sorted scores."""
+    order = sorted(range(n), key=lambda t: -float(score[t]))
+    x = [float(score[t]) for t in order]
+
+    def within(part):
+        mean = sum(part) / len(part)
+        return sum((v - mean) ** 2 for v in part)
+
+    mean = sum(x) / n
+    n_clusters = min(n_clusters, n)
+    options = []
+    if n_clusters == 2:
+        options = [(within(x[:i]) + within(x[i:]), i, i) for i in range(1, n)]
+    elif n_clusters == 3:
+        options = [
+            (within(x[:i]) + within(x[i:j]) + within(x[j:]), i, j) for i in range(1, n) for j in range(i + 1, n)
+        ]
+    if options:
+        _, i, j = min(options)
+        if sum(x[:i]) / i - sum(x[j:]) / (n - j) >= min_gap:
+            return order[:i], order[j:]
+    i = n if mean >= 0.5 else 1
+    return order[:i], order[i:]
+
+
+def semi_bag_terms(embedding, score, lengths, is_event, *, divisor, temperature, beta=0.0, tau=0.0, by_picks=False, split=None):
+    """The four terms of two modalities a, b: ``{"a->b/kind": value}``."""
+    split = split or (lambda s, n: split_topk(s, n, divisor))
+    parts = {m: [split(s[b], n) for b, n in enumerate(lengths)] for m, s in score.items()}
+    terms = {}
+    for b in embedding:
+        background = [embedding[b][i, t] for i in range(len(lengths)) for t in parts[b][i][1]]
+        normal = [embedding[b][i, t] for i in range(len(lengths)) if not is_event[i] for t in parts[b][i][0]]
+        for a in embedding:
+            if a == b:
+                continue
+            for kind, negatives in (("background", background), ("normal", normal)):
+                total, weights = 0.0, 0.0
+                for i in range(len(lengths)):
+                    if not is_event[i] or not negatives:
+                        continue
+                    q = torch.stack([embedding[a][i, t] for t in parts[a][i][0]]).mean(0)
+                    p = torch.stack([embedding[b][i, t] for t in parts[b][i][0]]).mean(0)
+                    w = len(parts[a][i][0]) if by_picks else 1
+                    total = total + w * contrast_row(q, p, negatives, temperature, beta, tau)
+                    weights += w
+                terms[f"{a}->{b}/{kind}"] = total / weights if weights else torch.zeros((), dtype=torch.float64)
+    return terms

@@ -1,0 +1,79 @@
+"""Two processes give the losses and the gradients of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from mmcl.config import ObjectiveConfig
+from mmcl.models.linear import LinearEncoder
+from mmcl.models.network import MultimodalNetwork
+from mmcl.training.step import Learner
+from mmcl.types import Bags
+
+LENGTHS = [7, 3, 12, 5, 1, 9, 4, 6]
+
+
+def learner() -> Learner:
+    torch.manual_seed(0)
+    student = MultimodalNetwork({"a": LinearEncoder(5, 8), "b": LinearEncoder(4, 8)}, 8, 1, dropout=0.0, projection=6)
+    o = ObjectiveConfig(divisor=4, contrast=1.0, instance=1.0, instances_per_bag=64, beta=1.0, tau=0.02)
+    return Learner(student, None, o).double()
+
+
+def bags(part: slice) -> Bags:
+    g = torch.Generator().manual_seed(1)
+    x = {m: torch.randn(8, 12, n, generator=g, dtype=torch.float64) for m, n in (("a", 5), ("b", 4))}
+    lengths = torch.tensor(LENGTHS)
+    mask = torch.arange(12) < lengths[:, None]
+    label = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0]).double()[:, None]
+    longest = int(lengths[part].max())  # each process pads to its own longest bag
+    return Bags({m: v[part, :longest] for m, v in x.items()}, mask[part, :longest], label[part], torch.arange(8)[part])
+
+
+def result(part: slice) -> dict[str, torch.Tensor]:
+    learn = learner()
+    guide = learn.student(bags(part))
+    losses = learn(bags(part), 1.0, 0.5, guide)
+    losses["total"].backward()
+    grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
+    return {k: v.detach() for k, v in losses.items()} | grads
+
+
+def child(out: str) -> None:
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    assert dist.get_world_size() == 2
+    rank = dist.get_rank()
+    values = result(slice(4 * rank, 4 * rank + 4))
+    for v in values.values():
+        dist.all_reduce(v)
+        v /= 2  # what data-parallel training does with gradients
+    if rank == 0:
+        torch.save(values, out)
+    dist.destroy_process_group()
+
+
+def torchrun(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *args]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_equal_one(tmp_path: Path):
+    done = torchrun(__file__, str(tmp_path / "two.pt"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    two, one = torch.load(tmp_path / "two.pt", weights_only=True), result(slice(0, 8))
+    assert one.keys() == two.keys()
+    assert any(k.startswith("grad student.project") for k in one)
+    for k in one:
+        torch.testing.assert_close(two[k], one[k], atol=1e-6, rtol=0, msg=lambda text, k=k: f"{k}: {text}")
+
+
+if __name__ == "__main__":
+    child(sys.argv[1])
