@@ -100,7 +100,14 @@ class Score:
         from mmcl.infer import score_files
 
         rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
-        score_files(self.run_folder, self.recordings, self.out or self.run_folder / "scores", rates, self.threshold, self.device)
+        score_files(
+            self.run_folder,
+            self.recordings,
+            self.out or self.run_folder / "scores",
+            rates,
+            self.threshold,
+            self.device,
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,10 @@ def _plain(cls: type) -> Callable[[list[str], str], Any]:
 
 
 COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
-    ("train", "utd-mhad-streams"): ("learn events in untrimmed streams from one bit a stream", _train("utd-mhad-streams")),
+    ("train", "utd-mhad-streams"): (
+        "learn events in untrimmed streams from one bit a stream",
+        _train("utd-mhad-streams"),
+    ),
     ("train", "utd-mhad"): ("learn to recognise 27 actions in trimmed recordings", _train("utd-mhad")),
     ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
     ("score",): ("snippet scores of your own recordings", _plain(Score)),
@@ -174,7 +184,11 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
 
 def usage() -> str:
     lines = [f"  mmcl {' '.join(words):24} {what}" for words, (what, _) in COMMANDS.items()]
-    return "Multimodal contrastive learning on weakly labelled recordings.\n\n" + "\n".join(lines) + "\n\nmmcl COMMAND --help tells every option with its default."
+    return (
+        "Multimodal contrastive learning on weakly labelled recordings.\n\n"
+        + "\n".join(lines)
+        + "\n\nmmcl COMMAND --help tells every option with its default."
+    )
 
 
 def find(args: list[str]) -> tuple[tuple[str, ...], Callable[[list[str], str], Any]]:
@@ -198,7 +212,11 @@ def print_figures(title: str, figures: dict[str, float]) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help", "help") or (args[0] == "train" and args[1:] in ([], ["-h"], ["--help"])):
+    if (
+        not args
+        or args[0] in ("-h", "--help", "help")
+        or (args[0] == "train" and args[1:] in ([], ["-h"], ["--help"]))
+    ):
         print(usage())
         return 0
     if args[0] in ("--version", "version"):

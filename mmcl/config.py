@@ -84,6 +84,8 @@ class ModelConfig:
     (ensemble), or the sum of one score of each fused stream (MACIL-SD)."""
     projection: int = 64
     """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
+    smooth: int = 5
+    """Snippets (odd) that a score's logit is averaged over, 1 = none: events outlast a snippet."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,16 @@ class ObjectiveConfig:
     """Snippets drawn from each bag for it."""
     temperature: float = 0.2
     """Temperature of the contrasts (MACIL-SD: 0.1)."""
-    beta: float = 0.0
-    """Concentration of the negatives on the hard ones, 0 = none (Robinson et al. 2021)."""
+    beta: float = 1.0
+    """Concentration of the semi-bag contrast's negatives on the hard ones, 0 = none (Robinson et
+    al. 2021). Its negatives are background and normal snippets: hard ones are rarely false."""
     tau: float = 0.0
-    """Class prior: probability that a negative is a positive in truth (Chuang et al. 2020)."""
+    """Class prior there: probability that a negative is a positive in truth (Chuang et al. 2020)."""
+    instance_beta: float = 0.0
+    """Concentration of the instance contrast, whose hardest negatives often are false: other
+    snippets of the same action."""
+    instance_tau: float = 0.0
+    """Class prior of the instance contrast."""
     detach_weights: bool = False
     """Do not differentiate through the concentration weights."""
     negatives: tuple[Literal["background", "normal", "other"], ...] = ("background", "normal", "other")
@@ -203,7 +211,9 @@ def from_dict(cls: type, values: dict[str, Any], where: Path | str) -> Any:
     hints = typing.get_type_hints(cls)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise InputError(f"{where}: unknown setting '{unknown[0]}' for {cls.__name__}; made by another version of mmcl?")
+        raise InputError(
+            f"{where}: unknown setting '{unknown[0]}' for {cls.__name__}; made by another version of mmcl?"
+        )
     made = {}
     for name, value in values.items():
         hint = hints[name]
@@ -211,5 +221,7 @@ def from_dict(cls: type, values: dict[str, Any], where: Path | str) -> Any:
             made[name] = from_dict(hint, value, where)
         else:
             origin = typing.get_origin(hint)
-            made[name] = tuple(value) if origin is tuple and not isinstance(origin, types.UnionType) else value
+            made[name] = (
+                tuple(value) if origin is tuple and not isinstance(origin, types.UnionType) else value
+            )
     return cls(**made)

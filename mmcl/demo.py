@@ -25,7 +25,10 @@ def run_demo(out: Path, epochs: int = 10, seed: int = 0) -> dict[str, float]:
     (out / MARK).touch()
     print("making 320 recordings of 8 made-up people: 10 actions, skeleton + inertial", flush=True)
     make_recordings(out / "recordings", seed)
-    print("training on streams of people 1, 3, 5 (selected on 7); each stream has one bit as its label", flush=True)
+    print(
+        "training on streams of people 1, 3, 5 (selected on 7); each stream has one bit as its label",
+        flush=True,
+    )
     config = changed(
         utd_mhad_streams(),
         bags={"n_train_streams": 120, "n_test_streams": 60, "stream_seed": seed},
@@ -35,7 +38,9 @@ def run_demo(out: Path, epochs: int = 10, seed: int = 0) -> dict[str, float]:
     figures = train(config, out / "recordings", run)
     report = write_report(run)
     name = "snippet average precision"
-    print(f"\nEvents found in streams of people never seen, learned from one bit a stream ({time.perf_counter() - started:.0f} s):")
+    print(
+        f"\nEvents found in streams of people never seen, learned from one bit a stream ({time.perf_counter() - started:.0f} s):"
+    )
     print(f"  {name:45} {figures[name]:.3f}   (chance {figures['share of event snippets']:.3f})")
     for key in (k for k in figures if k.startswith(f"{name},")):
         print(f"  {key:45} {figures[key]:.3f}")

@@ -49,7 +49,14 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
                     axes.text(middle, 1.04, interval.name, ha="center", va="bottom", fontsize=7, color=INK)
         for k, c in enumerate(classes):
             width = 1.6 if name == "joint" else 1.1
-            axes.plot(centre, score[:, c], color=COLOURS[k], linewidth=width, marker="." if len(centre) < 3 else "", label=timeline.classes[c])
+            axes.plot(
+                centre,
+                score[:, c],
+                color=COLOURS[k],
+                linewidth=width,
+                marker="." if len(centre) < 3 else "",
+                label=timeline.classes[c],
+            )
         if len(timeline.classes) == 1:
             axes.axhline(threshold, color=INK, linewidth=0.6, linestyle=":")
         elif i == 0:
@@ -61,11 +68,19 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
             axes.tick_params(labelbottom=False)
         else:
             axes.set_xlabel("seconds", fontsize=9, color=INK)
-    figure.suptitle(f"{timeline.name}: score of each snippet" + (", true events shaded" if timeline.intervals else ""), fontsize=10, color=INK, x=0.01, ha="left")
+    figure.suptitle(
+        f"{timeline.name}: score of each snippet" + (", true events shaded" if timeline.intervals else ""),
+        fontsize=10,
+        color=INK,
+        x=0.01,
+        ha="left",
+    )
     return png(figure)
 
 
-def curves_figure(history: Sequence[Mapping[str, float]], groups: Mapping[str, Sequence[str]], best_epoch: int | None) -> bytes:
+def curves_figure(
+    history: Sequence[Mapping[str, float]], groups: Mapping[str, Sequence[str]], best_epoch: int | None
+) -> bytes:
     """One panel a group of figures over epochs, the selected epoch marked."""
     figure = Figure(figsize=(10, 3.0), layout="constrained")
     epochs = [h["epoch"] for h in history]
@@ -73,7 +88,13 @@ def curves_figure(history: Sequence[Mapping[str, float]], groups: Mapping[str, S
         axes = _axes(figure, (1, len(groups), i + 1))
         for k, name in enumerate(names):
             # a weighted loss may begin later in the run
-            axes.plot(epochs, [h.get(name, float("nan")) for h in history], color=COLOURS[k % len(COLOURS)], linewidth=1.4, label=_short(name))
+            axes.plot(
+                epochs,
+                [h.get(name, float("nan")) for h in history],
+                color=COLOURS[k % len(COLOURS)],
+                linewidth=1.4,
+                label=_short(name),
+            )
         if best_epoch:
             axes.axvline(best_epoch, color=INK, linewidth=0.6, linestyle=":")
         axes.set_title(title, fontsize=9, color=INK, loc="left")

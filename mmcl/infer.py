@@ -20,7 +20,12 @@ from mmcl.types import Timeline
 
 
 def score_files(
-    run: Path, paths: Sequence[Path], out: Path, rate_hz: Mapping[str, float | None], threshold: float = 0.5, device: str = "cpu"
+    run: Path,
+    paths: Sequence[Path],
+    out: Path,
+    rate_hz: Mapping[str, float | None],
+    threshold: float = 0.5,
+    device: str = "cpu",
 ) -> None:
     """Score each recording and write its files at once; a bad one is told and the others go on.
 
@@ -69,7 +74,9 @@ def write_timeline(timeline: Timeline, out: Path, threshold: float) -> None:
     writer = csv.writer(text)
     columns = {"joint": timeline.score, **timeline.modality_score}
     one = len(timeline.classes) == 1
-    writer.writerow(["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in timeline.classes)])
+    writer.writerow(
+        ["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in timeline.classes)]
+    )
     for i in range(len(timeline.score)):
         scores = (f"{v:.6f}" for s in columns.values() for v in s[i])
         writer.writerow([f"{timeline.start_s[i]:.3f}", f"{timeline.end_s[i]:.3f}", *scores])
@@ -91,6 +98,8 @@ def to_json(timeline: Timeline) -> dict[str, Any]:
     return {
         "name": timeline.name,
         "classes": list(timeline.classes),
-        "recording": dict(zip(timeline.classes, (round(float(v), 6) for v in timeline.bag_score), strict=True)),
+        "recording": dict(
+            zip(timeline.classes, (round(float(v), 6) for v in timeline.bag_score), strict=True)
+        ),
         "snippets": snippets,
     }

@@ -24,7 +24,14 @@ def utd_mhad() -> Config:
     return changed(
         Config(task="utd-mhad"),
         bags={"shuffle_hops": 0, "insertion": 0.0},
-        objective={"exclusive": True, "divisor": 1, "smoothing": 0.1, "normal": 0.0, "contrast": 0.0, "instance": 0.0},
+        objective={
+            "exclusive": True,
+            "divisor": 1,
+            "smoothing": 0.1,
+            "normal": 0.0,
+            "contrast": 0.0,
+            "instance": 0.0,
+        },
         teacher={"distill": 0.0},
         optim={"epochs": 60, "batch_size": 16, "learning_rate": 2e-3},
     )
@@ -36,10 +43,10 @@ PRESETS = {"utd-mhad-streams": utd_mhad_streams, "utd-mhad": utd_mhad}
 def ablation(full: Config) -> dict[str, Config]:
     """The full system taken apart: each step adds one part to the one before."""
     alone: dict[str, dict[str, Any]] = {
-        "objective": {"contrast": 0.0, "instance": 0.0, "beta": 0.0, "tau": 0.0},
+        "objective": {"contrast": 0.0, "instance": 0.0, "beta": 0.0, "tau": 0.0, "instance_beta": 0.0, "instance_tau": 0.0},
         "teacher": {"modality": "", "distill": 0.0},
     }
-    contrast = {**alone, "objective": {"beta": 0.0, "tau": 0.0}}
+    contrast = {**alone, "objective": {"beta": 0.0, "tau": 0.0, "instance_beta": 0.0, "instance_tau": 0.0}}
     concentration = {"teacher": alone["teacher"]}
     return {
         "MIL alone": changed(full, **alone),

@@ -19,7 +19,7 @@ from mmcl.tasks import TASKS, scorer
 from mmcl.training.checkpoint import read_json, write_whole
 from mmcl.training.loop import METRICS
 from mmcl.training.run import CONFIG, load_network, read_config
-from mmcl.types import Recording, Timeline
+from mmcl.types import Timeline
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def write_report(folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6) -> Path:
+def write_report(
+    folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6
+) -> Path:
     """Write the page of a run (a folder with config.json) or of the runs in a folder; returns its path."""
     out = out or folder / "report.html"
     if (folder / CONFIG).exists():
@@ -38,8 +40,14 @@ def write_report(folder: Path, out: Path | None = None, data: Path | None = None
     elif folder.is_dir() and (runs := find_runs(folder)):
         page = comparison_page(folder, runs)
     else:
-        raise FileError(folder, "holds neither a run nor runs", "give the --out of a finished mmcl train, or a folder of such")
-    template = jinja2.Environment(autoescape=True).from_string((Path(__file__).parent / "report.html.jinja").read_text())
+        raise FileError(
+            folder,
+            "holds neither a run nor runs",
+            "give the --out of a finished mmcl train, or a folder of such",
+        )
+    template = jinja2.Environment(autoescape=True).from_string(
+        (Path(__file__).parent / "report.html.jinja").read_text()
+    )
     html = template.render({"headline": [], "tables": [], "pictures": [], "settings": "", **page})
     write_whole(out, lambda part: part.write_text(html))
     return out
@@ -54,7 +62,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     config, classes, trained_on = read_config(run)
     metrics = read_json(run / METRICS)
     history = read_json(run / "history.json")
-    recordings, timelines = score_test(run, data or trained_on, n_timelines)
+    timelines = score_test(run, data or trained_on, n_timelines)
     select_by = TASK_FIGURE[config.task]
     heads = {k: v for k, v in metrics.items() if k.startswith(f"test {select_by}")}
     tables = [
@@ -62,9 +70,17 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
             "Each stream alone",
             f"{select_by} on the test subjects, who were never used for a choice.",
             ("score", select_by),
-            [(k.removeprefix(f"test {select_by}").lstrip(", ") or "joint", f"{v:.4f}") for k, v in heads.items()],
+            [
+                (k.removeprefix(f"test {select_by}").lstrip(", ") or "joint", f"{v:.4f}")
+                for k, v in heads.items()
+            ],
         ),
-        Table("All figures", "As in metrics.json.", ("figure", "value"), [(k, f"{v:.4g}") for k, v in metrics.items()]),
+        Table(
+            "All figures",
+            "As in metrics.json.",
+            ("figure", "value"),
+            [(k, f"{v:.4g}") for k, v in metrics.items()],
+        ),
     ]
     siblings = [r for r in find_runs(run.parent) if same_task(r, config)]
     if len(siblings) > 1:
@@ -73,10 +89,18 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     return {
         "title": f"mmcl run: {run.resolve().name}",
         "subtitle": f"{config.task}, {', '.join(config.bags.modalities)}, {len(classes)} class{'es' if len(classes) > 1 else ''}, seed {config.optim.seed}",
-        "headline": [(f"test {select_by}", f"{metrics[f'test {select_by}']:.3f}"), ("training", f"{metrics['training seconds']:.0f} s"), ("parameters", f"{metrics['parameters of the network']:,}")],
+        "headline": [
+            (f"test {select_by}", f"{metrics[f'test {select_by}']:.3f}"),
+            ("training", f"{metrics['training seconds']:.0f} s"),
+            ("parameters", f"{metrics['parameters of the network']:,}"),
+        ],
         "tables": tables,
         "pictures": [
-            section("Training", "The dotted line marks the selected epoch.", [("losses and validation figures over epochs", curves)]),
+            section(
+                "Training",
+                "The dotted line marks the selected epoch.",
+                [("losses and validation figures over epochs", curves)],
+            ),
             section(
                 "Timelines of test recordings",
                 "Scores learned from bag labels alone; true events are shaded.",
@@ -90,14 +114,14 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
 TASK_FIGURE = {"utd-mhad-streams": "snippet average precision", "utd-mhad": "accuracy"}
 
 
-def score_test(run: Path, data: Path, n: int) -> tuple[list[Recording], list[Timeline]]:
+def score_test(run: Path, data: Path, n: int) -> list[Timeline]:
     """The first test recordings that hold an event, and one that does not."""
     network, config, classes = load_network(run)
     test = TASKS[config.task](data, config).test
     with_event = [r for r in test if r.label is not None and r.label.any()]
     without = [r for r in test if r.label is not None and not r.label.any()]
     chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]
-    return chosen, list(scorer(network, config, classes).score(chosen))
+    return list(scorer(network, config, classes).score(chosen))
 
 
 def curve_groups(history: Sequence[Mapping[str, float]], select_by: str) -> dict[str, list[str]]:
@@ -150,8 +174,16 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
         raise InputError(f"{folder}: no run has the figure '{figure}'")
     rows = []
     for members, metrics in zip(groups.values(), loaded, strict=True):
-        label = str(members[0].relative_to(folder) if len(members) == 1 else members[0].parent.relative_to(folder))
-        rows.append([label if label != "." else members[0].name, str(len(members)), *(mean_spread(metrics, k) for k in names)])
+        label = str(
+            members[0].relative_to(folder) if len(members) == 1 else members[0].parent.relative_to(folder)
+        )
+        rows.append(
+            [
+                label if label != "." else members[0].name,
+                str(len(members)),
+                *(mean_spread(metrics, k) for k in names),
+            ]
+        )
     columns = ["run", "seeds", *(k.removeprefix(figure).lstrip(", ") or "joint" for k in names)]
     return Table(f"Comparison: {figure}", "Mean ± standard deviation over seeds.", columns, rows)
 

@@ -34,7 +34,7 @@ class Scorer:
     classes: tuple[str, ...]
     divisor: int
     exclusive: bool
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     @torch.no_grad()
     def score(self, recordings: Sequence[Recording]) -> Iterator[Timeline]:
@@ -93,5 +93,8 @@ class Scorer:
 def _cut(grid: dict[str, np.ndarray], clock: Clock, low: int, high: int) -> Item:
     """Snippets low to high (exclusive) of a recording as a bag of their own."""
     hops = slice(low, high + clock.hops_per_window - 1)
-    x = {m: v[hops.start * clock.frames_per_hop[m] : hops.stop * clock.frames_per_hop[m]] for m, v in grid.items()}
+    x = {
+        m: v[hops.start * clock.frames_per_hop[m] : hops.stop * clock.frames_per_hop[m]]
+        for m, v in grid.items()
+    }
     return Item(x, high - low, np.zeros(1, np.float32), 0)

@@ -45,7 +45,9 @@ def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
     held_out = config.bags.validation_subjects
     wrong = [s for s in held_out if s not in TRAIN_SUBJECTS]
     if wrong:
-        raise InputError(f"--bags.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}")
+        raise InputError(
+            f"--bags.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}"
+        )
     train = tuple(s for s in TRAIN_SUBJECTS if s not in held_out)
     if not train:
         raise InputError("--bags.validation-subjects: no subject is left to train on")
@@ -54,7 +56,9 @@ def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 def judge_streams(recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock) -> Figures:
     """Snippet-level figures against the true intervals, joint and per modality; bag-level AUC."""
-    truth = np.concatenate([snippet_truth(r, clock, len(t.score)) for r, t in zip(recordings, timelines, strict=True)])
+    truth = np.concatenate(
+        [snippet_truth(r, clock, len(t.score)) for r, t in zip(recordings, timelines, strict=True)]
+    )
     label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
     joint = np.concatenate([t.score[:, 0] for t in timelines])
     figures = {
@@ -71,12 +75,17 @@ def judge_streams(recordings: Sequence[Recording], timelines: Sequence[Timeline]
     return figures
 
 
-def judge_recognition(recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock) -> Figures:
+def judge_recognition(
+    recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock
+) -> Figures:
     """Accuracy and macro F1 of each head and of the heads' mean score."""
     truth = np.array([int(r.label.argmax()) for r in recordings if r.label is not None])
     heads = {"joint head": np.stack([t.bag_score for t in timelines])}
-    heads |= {f"{m} alone": np.stack([t.modality_bag_score[m] for t in timelines]) for m in timelines[0].modality_bag_score}
-    mean = sum(np.log(h + 1e-12) for h in heads.values()) / len(heads)
+    heads |= {
+        f"{m} alone": np.stack([t.modality_bag_score[m] for t in timelines])
+        for m in timelines[0].modality_bag_score
+    }
+    mean = np.mean([np.log(h + 1e-12) for h in heads.values()], axis=0)
     figures = {"accuracy": accuracy(truth, mean.argmax(1)), "macro F1": macro_f1(truth, mean.argmax(1))}
     return figures | {f"accuracy, {name}": accuracy(truth, h.argmax(1)) for name, h in heads.items()}
 
@@ -85,8 +94,10 @@ def utd_mhad(data: Path, config: Config) -> Task:
     """27-class recognition: a trimmed recording is a bag."""
     train_subjects, held_out = split_subjects(config)
     recordings = _modalities(read_utd_mhad(data), config)
-    part = lambda subjects: [r for r in recordings if int(r.group) in subjects]  # noqa: E731
-    return Task(ACTIONS, part(train_subjects), part(held_out), part(TEST_SUBJECTS), judge_recognition, "accuracy")
+    part = lambda subjects: [r for r in recordings if int(r.group) in subjects]
+    return Task(
+        ACTIONS, part(train_subjects), part(held_out), part(TEST_SUBJECTS), judge_recognition, "accuracy"
+    )
 
 
 def utd_mhad_streams(data: Path, config: Config) -> Task:
@@ -94,7 +105,9 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
     d = config.bags
     wrong = [a for a in d.targets if not 1 <= a <= len(ACTIONS)]
     if wrong or not d.targets:
-        raise InputError(f"--bags.targets: expected actions from 1 to {len(ACTIONS)}, got {wrong[0] if wrong else 'none'}")
+        raise InputError(
+            f"--bags.targets: expected actions from 1 to {len(ACTIONS)}, got {wrong[0] if wrong else 'none'}"
+        )
     train_subjects, held_out = split_subjects(config)
     recordings = read_utd_mhad(data)
 
@@ -103,7 +116,12 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
         if not chosen or n == 0:
             return []
         made = compose_streams(
-            chosen, n, targets=d.targets, n_actions=d.actions_per_stream, n_targets=d.targets_per_stream, seed=3 * d.stream_seed + number
+            chosen,
+            n,
+            targets=d.targets,
+            n_actions=d.actions_per_stream,
+            n_targets=d.targets_per_stream,
+            seed=3 * d.stream_seed + number,
         )
         return _modalities(made, config)
 
@@ -125,9 +143,14 @@ def _modalities(recordings: list[Recording], config: Config) -> list[Recording]:
     ]
 
 
-TASKS: dict[str, Callable[[Path, Config], Task]] = {"utd-mhad": utd_mhad, "utd-mhad-streams": utd_mhad_streams}
+TASKS: dict[str, Callable[[Path, Config], Task]] = {
+    "utd-mhad": utd_mhad,
+    "utd-mhad-streams": utd_mhad_streams,
+}
 
 
-def scorer(network: nn.Module, config: Config, classes: tuple[str, ...], device: torch.device | str = "cpu") -> Scorer:
+def scorer(
+    network: nn.Module, config: Config, classes: tuple[str, ...], device: torch.device | str = "cpu"
+) -> Scorer:
     o = config.objective
-    return Scorer(network, clock_of(config), classes, o.divisor, o.exclusive, torch.device(device))
+    return Scorer(network, clock_of(config), classes, o.divisor, o.exclusive, device)

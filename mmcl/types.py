@@ -86,7 +86,7 @@ class Bags:
     index: Tensor
 
     def to(self, device) -> Bags:
-        move = lambda t: t.to(device, non_blocking=True)  # noqa: E731
+        move = lambda t: t.to(device, non_blocking=True)
         return Bags(
             {m: move(x) for m, x in self.x.items()},
             move(self.mask),

@@ -69,7 +69,9 @@ def main() -> None:
     def start(name: str) -> int:
         print(f"training {name}", flush=True)
         command = [sys.executable, *sys.argv, "--only", name]
-        return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, stdout=subprocess.DEVNULL).returncode
+        return subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}, stdout=subprocess.DEVNULL
+        ).returncode
 
     with ThreadPoolExecutor(pipeline.jobs) as pool:
         failed = [name for name, code in zip(missing, pool.map(start, missing), strict=True) if code]

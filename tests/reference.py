@@ -75,7 +75,9 @@ def split_means(score, n, n_clusters, min_gap):
         options = [(within(x[:i]) + within(x[i:]), i, i) for i in range(1, n)]
     elif n_clusters == 3:
         options = [
-            (within(x[:i]) + within(x[i:j]) + within(x[j:]), i, j) for i in range(1, n) for j in range(i + 1, n)
+            (within(x[:i]) + within(x[i:j]) + within(x[j:]), i, j)
+            for i in range(1, n)
+            for j in range(i + 1, n)
         ]
     if options:
         _, i, j = min(options)
@@ -85,7 +87,19 @@ def split_means(score, n, n_clusters, min_gap):
     return order[:i], order[i:]
 
 
-def semi_bag_terms(embedding, score, lengths, is_event, *, divisor, temperature, beta=0.0, tau=0.0, by_picks=False, split=None):
+def semi_bag_terms(
+    embedding,
+    score,
+    lengths,
+    is_event,
+    *,
+    divisor,
+    temperature,
+    beta=0.0,
+    tau=0.0,
+    by_picks=False,
+    split=None,
+):
     """The four terms of two modalities a, b: ``{"a->b/kind": value}``."""
     split = split or (lambda s, n: split_topk(s, n, divisor))
     parts = {m: [split(s[b], n) for b, n in enumerate(lengths)] for m, s in score.items()}
@@ -106,5 +120,7 @@ def semi_bag_terms(embedding, score, lengths, is_event, *, divisor, temperature,
                     w = len(parts[a][i][0]) if by_picks else 1
                     total = total + w * contrast_row(q, p, negatives, temperature, beta, tau)
                     weights += w
-                terms[f"{a}->{b}/{kind}"] = total / weights if weights else torch.zeros((), dtype=torch.float64)
+                terms[f"{a}->{b}/{kind}"] = (
+                    total / weights if weights else torch.zeros((), dtype=torch.float64)
+                )
     return terms

@@ -28,7 +28,9 @@ def test_real_data_set(utd_mhad):
     first = recordings[0]
     raw = scipy.io.loadmat(utd_mhad / "Skeleton" / "a1_s1_t1_skeleton.mat")["d_skel"]
     np.testing.assert_allclose(first.signal["skeleton"][5, 7], raw[7, :, 5], rtol=1e-6)
-    assert all(abs(len(r.signal["skeleton"]) / r.rate_hz["skeleton"] - r.duration_s) < 1e-9 for r in recordings)
+    assert all(
+        abs(len(r.signal["skeleton"]) / r.rate_hz["skeleton"] - r.duration_s) < 1e-9 for r in recordings
+    )
 
 
 def copy(made, tmp_path):
@@ -46,15 +48,24 @@ def test_bad_files_are_named(made, tmp_path):
             read_utd_mhad(folder)
         shutil.rmtree(folder)
 
-    save = lambda path, **x: scipy.io.savemat(path, x)  # noqa: E731
+    save = lambda path, **x: scipy.io.savemat(path, x)
     breaks(r"a1_s1_t1_inertial.mat: its skeleton half is missing", lambda d: (d / name).unlink())
-    breaks(r"a1_s1_t1_skeleton.mat: not a readable .mat", lambda d: (d / name).write_bytes((d / name).read_bytes()[:900]))
+    breaks(
+        r"a1_s1_t1_skeleton.mat: not a readable .mat",
+        lambda d: (d / name).write_bytes((d / name).read_bytes()[:900]),
+    )
     breaks(r"a1_s1_t1_skeleton.mat: not a readable .mat", lambda d: (d / name).write_text("hello"))
     breaks(r"a1_s1_t1_skeleton.mat: not a readable .mat", lambda d: (d / name).write_bytes(b""))
     breaks(r"holds no variable 'd_skel'", lambda d: shutil.copy(d / inertial, d / name))
-    breaks(r"shape \(20, 2, 9\), expected \(20, 3, frames\)", lambda d: save(d / name, d_skel=np.zeros((20, 2, 9))))
+    breaks(
+        r"shape \(20, 2, 9\), expected \(20, 3, frames\)",
+        lambda d: save(d / name, d_skel=np.zeros((20, 2, 9))),
+    )
     breaks(r"shape \(9, 5\), expected \(frames, 6\)", lambda d: save(d / inertial, d_iner=np.zeros((9, 5))))
-    breaks(r"NaN or infinity at frame 4", lambda d: save(d / inertial, d_iner=np.where(np.arange(9)[:, None] == 4, np.nan, np.ones((9, 6)))))
+    breaks(
+        r"NaN or infinity at frame 4",
+        lambda d: save(d / inertial, d_iner=np.where(np.arange(9)[:, None] == 4, np.nan, np.ones((9, 6)))),
+    )
     breaks(r"unknown action 28", lambda d: (d / inertial).rename(d / "Inertial/a28_s1_t1_inertial.mat"))
     breaks(r"unknown subject 9", lambda d: (d / inertial).rename(d / "Inertial/a1_s9_t1_inertial.mat"))
     breaks(r"not a UTD-MHAD file name", lambda d: (d / inertial).rename(d / "Inertial/copy of a1.mat"))
@@ -77,7 +88,9 @@ def test_body_frame_ignores_place_and_size(rng):
 
 def test_streams_are_a_function_of_the_seed(made):
     recordings = read_utd_mhad(made)
-    make = lambda seed, pool: compose_streams(pool, 6, targets=(13, 18), n_actions=(4, 6), n_targets=(1, 2), seed=seed)  # noqa: E731
+    make = lambda seed, pool: compose_streams(
+        pool, 6, targets=(13, 18), n_actions=(4, 6), n_targets=(1, 2), seed=seed
+    )
     one, again, other = make(0, recordings), make(0, recordings), make(1, recordings)
     for a, b in zip(one, again, strict=True):
         assert a.intervals == b.intervals
@@ -137,7 +150,9 @@ def test_augmentation_keeps_the_grid(made, rng):
 def write_csv(path, x, header, time=None):
     table = x if time is None else np.column_stack([time, x])
     names = header if time is None else ["time_s", *header]
-    path.write_text(",".join(names) + "\n" + "\n".join(",".join(f"{v:.6f}" for v in row) for row in table) + "\n")
+    path.write_text(
+        ",".join(names) + "\n" + "\n".join(",".join(f"{v:.6f}" for v in row) for row in table) + "\n"
+    )
     return path
 
 

@@ -20,7 +20,9 @@ LENGTHS = [7, 3, 12, 5, 1, 9, 4, 6]
 
 def learner() -> Learner:
     torch.manual_seed(0)
-    student = MultimodalNetwork({"a": LinearEncoder(5, 8), "b": LinearEncoder(4, 8)}, 8, 1, dropout=0.0, projection=6)
+    student = MultimodalNetwork(
+        {"a": LinearEncoder(5, 8), "b": LinearEncoder(4, 8)}, 8, 1, dropout=0.0, projection=6
+    )
     o = ObjectiveConfig(divisor=4, contrast=1.0, instance=1.0, instances_per_bag=64, beta=1.0, tau=0.02)
     return Learner(student, None, o).double()
 
@@ -32,7 +34,9 @@ def bags(part: slice) -> Bags:
     mask = torch.arange(12) < lengths[:, None]
     label = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0]).double()[:, None]
     longest = int(lengths[part].max())  # each process pads to its own longest bag
-    return Bags({m: v[part, :longest] for m, v in x.items()}, mask[part, :longest], label[part], torch.arange(8)[part])
+    return Bags(
+        {m: v[part, :longest] for m, v in x.items()}, mask[part, :longest], label[part], torch.arange(8)[part]
+    )
 
 
 def result(part: slice) -> dict[str, torch.Tensor]:

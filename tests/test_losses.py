@@ -23,9 +23,9 @@ def bags(lengths, n_classes=1, dim=6, seed=0, extra=0):
     g = torch.Generator().manual_seed(seed)
     n, t = len(lengths), max(lengths) + extra
     mask = torch.arange(t) < torch.tensor(lengths)[:, None]
-    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)  # noqa: E731
+    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64)
     real = max(lengths)
-    pad = lambda x: torch.nn.functional.pad(x, (0, 0, 0, extra), value=9.0)  # noqa: E731
+    pad = lambda x: torch.nn.functional.pad(x, (0, 0, 0, extra), value=9.0)
     logit = pad(draw(n, real, n_classes))
     z = {m: pad(draw(n, real, dim)) for m in ("a", "b")}
     score = {m: pad(draw(n, real, 1))[..., 0].sigmoid() for m in ("a", "b")}
@@ -36,7 +36,9 @@ def bags(lengths, n_classes=1, dim=6, seed=0, extra=0):
 @pytest.mark.parametrize("divisor", [1, 4, 16])
 def test_pooling_equals_loop(lengths, divisor):
     logit, mask, _, _ = bags(lengths, n_classes=3)
-    torch.testing.assert_close(topk_pool(logit, mask, divisor), reference.topk_pool(logit, lengths, divisor), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        topk_pool(logit, mask, divisor), reference.topk_pool(logit, lengths, divisor), atol=1e-12, rtol=0
+    )
 
 
 def test_mil_equals_loop():
@@ -52,7 +54,11 @@ def test_clusters_equal_loop(lengths, split):
     _, mask, _, score = bags(lengths, seed=3)
     high, low = cluster(score["a"], mask, split, 4)
     for b, n in enumerate(lengths):
-        want = reference.split_topk(score["a"][b], n, 4) if split == "topk" else reference.split_means(score["a"][b], n, int(split[0]), 0.1)
+        want = (
+            reference.split_topk(score["a"][b], n, 4)
+            if split == "topk"
+            else reference.split_means(score["a"][b], n, int(split[0]), 0.1)
+        )
         for picks, expected in zip((high, low), want, strict=True):
             assert sorted(picks.idx[b][picks.mask[b]].tolist()) == sorted(expected)
 
@@ -76,7 +82,10 @@ def test_contrast_equals_loop(beta, tau, detach):
     mask[2] = False
     got = contrast(q, p, n, mask, temperature=0.3, beta=beta, tau=tau, detach_weights=detach)
     want = torch.stack(
-        [reference.contrast_row(q[i], p[i], [n[j] for j in range(7) if mask[i, j]], 0.3, beta, tau, detach) for i in range(4)]
+        [
+            reference.contrast_row(q[i], p[i], [n[j] for j in range(7) if mask[i, j]], 0.3, beta, tau, detach)
+            for i in range(4)
+        ]
     )
     torch.testing.assert_close(got, want, atol=1e-9, rtol=0)
     ours = torch.autograd.grad(got.sum(), (q, p, n))
@@ -90,10 +99,16 @@ def test_contrast_equals_loop(beta, tau, detach):
 @pytest.mark.parametrize("by_picks", [False, True])
 def test_semi_bag_contrast_equals_loop(lengths, events, by_picks):
     _, mask, z, score = bags(lengths, seed=5)
-    is_event = torch.tensor([{"some": i % 2 == 0, "none": False, "all": True}[events] for i in range(len(lengths))])
+    is_event = torch.tensor(
+        [{"some": i % 2 == 0, "none": False, "all": True}[events] for i in range(len(lengths))]
+    )
     parts = semi_bags(score, mask, is_event, divisor=4)
-    got = semi_bag_contrast(z, parts, temperature=0.4, beta=1.0, tau=0.05, bag_weight="picks" if by_picks else "uniform")
-    want = reference.semi_bag_terms(z, score, lengths, is_event, divisor=4, temperature=0.4, beta=1.0, tau=0.05, by_picks=by_picks)
+    got = semi_bag_contrast(
+        z, parts, temperature=0.4, beta=1.0, tau=0.05, bag_weight="picks" if by_picks else "uniform"
+    )
+    want = reference.semi_bag_terms(
+        z, score, lengths, is_event, divisor=4, temperature=0.4, beta=1.0, tau=0.05, by_picks=by_picks
+    )
     assert got.keys() == want.keys()
     for k in got:
         torch.testing.assert_close(got[k], want[k].double(), atol=1e-6, rtol=0)
@@ -106,7 +121,8 @@ def test_instance_contrast_equals_loop():
     rows = [(i, t) for i, n in enumerate(lengths) for t in range(n)]
     for a, b in (("a", "b"), ("b", "a")):
         want = sum(
-            reference.contrast_row(z[a][r], z[b][r], [z[b][s] for s in rows if s != r], 0.3, 0.5) for r in rows
+            reference.contrast_row(z[a][r], z[b][r], [z[b][s] for s in rows if s != r], 0.3, 0.5)
+            for r in rows
         ) / len(rows)
         torch.testing.assert_close(got[f"{a}->{b}/instance"], want, atol=1e-9, rtol=0)
 
@@ -115,9 +131,18 @@ def test_other_classes_are_negatives_and_own_class_is_not():
     _, mask, z, score = bags([4, 4, 4], seed=2)
     parts = semi_bags(score, mask, torch.tensor([True, True, True]), divisor=4)
     terms = semi_bag_contrast(z, parts, torch.tensor([0, 0, 1]), negatives=("other",), temperature=0.5)
-    event = {m: torch.stack([z[m][i, parts.event[m].idx[i][parts.event[m].mask[i]]].mean(0) for i in range(3)]) for m in z}
+    event = {
+        m: torch.stack([z[m][i, parts.event[m].idx[i][parts.event[m].mask[i]]].mean(0) for i in range(3)])
+        for m in z
+    }
     rows = [[2], [2], [0, 1]]
-    want = sum(reference.contrast_row(event["a"][i], event["b"][i], [event["b"][j] for j in rows[i]], 0.5) for i in range(3)) / 3
+    want = (
+        sum(
+            reference.contrast_row(event["a"][i], event["b"][i], [event["b"][j] for j in rows[i]], 0.5)
+            for i in range(3)
+        )
+        / 3
+    )
     torch.testing.assert_close(terms["a->b/other"], want.to(terms["a->b/other"]), atol=1e-6, rtol=0)
     same = semi_bag_contrast(z, parts, torch.tensor([0, 0, 0]), negatives=("other",))
     assert all(v.item() == 0 for v in same.values())

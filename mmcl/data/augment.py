@@ -14,7 +14,9 @@ Grid = dict[str, np.ndarray]
 PIECE_HOPS = 8  # rotation and scale change every so many hops of a stream
 
 
-def augment(grid: Grid, clock: Clock, rng: np.random.Generator, strength: float = 1.0, shuffle_hops: int = 0) -> Grid:
+def augment(
+    grid: Grid, clock: Clock, rng: np.random.Generator, strength: float = 1.0, shuffle_hops: int = 0
+) -> Grid:
     """Speed, rotation, scale and noise, by strength; then pieces of the stream shuffled."""
     if strength > 0:
         grid = warp_speed(grid, clock, rng, 0.25 * strength)
@@ -67,7 +69,10 @@ def shuffle(grid: Grid, clock: Clock, rng: np.random.Generator, hops: int) -> Gr
     cuts = np.sort(rng.choice(np.arange(1, n_hops), n_pieces - 1, replace=False))
     pieces = np.split(np.arange(n_hops), cuts)
     order = np.concatenate([pieces[i] for i in rng.permutation(n_pieces)])
-    return {m: x.reshape(n_hops, clock.frames_per_hop[m], *x.shape[1:])[order].reshape(x.shape) for m, x in grid.items()}
+    return {
+        m: x.reshape(n_hops, clock.frames_per_hop[m], *x.shape[1:])[order].reshape(x.shape)
+        for m, x in grid.items()
+    }
 
 
 def insert(grid: Grid, donor: Grid, clock: Clock, rng: np.random.Generator) -> Grid:
@@ -99,7 +104,9 @@ def _axes(rng: np.random.Generator, n: int) -> np.ndarray:
     return axis / np.linalg.norm(axis, axis=1, keepdims=True)
 
 
-def perturb_skeleton(x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+def perturb_skeleton(
+    x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float
+) -> np.ndarray:
     """Turn about the vertical by up to 30 degrees, tilt a little, stretch by a tenth, jitter."""
     n = int(piece[-1]) + 1
     turn = rotation(np.tile([0.0, 1.0, 0.0], (n, 1)), rng.uniform(-1, 1, n) * np.radians(30) * strength)
@@ -110,7 +117,9 @@ def perturb_skeleton(x: np.ndarray, piece: np.ndarray, rng: np.random.Generator,
     return x @ linear[piece] + noise
 
 
-def perturb_inertial(x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+def perturb_inertial(
+    x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float
+) -> np.ndarray:
     """Turn the sensor by some 15 degrees, scale both its kinds of channels, jitter.
 
     Channels are triples of axes: acceleration, then angular rate. Noise is 3 % of a channel's

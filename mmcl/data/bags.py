@@ -32,7 +32,16 @@ class BagDataset(Dataset):
     which worker or process makes it, nor what was made before.
     """
 
-    def __init__(self, recordings: Sequence[Recording], clock: Clock, *, strength: float = 1.0, shuffle_hops: int = 0, insertion: float = 0.0, seed: int = 0):
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        clock: Clock,
+        *,
+        strength: float = 1.0,
+        shuffle_hops: int = 0,
+        insertion: float = 0.0,
+        seed: int = 0,
+    ):
         if not recordings:
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
@@ -81,7 +90,9 @@ class Batches(Sampler):
     incomplete batch is left out, its bags come in another epoch. Otherwise all bags in order, whole.
     """
 
-    def __init__(self, n_bags: int, batch_size: int, *, shuffled: bool, seed: int = 0, rank: int = 0, n_ranks: int = 1):
+    def __init__(
+        self, n_bags: int, batch_size: int, *, shuffled: bool, seed: int = 0, rank: int = 0, n_ranks: int = 1
+    ):
         if shuffled and batch_size % n_ranks:
             raise InputError(f"batch_size: expected a multiple of the {n_ranks} processes, got {batch_size}")
         self.n_bags, self.shuffled, self.seed = n_bags, shuffled, seed
@@ -95,7 +106,11 @@ class Batches(Sampler):
         return self.n_bags // self.batch_size if self.shuffled else -(-self.n_bags // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_bags) if self.shuffled else np.arange(self.n_bags)
+        order = (
+            np.random.default_rng([self.seed, self.epoch]).permutation(self.n_bags)
+            if self.shuffled
+            else np.arange(self.n_bags)
+        )
         epoch = self.epoch if self.shuffled else -1
         for b in range(len(self)):
             batch = order[b * self.batch_size : (b + 1) * self.batch_size]

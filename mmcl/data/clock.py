@@ -51,7 +51,9 @@ def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
     grid = {}
     for m, x in recording.signal.items():
         if m not in clock.frames_per_hop:
-            raise InputError(f"{recording.name}: modality '{m}' is unknown to this model, which takes {', '.join(clock.frames_per_hop)}")
+            raise InputError(
+                f"{recording.name}: modality '{m}' is unknown to this model, which takes {', '.join(clock.frames_per_hop)}"
+            )
         if m == "skeleton":
             x = body_frame(x)
         n_frames = n_hops * clock.frames_per_hop[m]

@@ -29,7 +29,9 @@ def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if NAME.fullmatch(p.name))
             if not inside:
-                raise FileError(path, "holds no NAME_inertial or NAME_skeleton files", "expected .mat or .csv pairs")
+                raise FileError(
+                    path, "holds no NAME_inertial or NAME_skeleton files", "expected .mat or .csv pairs"
+                )
             files += inside
         elif path.exists():
             files.append(path)
@@ -39,10 +41,16 @@ def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
     for path in files:
         match = NAME.fullmatch(path.name)
         if match is None:
-            raise FileError(path, "not named after its modality", "expected NAME_inertial.mat and NAME_skeleton.mat, or .csv")
+            raise FileError(
+                path,
+                "not named after its modality",
+                "expected NAME_inertial.mat and NAME_skeleton.mat, or .csv",
+            )
         found = pairs.setdefault((match[1], match[3]), {})
         if match[2] in found and found[match[2]] != path:
-            raise FileError(path, f"the same recording as {found[match[2]]}", "give each recording a name of its own")
+            raise FileError(
+                path, f"the same recording as {found[match[2]]}", "give each recording a name of its own"
+            )
         found[match[2]] = path
     for (name, kind), found in pairs.items():
         if len(found) == 1:
@@ -83,26 +91,41 @@ def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> 
             header = [name.strip() for name in next(rows, [])]
             if not header or all(_is_number(name) for name in header):
                 raise FileError(path, "has no header", "name the columns in the first line")
-            x = np.array([[float(v) for v in _whole(row, header, path, rows.line_num)] for row in rows if row], np.float64)
+            x = np.array(
+                [[float(v) for v in _whole(row, header, path, rows.line_num)] for row in rows if row],
+                np.float64,
+            )
     except FileError:
         raise
     except (ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(path, f"line {rows.line_num}: {error}", "expected numbers separated by commas") from error
+        raise FileError(
+            path, f"line {rows.line_num}: {error}", "expected numbers separated by commas"
+        ) from error
     except OSError as error:
         raise FileError(path, f"cannot be read ({error})", "check the file") from error
     if len(x) < 2:
         raise FileError(path, f"holds {len(x)} samples", "expected at least two")
     if not np.isfinite(x).all():
         row, column = np.argwhere(~np.isfinite(x))[0]
-        raise FileError(path, f"NaN or infinity in line {row + 2}, column '{header[column]}'", "repair or cut the recording")
+        raise FileError(
+            path,
+            f"NaN or infinity in line {row + 2}, column '{header[column]}'",
+            "repair or cut the recording",
+        )
     if TIME in header:
         at = header.index(TIME)
         time, x = x[:, at], np.delete(x, at, axis=1)
         step = np.diff(time)
         if (step <= 0).any():
-            raise FileError(path, f"{TIME} does not rise in line {int(np.argmax(step <= 0)) + 3}", "sort the rows by time")
+            raise FileError(
+                path, f"{TIME} does not rise in line {int(np.argmax(step <= 0)) + 3}", "sort the rows by time"
+            )
         if step.max() > 1.0:
-            raise FileError(path, f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}", "split the recording there")
+            raise FileError(
+                path,
+                f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
+                "split the recording there",
+            )
         rate_hz = (len(time) - 1) / float(time[-1] - time[0])
         even = time[0] + np.arange(len(time)) / rate_hz
         x = np.stack([np.interp(even, time, column) for column in x.T], 1)
@@ -117,7 +140,9 @@ def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> 
 
 def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:
     if len(row) != len(header):
-        raise FileError(path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line")
+        raise FileError(
+            path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line"
+        )
     return row
 
 

@@ -40,7 +40,9 @@ def compose_streams(
         pools[action_of(recording) in targets].append(recording)
     for subject, (others, hits) in by_subject.items():
         if not others or not hits:
-            raise InputError(f"streams: subject {subject} has {len(hits)} target and {len(others)} other recordings; both are needed")
+            raise InputError(
+                f"streams: subject {subject} has {len(hits)} target and {len(others)} other recordings; both are needed"
+            )
     rng = np.random.default_rng([seed, 0x57EA])
     subjects = sorted(by_subject)
     streams = []
@@ -73,7 +75,9 @@ def _string(parts: Sequence[Recording], name: str, group: str, targets: Sequence
         intervals.append(Interval(start, end, ACTIONS[action - 1], action in targets))
         start = end
     label = np.array([any(i.is_event for i in intervals)], np.float32)
-    return Recording(name, {m: np.concatenate(x) for m, x in signal.items()}, rate, label, group, tuple(intervals))
+    return Recording(
+        name, {m: np.concatenate(x) for m, x in signal.items()}, rate, label, group, tuple(intervals)
+    )
 
 
 def snippet_truth(recording: Recording, clock: Clock, n_snippets: int) -> np.ndarray:

@@ -33,13 +33,29 @@ def _arms(action: int, t: np.ndarray, e: np.ndarray, hz: float) -> tuple[Angles,
     moves: dict[int, Callable[[], tuple[Angles, Angles, np.ndarray]]] = {
         1: lambda: (arm(70 - 140 * t, still, still + 5), rest, still),  # swipe left
         3: lambda: (arm(30 * wave, still + 40, still + 60), rest, still),  # wave
-        4: lambda: (arm(-20 + 40 * beat, still - 15, still + 30), arm(-20 + 40 * beat, still - 15, still + 30), still),
+        4: lambda: (
+            arm(-20 + 40 * beat, still - 15, still + 30),
+            arm(-20 + 40 * beat, still - 15, still + 30),
+            still,
+        ),
         5: lambda: (arm(still + 10, 70 - 90 * t, 110 * (t < 0.5) + 5), rest, still),  # throw
-        13: lambda: (arm(still, still - 15, 125 * beat), arm(still, still - 15, 125 * (1 - beat)), still),  # boxing
+        13: lambda: (
+            arm(still, still - 15, 125 * beat),
+            arm(still, still - 15, 125 * (1 - beat)),
+            still,
+        ),  # boxing
         16: lambda: (arm(still, still - 75, 130 * beat), rest, still),  # arm curl
-        18: lambda: (arm(still, still - 5, 120 * (1 - beat)), arm(still, still - 5, 120 * (1 - beat)), still),  # push
+        18: lambda: (
+            arm(still, still - 5, 120 * (1 - beat)),
+            arm(still, still - 5, 120 * (1 - beat)),
+            still,
+        ),  # push
         19: lambda: (arm(still + 10, still + 5, 85 + 25 * wave), rest, still),  # knock
-        22: lambda: (arm(still, -80 + 40 * wave, still + 90), arm(still, -80 - 40 * wave, still + 90), 0.04 * e * np.abs(wave)),
+        22: lambda: (
+            arm(still, -80 + 40 * wave, still + 90),
+            arm(still, -80 - 40 * wave, still + 90),
+            0.04 * e * np.abs(wave),
+        ),
         27: lambda: (arm(still, still, still + 5), arm(still, still, still + 5), 0.4 * e * beat),  # squat
     }
     return moves[action]()
@@ -55,7 +71,9 @@ def _direction(az: np.ndarray, el: np.ndarray, side: int) -> np.ndarray:
     return np.stack([side * np.cos(b) * np.sin(a), np.sin(b), np.cos(b) * np.cos(a)], -1)
 
 
-def perform(action: int, rng: np.random.Generator, size: float, speed: float, reach: float, mount: Rotation) -> tuple[np.ndarray, np.ndarray]:
+def perform(
+    action: int, rng: np.random.Generator, size: float, speed: float, reach: float, mount: Rotation
+) -> tuple[np.ndarray, np.ndarray]:
     """One recording: inertial ``(frame, 6)`` [g, deg/s] and skeleton ``(20, 3, frame)`` [m]."""
     n = int(rng.uniform(130, 190) / speed)
     t = np.linspace(0, 1, n)
@@ -95,7 +113,9 @@ def perform(action: int, rng: np.random.Generator, size: float, speed: float, re
     return inertial, skeleton[::FRAME_STEP].transpose(1, 2, 0)
 
 
-def make_recordings(folder: Path, seed: int = 0, n_trials: int = 4, actions: tuple[int, ...] = ACTIONS_MADE) -> None:
+def make_recordings(
+    folder: Path, seed: int = 0, n_trials: int = 4, actions: tuple[int, ...] = ACTIONS_MADE
+) -> None:
     """Write recordings of eight people into ``folder/Inertial`` and ``folder/Skeleton``."""
     for kind in ("Inertial", "Skeleton"):
         (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -49,9 +49,7 @@ def read_signal(path: Path, modality: str) -> np.ndarray:
             path, f"not a readable .mat file ({error})", "copy or download the file again"
         ) from error
     if variable not in content:
-        raise FileError(
-            path, f"holds no variable '{variable}'", f"is it really a {modality} recording?"
-        )
+        raise FileError(path, f"holds no variable '{variable}'", f"is it really a {modality} recording?")
     x = content[variable]
     shape = {"inertial": "(frames, 6)", "skeleton": "(20, 3, frames)"}[modality]
     fits = (
@@ -60,9 +58,7 @@ def read_signal(path: Path, modality: str) -> np.ndarray:
         else x.ndim == 3 and x.shape[:2] == (N_JOINTS, 3)
     )
     if not fits or x.size == 0 or not np.issubdtype(x.dtype, np.number):
-        raise FileError(
-            path, f"'{variable}' has shape {x.shape}, expected {shape}", "check the file"
-        )
+        raise FileError(path, f"'{variable}' has shape {x.shape}, expected {shape}", "check the file")
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         frame = np.argwhere(~np.isfinite(x))[0][0 if modality == "inertial" else 2]
@@ -72,7 +68,9 @@ def read_signal(path: Path, modality: str) -> np.ndarray:
     return x if modality == "inertial" else np.ascontiguousarray(x.transpose(2, 0, 1))
 
 
-def read_pair(inertial: Path, skeleton: Path, name: str, label: np.ndarray | None = None, group: str = "") -> Recording:
+def read_pair(
+    inertial: Path, skeleton: Path, name: str, label: np.ndarray | None = None, group: str = ""
+) -> Recording:
     """One recording from its two files, aligned by normalised time.
 
     The nominal rates do not align the two streams (the camera dropped frames), so both are taken
@@ -125,10 +123,18 @@ def read_utd_mhad(folder: Path | str, subjects: tuple[int, ...] = SUBJECTS) -> l
             label = np.zeros(len(ACTIONS), np.float32)
             label[action - 1] = 1
             recordings.append(
-                read_pair(found["inertial"][key], found["skeleton"][key], f"a{action}_s{subject}_t{trial}", label, str(subject))
+                read_pair(
+                    found["inertial"][key],
+                    found["skeleton"][key],
+                    f"a{action}_s{subject}_t{trial}",
+                    label,
+                    str(subject),
+                )
             )
     if not recordings:
-        raise InputError(f"{folder}: no recordings of subjects {', '.join(map(str, subjects))}; check --data and the subjects")
+        raise InputError(
+            f"{folder}: no recordings of subjects {', '.join(map(str, subjects))}; check --data and the subjects"
+        )
     return recordings
 
 

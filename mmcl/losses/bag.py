@@ -16,7 +16,9 @@ def mil_loss(logit: Tensor, label: Tensor, exclusive: bool = False, smoothing: f
     smoothing, 0 to 1, for exclusive classes.
     """
     if logit.shape != label.shape:
-        raise InputError(f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}")
+        raise InputError(
+            f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}"
+        )
     with torch.autocast(logit.device.type, enabled=False):
         logit = logit if logit.dtype == torch.float64 else logit.float()
         label = label.to(logit.dtype)

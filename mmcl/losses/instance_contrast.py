@@ -36,7 +36,10 @@ def instance_contrast(
     drawn = lottery.argsort(1)[:, :n_per_bag]
     real = pad_to_common(mask.gather(1, drawn)).flatten()
     drawn = pad_to_common(drawn)
-    rows = {m: z.gather(1, drawn[..., None].expand(-1, -1, z.shape[-1])).flatten(0, 1) for m, z in projection.items()}
+    rows = {
+        m: z.gather(1, drawn[..., None].expand(-1, -1, z.shape[-1])).flatten(0, 1)
+        for m, z in projection.items()
+    }
     number = torch.arange(len(real), device=mask.device)
     rank = torch.distributed.get_rank() if n_processes() > 1 else 0
     own = number + rank * len(number)
@@ -49,7 +52,14 @@ def instance_contrast(
         for a in rows:
             if a != b:
                 losses = contrast(
-                    rows[a], z, negative, other, temperature=temperature, beta=beta, tau=tau, detach_weights=detach_weights
+                    rows[a],
+                    z,
+                    negative,
+                    other,
+                    temperature=temperature,
+                    beta=beta,
+                    tau=tau,
+                    detach_weights=detach_weights,
                 )
                 terms[f"{a}->{b}/instance"] = (losses * real).sum() / n * n_processes()
     return terms

@@ -18,7 +18,9 @@ from mmcl.types import Picks, SemiBags
 Split = Literal["topk", "2-means", "3-means"]
 
 
-def cluster(score: Tensor, mask: Tensor, split: Split = "topk", divisor: int = 16, min_gap: float = 0.1) -> tuple[Picks, Picks]:
+def cluster(
+    score: Tensor, mask: Tensor, split: Split = "topk", divisor: int = 16, min_gap: float = 0.1
+) -> tuple[Picks, Picks]:
     """The high-scored and the low-scored snippets of each bag, which never overlap.
 
     score: ``(bag, snippet)`` in [0, 1]; mask: ``(bag, snippet)``. With "topk" (the authors') the
@@ -73,7 +75,7 @@ def _means(score: Tensor, mask: Tensor, n_clusters: int, min_gap: float) -> tupl
         i, j = best // (n + 1), best % (n + 1)
         few = lengths < 3  # too short for three clusters: the best two
         i, j = torch.where(few, 1, i), torch.where(few, 1, j)
-    at = lambda k: total.gather(1, k[:, None])[:, 0]  # noqa: E731
+    at = lambda k: total.gather(1, k[:, None])[:, 0]
     high_mean = at(i) / i.clamp(min=1)
     low_mean = (at(lengths) - at(j)) / (lengths - j).clamp(min=1)
     apart = (lengths > 1) & (high_mean - low_mean >= min_gap)

@@ -17,7 +17,15 @@ class AttentionLayer(nn.Module):
     The norm is on the query path only; keys and values enter as they are (MACIL-SD's layer).
     """
 
-    def __init__(self, dim: int, n_heads: int = 4, hidden: int | None = None, dropout: float = 0.1, reach: int | None = None, attention_dropout: float = 0.0):
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int = 4,
+        hidden: int | None = None,
+        dropout: float = 0.1,
+        reach: int | None = None,
+        attention_dropout: float = 0.0,
+    ):
         super().__init__()
         self.n_heads, self.reach, self.attention_dropout = n_heads, reach, attention_dropout
         self.norm_attention = nn.LayerNorm(dim)
@@ -45,8 +53,12 @@ class AttentionLayer(nn.Module):
             near = (at[:, None] - at[None, :]).abs() <= self.reach
             # a padded query may see nothing: let it see itself, its output is never read
             allowed = (allowed & near) | torch.eye(n, dtype=torch.bool, device=q.device)
-        split = lambda x: x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # noqa: E731
+        split = lambda x: x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
         y = nn.functional.scaled_dot_product_attention(
-            split(q), split(k), split(v), attn_mask=allowed, dropout_p=self.attention_dropout if self.training else 0.0
+            split(q),
+            split(k),
+            split(v),
+            attn_mask=allowed,
+            dropout_p=self.attention_dropout if self.training else 0.0,
         )
         return y.transpose(1, 2).flatten(-2)

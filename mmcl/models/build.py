@@ -22,7 +22,9 @@ def clock_of(config: Config) -> Clock:
     frames = {"inertial": d.inertial_frames_per_hop, "skeleton": d.skeleton_frames_per_hop}
     unknown = [m for m in d.modalities if m not in frames]
     if unknown or not d.modalities:
-        raise InputError(f"--bags.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}")
+        raise InputError(
+            f"--bags.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}"
+        )
     return Clock(d.hop_s, d.window_s, {m: frames[m] for m in d.modalities})
 
 
@@ -45,13 +47,27 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
     return LinearEncoder(n_channels[modality], m.dim)
 
 
-def network(config: Config, clock: Clock, n_classes: int, modalities: tuple[str, ...] | None = None, n_channels: Mapping[str, int] | None = None) -> MultimodalNetwork:
+def network(
+    config: Config,
+    clock: Clock,
+    n_classes: int,
+    modalities: tuple[str, ...] | None = None,
+    n_channels: Mapping[str, int] | None = None,
+) -> MultimodalNetwork:
     """The student, or with ``modalities`` of one stream its unimodal teacher."""
     m = config.model
     chosen = modalities or config.bags.modalities
     encoders = {name: encoder(name, config, clock, n_channels or {}) for name in chosen}
     return MultimodalNetwork(
-        encoders, m.dim, n_classes, n_heads=m.n_heads, dropout=m.dropout, reach=m.reach, joint=m.joint, projection=m.projection
+        encoders,
+        m.dim,
+        n_classes,
+        n_heads=m.n_heads,
+        dropout=m.dropout,
+        reach=m.reach,
+        joint=m.joint,
+        projection=m.projection,
+        smooth=m.smooth,
     )
 
 

@@ -15,7 +15,9 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.layer_norm(x.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
+        return nn.functional.layer_norm(
+            x.transpose(1, 2), self.weight.shape, self.weight, self.bias
+        ).transpose(1, 2)
 
 
 class ConvBlock(nn.Module):

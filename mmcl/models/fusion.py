@@ -17,9 +17,19 @@ class CrossModalAttention(nn.Module):
     answer; with one modality: itself).
     """
 
-    def __init__(self, modalities: Sequence[str], dim: int, n_heads: int = 4, hidden: int | None = None, dropout: float = 0.1, attention_dropout: float = 0.0, reach: int | None = None, shared: bool = False):
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        dim: int,
+        n_heads: int = 4,
+        hidden: int | None = None,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        reach: int | None = None,
+        shared: bool = False,
+    ):
         super().__init__()
-        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, reach, attention_dropout)  # noqa: E731
+        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, reach, attention_dropout)
         one = new()
         self.layer = nn.ModuleDict({m: one if shared else new() for m in modalities})
 

@@ -24,6 +24,19 @@ def projection_head(dim: int, n_out: int) -> nn.Module:
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_out))
 
 
+def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
+    """Mean of the real logits among ``n`` (odd) snippets around each; ``(bag, snippet, class)``.
+
+    An event lasts longer than a snippet: at its edges, where a window holds a bit of it, the score
+    falls off instead of staying up.
+    """
+    if n == 1:
+        return logit
+    weight = mask[:, None].to(logit.dtype)
+    total = nn.functional.avg_pool1d(logit.transpose(1, 2) * weight, n, 1, n // 2)
+    return (total / nn.functional.avg_pool1d(weight, n, 1, n // 2).clamp(min=1e-6)).transpose(1, 2)
+
+
 class MultimodalNetwork(nn.Module):
     """Instance bags of any modalities in, ``Encoded`` out.
 
@@ -32,7 +45,8 @@ class MultimodalNetwork(nn.Module):
     from the fused streams side by side ("concat"), or as the sum of one score of each ("sum", as
     MACIL-SD); "ensemble" adds the streams' own logits to the former.
 
-    projection: size of the projection heads, 0 = contrast the embeddings themselves.
+    projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
+    number of snippets that a logit is averaged over.
     """
 
     def __init__(
@@ -46,32 +60,38 @@ class MultimodalNetwork(nn.Module):
         reach: int | None = 4,
         joint: Joint = "ensemble",
         projection: int = 64,
+        smooth: int = 1,
     ):
         super().__init__()
         self.modalities = tuple(encoders)
-        self.joint = joint
+        self.joint, self.smooth = joint, smooth
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.fusion = CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
         if joint != "sum":
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
-            self.joint_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
+            self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.project = nn.ModuleDict(
             {m: projection_head(dim, projection) if projection else nn.Identity() for m in encoders}
         )
         contexts = [getattr(e, "context", None) for e in encoders.values()]
         bounded = reach is not None and all(c is not None for c in contexts)
-        self.context: int | None = max(c for c in contexts if c is not None) + reach if bounded and reach is not None else None
+        self.context: int | None = (
+            max(c for c in contexts if c is not None) + reach + smooth // 2
+            if bounded and reach is not None
+            else None
+        )
 
     def forward(self, bags: Bags) -> Encoded:
         own = self.encode(bags)
-        logit = {m: self.head[m](e) for m, e in own.items()}
+        logit = {m: moving_average(self.head[m](e), bags.mask, self.smooth) for m, e in own.items()}
         fused = self.fusion(own, bags.mask)
         if self.joint == "sum":
-            joint_logit = torch.stack([self.joint_head[m](e) for m, e in fused.items()]).sum(0)
+            joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
+        joint_logit = moving_average(joint_logit, bags.mask, self.smooth)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
@@ -80,5 +100,7 @@ class MultimodalNetwork(nn.Module):
     def encode(self, bags: Bags) -> dict[str, Tensor]:
         missing = [m for m in self.modalities if m not in bags.x]
         if missing:
-            raise InputError(f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}")
+            raise InputError(
+                f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}"
+            )
         return {m: self.encoder[m](bags.x[m], bags.mask) for m in self.modalities}

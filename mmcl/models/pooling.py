@@ -24,7 +24,9 @@ def topk_pool(logit: Tensor, mask: Tensor, divisor: int = 16) -> Tensor:
     Source: MACIL-SD, section 3.2 (multiple instance learning with k-max pooling).
     """
     if logit.shape[:2] != mask.shape:
-        raise InputError(f"mask: expected shape {tuple(logit.shape[:2])} of logit's bags and snippets, got {tuple(mask.shape)}")
+        raise InputError(
+            f"mask: expected shape {tuple(logit.shape[:2])} of logit's bags and snippets, got {tuple(mask.shape)}"
+        )
     lengths = mask.sum(1)
     k = n_top(lengths, divisor)
     k_max = mask.shape[1] // divisor + 1  # a bound known without reading the mask

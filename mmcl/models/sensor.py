@@ -51,12 +51,17 @@ class SnippetConv(nn.Module):
         self.strides = [1] * (len(widths) - n_strided) + [2] * n_strided
         sizes = (n_channels, *widths)
         self.blocks = nn.ModuleList(
-            ConvBlock(i, o, kernel, stride, dropout) for i, o, stride in zip(sizes, widths, self.strides, strict=False)
+            ConvBlock(i, o, kernel, stride, dropout)
+            for i, o, stride in zip(sizes, widths, self.strides, strict=False)
         )
         self.window = nn.Conv1d(widths[-1], dim, FRAMES_LEFT * hops_per_window, FRAMES_LEFT)
-        self.layers = nn.ModuleList(AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers))
+        self.layers = nn.ModuleList(
+            AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers)
+        )
         receptive_hops = 1 + (kernel // 2) * 2 ** (n_strided + 1) // frames_per_hop
-        self.context: int | None = None if reach is None and n_layers else receptive_hops + n_layers * (reach or 0)
+        self.context: int | None = (
+            None if reach is None and n_layers else receptive_hops + n_layers * (reach or 0)
+        )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         real = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
@@ -76,11 +81,35 @@ class InertialEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, n_channels: int = 6, dim: int = 128, *, widths: tuple[int, ...] = (48, 96, 128), kernel: int = 5, frames_per_hop: int = 16, hops_per_window: int = 2, dropout: float = 0.1, n_heads: int = 4, n_layers: int = 1, reach: int | None = 4):
+    def __init__(
+        self,
+        n_channels: int = 6,
+        dim: int = 128,
+        *,
+        widths: tuple[int, ...] = (48, 96, 128),
+        kernel: int = 5,
+        frames_per_hop: int = 16,
+        hops_per_window: int = 2,
+        dropout: float = 0.1,
+        n_heads: int = 4,
+        n_layers: int = 1,
+        reach: int | None = 4,
+    ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_channels))
         self.register_buffer("std", torch.ones(n_channels))
-        self.time = SnippetConv(n_channels, widths, dim, frames_per_hop=frames_per_hop, hops_per_window=hops_per_window, kernel=kernel, dropout=dropout, n_heads=n_heads, n_layers=n_layers, reach=reach)
+        self.time = SnippetConv(
+            n_channels,
+            widths,
+            dim,
+            frames_per_hop=frames_per_hop,
+            hops_per_window=hops_per_window,
+            kernel=kernel,
+            dropout=dropout,
+            n_heads=n_heads,
+            n_layers=n_layers,
+            reach=reach,
+        )
         self.context = self.time.context
 
     def fit(self, mean: Tensor, std: Tensor) -> None:
@@ -100,7 +129,22 @@ class SkeletonEncoder(nn.Module):
     "flat": coordinates of all joints are channels from the start.
     """
 
-    def __init__(self, n_joints: int = 20, dim: int = 128, *, joints: Literal["co-occurrence", "graph", "flat"] = "co-occurrence", point: int = 8, widths: tuple[int, ...] = (64, 96, 128), kernel: int = 3, frames_per_hop: int = 8, hops_per_window: int = 2, dropout: float = 0.1, n_heads: int = 4, n_layers: int = 1, reach: int | None = 4):
+    def __init__(
+        self,
+        n_joints: int = 20,
+        dim: int = 128,
+        *,
+        joints: Literal["co-occurrence", "graph", "flat"] = "co-occurrence",
+        point: int = 8,
+        widths: tuple[int, ...] = (64, 96, 128),
+        kernel: int = 3,
+        frames_per_hop: int = 8,
+        hops_per_window: int = 2,
+        dropout: float = 0.1,
+        n_heads: int = 4,
+        n_layers: int = 1,
+        reach: int | None = 4,
+    ):
         super().__init__()
         self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window
         n_raw = 6  # position and velocity
@@ -110,7 +154,18 @@ class SkeletonEncoder(nn.Module):
             self.graph = nn.Parameter(torch.eye(n_joints) + torch.randn(n_joints, n_joints) / n_joints)
             self.mix = nn.Linear(point, point)
         n_channels = n_joints * (n_raw if joints == "flat" else point)
-        self.time = SnippetConv(n_channels, widths, dim, frames_per_hop=frames_per_hop, hops_per_window=hops_per_window, kernel=kernel, dropout=dropout, n_heads=n_heads, n_layers=n_layers, reach=reach)
+        self.time = SnippetConv(
+            n_channels,
+            widths,
+            dim,
+            frames_per_hop=frames_per_hop,
+            hops_per_window=hops_per_window,
+            kernel=kernel,
+            dropout=dropout,
+            n_heads=n_heads,
+            n_layers=n_layers,
+            reach=reach,
+        )
         self.context = self.time.context
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmcl.errors import FileError
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write to a neighbour, flush it to the disk, then rename: ``path`` is never half written."""
     part = path.with_name(f".{path.name}.part")
     try:
@@ -27,11 +27,19 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or "file write failed" in str(error)
+        full = (
+            getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            or "No space" in str(error)
+            or "file write failed" in str(error)
+        )
         if not full and isinstance(error, RuntimeError) and "write" not in str(error):
             raise
         found = "the disk is full" if full else f"cannot be written ({error})"
-        raise FileError(path, found, "what was saved before is intact; make room or choose another --out, then use --resume") from error
+        raise FileError(
+            path,
+            found,
+            "what was saved before is intact; make room or choose another --out, then use --resume",
+        ) from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -58,7 +66,11 @@ def load_state(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise FileError(path, "no such file", "start without --resume") from None
     except Exception as error:
-        raise FileError(path, f"not a training state of mmcl ({_first_line(error)})", "start again without --resume in another --out") from error
+        raise FileError(
+            path,
+            f"not a training state of mmcl ({_first_line(error)})",
+            "start again without --resume in another --out",
+        ) from error
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -72,7 +84,9 @@ def load_weights(path: Path, network: nn.Module) -> None:
     except FileNotFoundError:
         raise FileError(path, "no such file", "has the run finished its first epoch?") from None
     except Exception as error:
-        raise FileError(path, f"not a safetensors file ({_first_line(error)})", "copy or train the model again") from error
+        raise FileError(
+            path, f"not a safetensors file ({_first_line(error)})", "copy or train the model again"
+        ) from error
     match_weights(path, weights, network.state_dict())
     network.load_state_dict(weights)
 
@@ -82,7 +96,7 @@ def match_weights(path: Path, found: Mapping[str, Tensor], expected: Mapping[str
     for name in [*expected, *found]:
         here, there = found.get(name), expected.get(name)
         if here is None or there is None or here.shape != there.shape:
-            say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"  # noqa: E731
+            say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"
             raise FileError(
                 path,
                 f"holds another architecture: '{name}' is {say(here)} in the file and {say(there)} in the network",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -43,11 +44,25 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
     o = config.optim
     tracker = None if o.tracker == "none" else o.tracker
     if o.precision == "fp16" and not torch.cuda.is_available():
-        raise InputError("--optim.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no")
+        raise InputError(
+            "--optim.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no"
+        )
     try:
-        return Accelerator(mixed_precision=o.precision, gradient_accumulation_steps=o.accumulate, log_with=tracker, project_dir=str(out))
+        accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),  # without it Accelerate ignores torchrun on a CPU
+            mixed_precision=o.precision,
+            gradient_accumulation_steps=o.accumulate,
+            log_with=tracker,
+            project_dir=str(out),
+        )
     except ValueError as error:
         raise InputError(f"--optim.tracker {o.tracker}: {error}") from error
+    asked = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != asked:
+        raise InputError(
+            f"{asked} processes were asked for, {accelerator.num_processes} run; start them with torchrun --nproc_per_node {asked} -m mmcl"
+        )
+    return accelerator
 
 
 def fit(
@@ -73,7 +88,12 @@ def fit(
     accelerator = accelerator or make_accelerator(config, out)
     o = config.optim
     batches = Batches(
-        len(train), o.batch_size, shuffled=True, seed=o.seed, rank=accelerator.process_index, n_ranks=accelerator.num_processes
+        len(train),
+        o.batch_size,
+        shuffled=True,
+        seed=o.seed,
+        rank=accelerator.process_index,
+        n_ranks=accelerator.num_processes,
     )
     bags_of_epoch = loader(train, batches, config.bags.workers)
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay)
@@ -85,9 +105,15 @@ def fit(
     n_steps = len(batches) * o.epochs
     _set_rate(optimizer, config, progress.step, n_steps)
     if o.tracker != "none":
-        accelerator.init_trackers("mmcl" if o.tracker != "tensorboard" else "tensorboard", config=_flat(to_dict(config)))
+        accelerator.init_trackers(
+            "mmcl" if o.tracker != "tensorboard" else "tensorboard", config=_flat(to_dict(config))
+        )
     bar = tqdm(
-        total=n_steps, initial=progress.step, unit="step", disable=not accelerator.is_main_process or not sys.stderr.isatty(), dynamic_ncols=True
+        total=n_steps,
+        initial=progress.step,
+        unit="step",
+        disable=not accelerator.is_main_process or not sys.stderr.isatty(),
+        dynamic_ncols=True,
     )
     for epoch in range(progress.epoch, o.epochs):
         started = time.perf_counter()
@@ -97,7 +123,9 @@ def fit(
         for bags in bags_of_epoch:
             set_seed(_mix(o.seed, progress.step, accelerator.process_index))
             bags = bags.to(accelerator.device)
-            losses = _step(accelerator, wrapped, optimizer, average, bags, config, progress.step / n_steps, epoch)
+            losses = _step(
+                accelerator, wrapped, optimizer, average, bags, config, progress.step / n_steps, epoch
+            )
             _set_rate(optimizer, config, progress.step + 1, n_steps)
             if config.teacher.transfer == "step":
                 transfer(pairs, transfer_momentum(progress.step / n_steps, config.teacher.momentum))
@@ -109,7 +137,9 @@ def fit(
         progress.epoch = epoch + 1
         figures = _mean_losses(accelerator, sums, len(batches))
         if figures["loss total"] != figures["loss total"]:
-            raise InputError(f"{out}: the loss became NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no")
+            raise InputError(
+                f"{out}: the loss became NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no"
+            )
         judged = average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -120,19 +150,28 @@ def fit(
             if progress.epoch % o.save_every == 0 or progress.epoch == o.epochs:
                 _save(out, accelerator.unwrap_model(wrapped), average, optimizer, progress)
         accelerator.log(figures, step=epoch + 1)
-        bar.set_postfix({k.removeprefix("validation "): f"{v:.3f}" for k, v in figures.items() if k in ("loss total", select_by)})
+        bar.set_postfix(
+            {
+                k.removeprefix("validation "): f"{v:.3f}"
+                for k, v in figures.items()
+                if k in ("loss total", select_by)
+            }
+        )
         if accelerator.is_main_process and bar.disable:
             _say(progress, o.epochs, figures, select_by)
         accelerator.wait_for_everyone()
     bar.close()
     if accelerator.is_main_process:
-        checkpoint.save_weights(out / LAST, average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student)
-    if o.tracker != "none":
-        accelerator.end_training()
+        checkpoint.save_weights(
+            out / LAST,
+            average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student,
+        )
     return progress
 
 
-def _step(accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int) -> dict[str, Tensor]:
+def _step(
+    accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int
+) -> dict[str, Tensor]:
     t = config.teacher
     distill = t.distill if done >= t.distill_from else 0.0
     with accelerator.accumulate(learner):
@@ -162,7 +201,9 @@ def _parameter_groups(learner: Learner, config: Config) -> list[dict[str, Any]]:
         rate = config.optim.learning_rate * ratio
         used = [p for p in part.parameters() if p.requires_grad]
         groups.append({"params": [p for p in used if p.ndim > 1], "lr": rate, "peak": rate})
-        groups.append({"params": [p for p in used if p.ndim <= 1], "lr": rate, "peak": rate, "weight_decay": 0.0})
+        groups.append(
+            {"params": [p for p in used if p.ndim <= 1], "lr": rate, "peak": rate, "weight_decay": 0.0}
+        )
     return groups
 
 
@@ -183,7 +224,14 @@ def _mean_losses(accelerator: Accelerator, sums: dict[str, Tensor], n: int) -> d
     return {f"loss {k}": v for k, v in zip(names, mean.tolist(), strict=True)}
 
 
-def _record(progress: Progress, figures: dict[str, float], epoch: int, select_by: str | None, network: nn.Module, out: Path) -> None:
+def _record(
+    progress: Progress,
+    figures: dict[str, float],
+    epoch: int,
+    select_by: str | None,
+    network: nn.Module,
+    out: Path,
+) -> None:
     progress.history.append({"epoch": epoch + 1, **figures})
     value = figures[select_by] if select_by else float(epoch)
     if value > progress.best:
@@ -211,7 +259,9 @@ def _restore(path: Path, learner: Learner, average: Average, optimizer) -> Progr
         optimizer.load_state_dict(state["optimizer"])
         return Progress(**state["progress"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise FileError(path, f"not a training state of this run ({error})", "start again in another --out") from error
+        raise FileError(
+            path, f"not a training state of this run ({error})", "start again in another --out"
+        ) from error
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """A run from settings to figures: its folder holds all that made it and all that came of it.
 
-    config.json        every setting, the seed, versions, classes
-    state.pt           the whole state of training, to resume from
-    best.safetensors   the selected epoch's weights (the last epoch's, without validation)
-    last.safetensors   the last epoch's weights
-    history.json       losses and validation figures of every epoch
-    metrics.json       every figure by its true name
+config.json        every setting, the seed, versions, classes
+state.pt           the whole state of training, to resume from
+best.safetensors   the selected epoch's weights (the last epoch's, without validation)
+last.safetensors   the last epoch's weights
+history.json       losses and validation figures of every epoch
+metrics.json       every figure by its true name
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mmcl.config import Config, from_dict, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.errors import FileError, InputError
 from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.sensor import InertialEncoder
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.training import checkpoint
 from mmcl.training.loop import BEST, LAST, METRICS, STATE, fit, make_accelerator
@@ -47,7 +48,12 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
         checkpoint.write_json(out / CONFIG, describe(config, task, data))
     d = config.bags
     bags = BagDataset(
-        task.train, clock_of(config), strength=d.augment, shuffle_hops=d.shuffle_hops, insertion=d.insertion, seed=config.optim.seed
+        task.train,
+        clock_of(config),
+        strength=d.augment,
+        shuffle_hops=d.shuffle_hops,
+        insertion=d.insertion,
+        seed=config.optim.seed,
     )
 
     def validate(student: nn.Module, device: torch.device) -> dict[str, float]:
@@ -77,9 +83,14 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
             "parameters of the network": sum(p.numel() for p in student.parameters()),
         }
         if task.validation:
-            metrics |= {k: v for k, v in progress.history[progress.best_epoch - 1].items() if k.startswith("validation")}
+            metrics |= {
+                k: v
+                for k, v in progress.history[progress.best_epoch - 1].items()
+                if k.startswith("validation")
+            }
         checkpoint.write_json(out / METRICS, metrics)
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return figures
 
 
@@ -89,12 +100,19 @@ def check(config: Config) -> None:
     if config.task not in TASKS:
         raise InputError(f"task: expected one of {', '.join(TASKS)}, got {config.task}")
     if t.modality and t.modality not in config.bags.modalities:
-        raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(config.bags.modalities)}")
+        raise InputError(
+            f"--teacher.modality {t.modality}: expected one of {', '.join(config.bags.modalities)}"
+        )
     if t.distill > 0 and t.average <= 0:
         raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
     if o.swap_scores and len(config.bags.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
-    for name, value, low in (("epochs", config.optim.epochs, 1), ("batch-size", config.optim.batch_size, 1), ("accumulate", config.optim.accumulate, 1)):
+    clock_of(config)
+    for name, value, low in (
+        ("epochs", config.optim.epochs, 1),
+        ("batch-size", config.optim.batch_size, 1),
+        ("accumulate", config.optim.accumulate, 1),
+    ):
         if value < low:
             raise InputError(f"--optim.{name}: expected at least {low}, got {value}")
 
@@ -105,7 +123,11 @@ def prepare_folder(out: Path, config: Config, resume: bool) -> None:
         if (out / CONFIG).exists():
             before = read_config(out)[0]
             if before != config:
-                raise FileError(out / CONFIG, f"the run was made with other settings ({_difference(before, config)})", "resume with the same ones, or train into another --out")
+                raise FileError(
+                    out / CONFIG,
+                    f"the run was made with other settings ({_difference(before, config)})",
+                    "resume with the same ones, or train into another --out",
+                )
         return
     if (out / STATE).exists() or (out / METRICS).exists():
         raise FileError(out, "already holds a run", "continue it with --resume or choose another --out")
@@ -141,7 +163,7 @@ def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
 def _fit_statistics(part: nn.Module, task: Task) -> None:
     encoders = part.get_submodule("encoder")
     for m, encoder in encoders.named_children():
-        if hasattr(encoder, "fit"):
+        if isinstance(encoder, InertialEncoder):
             x = np.concatenate([r.signal[m] for r in task.train])
             encoder.fit(torch.from_numpy(x.mean(0)), torch.from_numpy(x.std(0)))
 
@@ -176,7 +198,9 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
     try:
         return from_dict(Config, saved["config"], path), tuple(saved["classes"]), Path(saved["data"])
     except (KeyError, TypeError) as error:
-        raise FileError(path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?") from error
+        raise FileError(
+            path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
+        ) from error
 
 
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
@@ -187,13 +211,17 @@ def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tup
     return student.eval(), config, classes
 
 
-def evaluate_on(student: nn.Module, config: Config, task: Task, part: str, device: torch.device | str = "cpu") -> dict[str, float]:
+def evaluate_on(
+    student: nn.Module, config: Config, task: Task, part: str, device: torch.device | str = "cpu"
+) -> dict[str, float]:
     recordings = getattr(task, part)
     judge = scorer(student, config, task.classes, device)
     return task.judge(recordings, list(judge.score(recordings)), judge.clock)
 
 
-def evaluate(run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu") -> dict[str, float]:
+def evaluate(
+    run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu"
+) -> dict[str, float]:
     """Figures of a finished run, computed anew and written into its metrics.json."""
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or read_config(run)[2], config)

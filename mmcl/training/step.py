@@ -30,7 +30,9 @@ class Learner(nn.Module):
         super().__init__()
         self.student, self.teacher, self.objective = student, teacher, objective
 
-    def forward(self, bags: Bags, contrast_weight: float, distillation: float = 0.0, guide: Encoded | None = None) -> Losses:
+    def forward(
+        self, bags: Bags, contrast_weight: float, distillation: float = 0.0, guide: Encoded | None = None
+    ) -> Losses:
         o = self.objective
         encoded = self.student(bags)
         losses = mil_losses(encoded, bags, o)
@@ -42,8 +44,8 @@ class Learner(nn.Module):
                 bags.mask,
                 n_per_bag=o.instances_per_bag,
                 temperature=o.temperature,
-                beta=o.beta,
-                tau=o.tau,
+                beta=o.instance_beta,
+                tau=o.instance_tau,
                 detach_weights=o.detach_weights,
             )
             losses |= {f"contrast {k}": o.instance / len(terms) * v for k, v in terms.items()}
@@ -66,7 +68,9 @@ def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
         losses[f"mil {name}"] = weight * mil_loss(pooled, bags.label, o.exclusive, o.smoothing)
         if o.normal > 0 and not o.exclusive:
             normal = bags.mask[..., None] & (bags.label == 0)[:, None, :]
-            losses[f"normal {name}"] = weight * o.normal * masked_mean(nn.functional.softplus(logit.float()), normal)
+            losses[f"normal {name}"] = (
+                weight * o.normal * masked_mean(nn.functional.softplus(logit.float()), normal)
+            )
     return losses
 
 
@@ -106,7 +110,11 @@ def distillation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: Objective
         if o.exclusive:
             losses.append(-(target * logit.float().log_softmax(-1)).sum(-1))
         else:
-            losses.append(nn.functional.binary_cross_entropy_with_logits(logit.float(), target, reduction="none").sum(-1))
+            losses.append(
+                nn.functional.binary_cross_entropy_with_logits(logit.float(), target, reduction="none").sum(
+                    -1
+                )
+            )
     return masked_mean(torch.stack(losses).sum(0), known)
 
 

@@ -19,11 +19,16 @@ def parameter_pairs(student: nn.Module, teacher: nn.Module, modules: Mapping[str
     "encoder.visual", "fusion.layer.visual": "fusion.layer.visual"}``. Raises InputError when the two
     differ in parameters or shapes.
     """
-    pairs = []
+    pairs: Pairs = []
     for ours, theirs in modules.items():
-        a, b = dict(student.get_submodule(ours).named_parameters()), dict(teacher.get_submodule(theirs).named_parameters())
+        a, b = (
+            dict(student.get_submodule(ours).named_parameters()),
+            dict(teacher.get_submodule(theirs).named_parameters()),
+        )
         if {k: v.shape for k, v in a.items()} != {k: v.shape for k, v in b.items()}:
-            raise InputError(f"modules: student's '{ours}' and teacher's '{theirs}' differ in parameters or shapes")
+            raise InputError(
+                f"modules: student's '{ours}' and teacher's '{theirs}' differ in parameters or shapes"
+            )
         pairs += [(a[k], b[k]) for k in a]
     return pairs
 
