@@ -1,0 +1,19 @@
+"""The losses as plain functions: they need torch, and nothing else of this package's dependencies."""
+
+from mmcl.losses.bag import mil_loss
+from mmcl.losses.contrastive import contrast, weighted_info_nce
+from mmcl.losses.instance_contrast import instance_contrast
+from mmcl.losses.semibag_contrast import semi_bag_contrast
+from mmcl.losses.semibags import cluster, semi_bags
+from mmcl.losses.weighting import concentration
+
+__all__ = [
+    "cluster",
+    "concentration",
+    "contrast",
+    "instance_contrast",
+    "mil_loss",
+    "semi_bag_contrast",
+    "semi_bags",
+    "weighted_info_nce",
+]

@@ -1,0 +1,124 @@
+"""Networks: padding, order, reach, shapes, precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mmcl.errors import InputError
+from mmcl.models.attention import AttentionLayer
+from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.network import MultimodalNetwork, moving_average
+from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
+from mmcl.presets import changed, utd_mhad_streams
+from mmcl.training.teacher import parameter_pairs
+from mmcl.types import Bags
+
+LENGTHS = [12, 5, 1, 9]
+
+
+def bags(lengths=LENGTHS, extra=0, order=None) -> Bags:
+    g = torch.Generator().manual_seed(0)
+    n, t = len(lengths), max(lengths)
+    hops = torch.arange(t + 1 + extra) < torch.tensor(lengths)[:, None] + 1
+    draw = lambda per, *shape: torch.nn.functional.pad(  # noqa: E731
+        torch.randn(n, (t + 1) * per, shape[0], generator=g), (0, 0, 0, extra * per)
+    ).unflatten(-1, shape[1:])
+    x = {"skeleton": draw(8, 60, 20, 3), "inertial": draw(16, 6, 6)}
+    per = {"skeleton": 8, "inertial": 16}
+    x = {m: v * hops.repeat_interleave(per[m], 1).reshape(n, -1, *[1] * (v.ndim - 2)) for m, v in x.items()}
+    mask = torch.arange(t + extra) < torch.tensor(lengths)[:, None]
+    index = torch.arange(n) if order is None else order
+    return Bags({m: v[index] for m, v in x.items()}, mask[index], torch.zeros(n, 1), index)
+
+
+def net(**model) -> MultimodalNetwork:
+    torch.manual_seed(0)
+    config = changed(utd_mhad_streams(), model={"dim": 16, **model})
+    return network(config, clock_of(config), 2).eval()
+
+
+def heads(encoded):
+    return {"joint": encoded.joint_logit, **encoded.logit, **{f"z {m}": z for m, z in encoded.projection.items()}}
+
+
+@pytest.mark.parametrize("model", [{}, {"joint": "sum"}, {"joint": "concat", "smooth": 1}, {"joints": "graph"}, {"joints": "co-occurrence"}])
+def test_padding_and_order_change_nothing(model):
+    network = net(**model)
+    base = heads(network(bags()))
+    longer = heads(network(bags(extra=7)))
+    order = torch.tensor([3, 1, 0, 2])
+    shuffled = heads(network(bags(order=order)))
+    for k, want in base.items():
+        for b, n in enumerate(LENGTHS):
+            torch.testing.assert_close(longer[k][b, :n], want[b, :n], atol=1e-6, rtol=1e-5)
+        for row, b in enumerate(order.tolist()):
+            torch.testing.assert_close(shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5)
+
+
+def test_a_snippet_sees_no_further_than_context():
+    network = net(smooth=3, reach=1)
+    x = bags([40])
+    base = network(x).joint_logit
+    x.x["inertial"][:, :16] += 5.0  # the first hop
+    moved = (network(x).joint_logit - base).abs().sum((0, 2))
+    assert moved[0] > 0
+    assert network.context is not None
+    assert moved[network.context + 1 :].max() == 0
+
+
+def test_moving_average_is_the_mean_of_real_neighbours():
+    logit = torch.arange(6.0).reshape(1, 6, 1)
+    mask = torch.tensor([[1, 1, 1, 1, 0, 0]]).bool()
+    got = moving_average(logit, mask, 3)[0, :4, 0]
+    torch.testing.assert_close(got, torch.tensor([0.5, 1.0, 2.0, 2.5]))
+
+
+def test_attention_within_reach_equals_a_loop():
+    torch.manual_seed(0)
+    layer = AttentionLayer(8, 2, reach=2).double()
+    q, k, v = (torch.randn(1, 9, 8, dtype=torch.float64) for _ in range(3))
+    got = layer.attend(q, k, v, torch.ones(1, 9, dtype=torch.bool))
+    for t in range(9):
+        near = range(max(t - 2, 0), min(t + 3, 9))
+        for h in range(2):
+            part = slice(4 * h, 4 * h + 4)
+            weight = torch.stack([q[0, t, part] @ k[0, s, part] / 2 for s in near]).softmax(0)
+            want = sum(w * v[0, s, part] for w, s in zip(weight, near, strict=True))
+            torch.testing.assert_close(got[0, t, part], want)
+
+
+def test_every_parameter_of_the_teacher_has_its_pair():
+    config = utd_mhad_streams()
+    student, teacher = (network(config, clock_of(config), 1, m) for m in (None, ("skeleton",)))
+    pairs = parameter_pairs(student, teacher, teacher_modules("skeleton"))
+    assert len(pairs) == sum(len(list(teacher.get_submodule(m).parameters())) for m in teacher_modules("skeleton"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_runs_under_autocast(dtype):
+    network = net().train()
+    with torch.autocast("cpu", dtype=dtype):
+        encoded = network(bags())
+        loss = encoded.joint_logit.float().square().mean() + sum(z.float().square().mean() for z in encoded.projection.values())
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+def test_refusals():
+    with pytest.raises(InputError, match="frames_per_hop"):
+        InertialEncoder(frames_per_hop=15)
+    with pytest.raises(InputError, match="missing inertial"):
+        x = bags()
+        net()(Bags({"skeleton": x.x["skeleton"]}, x.mask, x.label, x.index))
+    with pytest.raises(InputError, match="whole number of hops"):
+        clock_of(changed(utd_mhad_streams(), bags={"window_s": 0.7}))
+
+
+def test_velocity_is_in_units_a_hop_and_zero_at_the_ends():
+    encoder = SkeletonEncoder(dim=8)
+    x = torch.arange(24.0)[None, :, None, None].expand(1, 24, 20, 3) / 8  # one unit a hop
+    real = torch.ones(1, 24)
+    v = encoder.velocity(x, real)
+    torch.testing.assert_close(v[0, 1:-1], torch.ones(22, 20, 3))
+    assert v[0, 0].abs().max() == v[0, -1].abs().max() == 0
