@@ -43,7 +43,14 @@ PRESETS = {"utd-mhad-streams": utd_mhad_streams, "utd-mhad": utd_mhad}
 def ablation(full: Config) -> dict[str, Config]:
     """The full system taken apart: each step adds one part to the one before."""
     alone: dict[str, dict[str, Any]] = {
-        "objective": {"contrast": 0.0, "instance": 0.0, "beta": 0.0, "tau": 0.0, "instance_beta": 0.0, "instance_tau": 0.0},
+        "objective": {
+            "contrast": 0.0,
+            "instance": 0.0,
+            "beta": 0.0,
+            "tau": 0.0,
+            "instance_beta": 0.0,
+            "instance_tau": 0.0,
+        },
         "teacher": {"modality": "", "distill": 0.0},
     }
     contrast = {**alone, "objective": {"beta": 0.0, "tau": 0.0, "instance_beta": 0.0, "instance_tau": 0.0}}

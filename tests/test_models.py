@@ -21,7 +21,7 @@ def bags(lengths=LENGTHS, extra=0, order=None) -> Bags:
     g = torch.Generator().manual_seed(0)
     n, t = len(lengths), max(lengths)
     hops = torch.arange(t + 1 + extra) < torch.tensor(lengths)[:, None] + 1
-    draw = lambda per, *shape: torch.nn.functional.pad(  # noqa: E731
+    draw = lambda per, *shape: torch.nn.functional.pad(
         torch.randn(n, (t + 1) * per, shape[0], generator=g), (0, 0, 0, extra * per)
     ).unflatten(-1, shape[1:])
     x = {"skeleton": draw(8, 60, 20, 3), "inertial": draw(16, 6, 6)}
@@ -39,10 +39,23 @@ def net(**model) -> MultimodalNetwork:
 
 
 def heads(encoded):
-    return {"joint": encoded.joint_logit, **encoded.logit, **{f"z {m}": z for m, z in encoded.projection.items()}}
+    return {
+        "joint": encoded.joint_logit,
+        **encoded.logit,
+        **{f"z {m}": z for m, z in encoded.projection.items()},
+    }
 
 
-@pytest.mark.parametrize("model", [{}, {"joint": "sum"}, {"joint": "concat", "smooth": 1}, {"joints": "graph"}, {"joints": "co-occurrence"}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {},
+        {"joint": "sum"},
+        {"joint": "concat", "smooth": 1},
+        {"joints": "graph"},
+        {"joints": "co-occurrence"},
+    ],
+)
 def test_padding_and_order_change_nothing(model):
     network = net(**model)
     base = heads(network(bags()))
@@ -53,7 +66,9 @@ def test_padding_and_order_change_nothing(model):
         for b, n in enumerate(LENGTHS):
             torch.testing.assert_close(longer[k][b, :n], want[b, :n], atol=1e-6, rtol=1e-5)
         for row, b in enumerate(order.tolist()):
-            torch.testing.assert_close(shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(
+                shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5
+            )
 
 
 def test_a_snippet_sees_no_further_than_context():
@@ -92,7 +107,9 @@ def test_every_parameter_of_the_teacher_has_its_pair():
     config = utd_mhad_streams()
     student, teacher = (network(config, clock_of(config), 1, m) for m in (None, ("skeleton",)))
     pairs = parameter_pairs(student, teacher, teacher_modules("skeleton"))
-    assert len(pairs) == sum(len(list(teacher.get_submodule(m).parameters())) for m in teacher_modules("skeleton"))
+    assert len(pairs) == sum(
+        len(list(teacher.get_submodule(m).parameters())) for m in teacher_modules("skeleton")
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -100,7 +117,9 @@ def test_runs_under_autocast(dtype):
     network = net().train()
     with torch.autocast("cpu", dtype=dtype):
         encoded = network(bags())
-        loss = encoded.joint_logit.float().square().mean() + sum(z.float().square().mean() for z in encoded.projection.values())
+        loss = encoded.joint_logit.float().square().mean() + sum(
+            z.float().square().mean() for z in encoded.projection.values()
+        )
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
 

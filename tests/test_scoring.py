@@ -28,7 +28,20 @@ def trained(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for seed in ("0", "1"):
         options = [*SMALL, "--optim.epochs", "1", "--optim.tracker", "none", "--optim.seed", seed]
-        assert main(["train", "utd-mhad-streams", "--data", str(made), "--out", str(folder / f"seed-{seed}"), *options]) == 0
+        assert (
+            main(
+                [
+                    "train",
+                    "utd-mhad-streams",
+                    "--data",
+                    str(made),
+                    "--out",
+                    str(folder / f"seed-{seed}"),
+                    *options,
+                ]
+            )
+            == 0
+        )
     return folder / "seed-0"
 
 
@@ -61,9 +74,14 @@ def test_scores_do_not_depend_on_what_is_scored_beside(trained, made):
 
 
 def test_mat_pair_and_csv_pair_to_json_csv_png(trained, made, tmp_path, rng, capsys):
-    write_csv(tmp_path / "walk ü_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
+    write_csv(
+        tmp_path / "walk ü_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50
+    )
     write_csv(tmp_path / "walk ü_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
-    pair = [str(made / "Inertial" / "a13_s2_t1_inertial.mat"), str(made / "Skeleton" / "a13_s2_t1_skeleton.mat")]
+    pair = [
+        str(made / "Inertial" / "a13_s2_t1_inertial.mat"),
+        str(made / "Skeleton" / "a13_s2_t1_skeleton.mat"),
+    ]
     csvs = [str(tmp_path / f"walk ü_{m}.csv") for m in ("inertial", "skeleton")]
     out = tmp_path / "out"
     assert main(["score", str(trained), *pair, *csvs, "--skeleton-hz", "30", "--out", str(out)]) == 0
@@ -89,7 +107,11 @@ def test_a_bad_recording_is_told_and_the_others_are_scored(trained, made, tmp_pa
     captured = capsys.readouterr()
     assert "a1_s2_t1_skeleton.mat: not a readable .mat" in captured.err
     assert "Traceback" not in captured.err
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a3_s2_t1.csv", "a3_s2_t1.json", "a3_s2_t1.png"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a3_s2_t1.csv",
+        "a3_s2_t1.json",
+        "a3_s2_t1.png",
+    ]
 
 
 def test_report_is_one_self_contained_page(trained, capsys):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from mmcl.losses.contrastive import contrast
@@ -80,7 +81,7 @@ def _negatives(
     picks: Picks = getattr(semibags, kind)[m]
     taken = gather(pad_to_common(take(z, picks)))
     mask = gather(pad_to_common(picks.mask))
-    return taken.flatten(0, 1), mask.flatten()[None, :]
+    return rearrange(taken, "bag pick dim -> (bag pick) dim"), rearrange(mask, "bag pick -> 1 (bag pick)")
 
 
 def _mean(losses: Tensor, picks: Picks, mask: Tensor, bag_weight: BagWeight) -> Tensor:

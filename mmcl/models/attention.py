@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 
@@ -53,7 +54,7 @@ class AttentionLayer(nn.Module):
             near = (at[:, None] - at[None, :]).abs() <= self.reach
             # a padded query may see nothing: let it see itself, its output is never read
             allowed = (allowed & near) | torch.eye(n, dtype=torch.bool, device=q.device)
-        split = lambda x: x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        split = lambda x: rearrange(x, "bag snippet (head dim) -> bag head snippet dim", head=self.n_heads)
         y = nn.functional.scaled_dot_product_attention(
             split(q),
             split(k),
@@ -61,4 +62,4 @@ class AttentionLayer(nn.Module):
             attn_mask=allowed,
             dropout_p=self.attention_dropout if self.training else 0.0,
         )
-        return y.transpose(1, 2).flatten(-2)
+        return rearrange(y, "bag head snippet dim -> bag snippet (head dim)")

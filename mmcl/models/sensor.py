@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from mmcl.errors import InputError
@@ -68,7 +69,7 @@ class SnippetConv(nn.Module):
         for block, stride in zip(self.blocks, self.strides, strict=True):
             x = block(x, real)
             real = real[:, ::stride]
-        x = self.window(x * real[:, None]).transpose(1, 2)
+        x = rearrange(self.window(x * real[:, None]), "bag dim snippet -> bag snippet dim")
         for layer in self.layers:
             x = layer(x, x, mask)
         return x
@@ -175,7 +176,7 @@ class SkeletonEncoder(nn.Module):
             x = torch.relu(self.point(x))
         if self.joints == "graph":
             x = torch.relu(torch.einsum("jk,bfkc->bfjc", self.graph.softmax(1), self.mix(x))) + x
-        return self.time(x.flatten(2).transpose(1, 2), mask)
+        return self.time(rearrange(x, "bag frame joint channel -> bag (joint channel) frame"), mask)
 
     def velocity(self, x: Tensor, real: Tensor) -> Tensor:
         """Central difference, in units a hop; 0 at the ends of the recording."""

@@ -1,0 +1,52 @@
+"""The law of imports: each floor sees only the floors below; the losses need torch alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOOR = {
+    "types": 0, "config": 0, "presets": 0, "errors": 0, "metrics": 0, "models": 1, "losses": 1, "data": 2,
+    "training": 3, "tasks": 3, "scoring": 3, "infer": 3, "figures": 3, "report": 3, "demo": 3, "cli": 4, "__main__": 5, "__init__": 0,
+}  # fmt: skip
+APART = {("models", "data"), ("losses", "data"), ("data", "models"), ("data", "losses"), ("models", "losses")}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{a.name}" for a in node.names}
+    return names
+
+
+def test_floors():
+    for path in (ROOT / "mmcl").rglob("*.py"):
+        room = path.relative_to(ROOT / "mmcl").parts[0].removesuffix(".py")
+        for name in imports(path):
+            if name.startswith("mmcl."):
+                other = name.split(".")[1]
+                if other not in FLOOR:
+                    continue
+                assert FLOOR[other] <= FLOOR[room], f"{path} imports {name}"
+                assert (room, other) not in APART, f"{path} imports {name}"
+            assert not name.startswith(("pipelines", "tools")), f"{path} imports {name}"
+
+
+def test_config_imports_no_torch():
+    assert not {n for n in imports(ROOT / "mmcl" / "config.py") if n.startswith("torch")}
+
+
+def test_losses_need_torch_alone():
+    code = (
+        "import sys, torch; before = set(sys.modules); import mmcl.losses;"
+        "new = {m.split('.')[0] for m in set(sys.modules) - before} - set(sys.stdlib_module_names);"
+        "print(sorted(new))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("['mmcl']", "['einops', 'mmcl']")
