@@ -127,9 +127,10 @@ def test_runs_under_autocast(dtype):
 def test_refusals():
     with pytest.raises(InputError, match="frames_per_hop"):
         InertialEncoder(frames_per_hop=15)
+    x = bags()
+    half = Bags({"skeleton": x.x["skeleton"]}, x.mask, x.label, x.index)
     with pytest.raises(InputError, match="missing inertial"):
-        x = bags()
-        net()(Bags({"skeleton": x.x["skeleton"]}, x.mask, x.label, x.index))
+        net()(half)
     with pytest.raises(InputError, match="whole number of hops"):
         clock_of(changed(utd_mhad_streams(), bags={"window_s": 0.7}))
 

@@ -99,7 +99,7 @@ def fit(
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay)
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
     progress = Progress()
-    if resume:
+    if resume and (out / STATE).exists():
         progress = _restore(out / STATE, learner, average, optimizer)
     wrapped, optimizer = accelerator.prepare(learner, optimizer)
     n_steps = len(batches) * o.epochs

@@ -1,0 +1,86 @@
+"""Every command of the README, in its order, in one folder, as a newcomer would; sizes made small."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_data import write_csv
+
+from mmcl.data.synthetic import make_recordings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
+SMALL = {
+    "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
+    "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
+    "mmcl demo": "--epochs 1",
+    "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("newcomer")
+    make_recordings(place / "UTD-MHAD", n_trials=1)
+    rng = np.random.default_rng(0)
+    own = place / "my-recordings"
+    own.mkdir()
+    write_csv(own / "walk_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
+    write_csv(own / "walk_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
+    shutil.copytree(ROOT / "pipelines", place / "pipelines")
+    return place
+
+
+def test_commands_of_the_readme(folder):
+    ran = []
+    for line in COMMANDS:
+        if line.startswith("make "):
+            done = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            continue
+        if line.startswith(("python3 -m venv", ".venv/bin/pip")):
+            continue  # test_install_lines
+        if line.startswith(".venv/bin/python -m pytest"):
+            continue  # this is it
+        command = line.removeprefix(".venv/bin/")
+        small = " ".join(options for part, options in SMALL.items() if part in command + " ")
+        if "tensorboard" in command:
+            small = "--inspect"
+        words = f"{command} {small}".split()
+        if words[0] in ("mmcl", "tensorboard", "torchrun", "python"):
+            words[0] = str(Path(sys.executable).parent / words[0])
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+        ran.append(command.split()[0])
+    assert ran.count("mmcl") >= 9
+    for made in ("demo/run/report.html", "runs/report.html", "runs/table/report.html", "scores/walk.csv", "runs/streams/scores/a13_s2_t1.png"):
+        assert (folder / made).stat().st_size > 0, made
+
+
+def test_install_lines():
+    """The README's pip line is the one that `make` runs."""
+    makefile = (ROOT / "Makefile").read_text()
+    (pip,) = (line for line in COMMANDS if "pip install" in line)
+    assert pip.split("install ")[1] in makefile.replace("--quiet ", "")
+    assert (ROOT / "constraints.txt").exists()
+
+
+def test_plug_in_example(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    scope: dict = {}
+    exec(code, scope)
+    assert scope["loss"].isfinite()
+    assert len(scope["terms"]) == 4
+
+
+def test_numbers_are_filled_in():
+    assert not re.search(r"DEMO_TIME|TEST_TIME|^RESULTS$", README, re.M)
