@@ -233,6 +233,11 @@ def main(argv: list[str] | None = None) -> int:
             traceback.print_exc()
         print(f"mmcl: error: {error}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if "--debug" in args:
+            raise
+        print(f"mmcl: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("mmcl: stopped; a training run goes on with --resume", file=sys.stderr)
         return 130

@@ -58,6 +58,8 @@ class BagsConfig:
     insertion: float = 0.5
     """Probability that a stretch of another stream without events is inserted into a training
     stream; the bag label stands."""
+    insertion_from: float = 0.35
+    """Part of the run after which insertion begins: first find the events, then harden."""
     workers: int = 0
     """Processes that prepare bags beside the training process."""
 
@@ -84,8 +86,11 @@ class ModelConfig:
     (ensemble), or the sum of one score of each fused stream (MACIL-SD)."""
     projection: int = 64
     """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
+    projection_layers: Literal[1, 2] = 1
+    """Layers of the projection heads: one makes the embeddings themselves agree across streams."""
     smooth: int = 5
-    """Snippets (odd) that a score's logit is averaged over, 1 = none: events outlast a snippet."""
+    """Snippets (odd) that a score's logit is averaged over outside training, 1 = none: events
+    outlast a snippet."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class ObjectiveConfig:
     """Rise of that weight per epoch, from 0 (MACIL-SD: 0.1)."""
     instance: float = 1.0
     """Weight of the contrast of simultaneous snippets (Choi et al. 2023, on snippets)."""
+    instance_end: float = 0.1
+    """What its weight falls to by a half cosine over the run: features first, then events."""
     instances_per_bag: int = 64
     """Snippets drawn from each bag for it."""
     temperature: float = 0.2

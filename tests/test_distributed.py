@@ -42,7 +42,7 @@ def bags(part: slice) -> Bags:
 def result(part: slice) -> dict[str, torch.Tensor]:
     learn = learner()
     guide = learn.student(bags(part))
-    losses = learn(bags(part), 1.0, 0.5, guide)
+    losses = learn(bags(part), 1.0, 1.0, 0.5, guide)
     losses["total"].backward()
     grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
     return {k: v.detach() for k, v in losses.items()} | grads

@@ -40,12 +40,13 @@ class BagDataset(Dataset):
         strength: float = 1.0,
         shuffle_hops: int = 0,
         insertion: float = 0.0,
+        insertion_from: int = 0,
         seed: int = 0,
     ):
         if not recordings:
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
-        self.insertion = insertion
+        self.insertion, self.insertion_from = insertion, insertion_from
         self.names = [r.name for r in recordings]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
@@ -59,7 +60,7 @@ class BagDataset(Dataset):
         grid = self.grids[index]
         if epoch >= 0:
             rng = np.random.default_rng([self.seed, epoch, index])
-            if self.normal and rng.random() < self.insertion:
+            if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
             grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
         return Item(grid, self.n_snippets(grid), self.labels[index], index)

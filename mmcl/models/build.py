@@ -67,6 +67,7 @@ def network(
         reach=m.reach,
         joint=m.joint,
         projection=m.projection,
+        projection_layers=m.projection_layers,
         smooth=m.smooth,
     )
 

@@ -19,8 +19,13 @@ def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
     return nn.Sequential(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, n_classes))
 
 
-def projection_head(dim: int, n_out: int) -> nn.Module:
-    """Two layers, as contrastive learning has them since SimCLR."""
+def projection_head(dim: int, n_out: int, n_layers: int = 1) -> nn.Module:
+    """From embeddings to what is contrasted. One linear layer makes the embedding itself carry what
+    the modalities share; two (as SimCLR's) let the head keep it from the embedding."""
+    if n_out == 0:
+        return nn.Identity()
+    if n_layers == 1:
+        return nn.Linear(dim, n_out)
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_out))
 
 
@@ -46,7 +51,8 @@ class MultimodalNetwork(nn.Module):
     MACIL-SD); "ensemble" adds the streams' own logits to the former.
 
     projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
-    number of snippets that a logit is averaged over.
+    number of snippets that a logit is averaged over, in evaluation mode only: averages would hide
+    from the weak label which snippet it was.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class MultimodalNetwork(nn.Module):
         reach: int | None = 4,
         joint: Joint = "ensemble",
         projection: int = 64,
+        projection_layers: int = 1,
         smooth: int = 1,
     ):
         super().__init__()
@@ -73,7 +80,7 @@ class MultimodalNetwork(nn.Module):
         else:
             self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.project = nn.ModuleDict(
-            {m: projection_head(dim, projection) if projection else nn.Identity() for m in encoders}
+            {m: projection_head(dim, projection, projection_layers) for m in encoders}
         )
         contexts = [getattr(e, "context", None) for e in encoders.values()]
         bounded = reach is not None and all(c is not None for c in contexts)
@@ -85,13 +92,14 @@ class MultimodalNetwork(nn.Module):
 
     def forward(self, bags: Bags) -> Encoded:
         own = self.encode(bags)
-        logit = {m: moving_average(self.head[m](e), bags.mask, self.smooth) for m, e in own.items()}
+        smooth = 1 if self.training else self.smooth
+        logit = {m: moving_average(self.head[m](e), bags.mask, smooth) for m, e in own.items()}
         fused = self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
-        joint_logit = moving_average(joint_logit, bags.mask, self.smooth)
+        joint_logit = moving_average(joint_logit, bags.mask, smooth)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}

@@ -20,7 +20,7 @@ from mmcl.config import Config, to_dict
 from mmcl.data.bags import BagDataset, Batches, loader
 from mmcl.errors import FileError, InputError
 from mmcl.training import checkpoint
-from mmcl.training.schedules import contrast_weight, learning_rate_factor, transfer_momentum
+from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
 from mmcl.training.step import Learner
 from mmcl.training.teacher import Average, Pairs, transfer
 
@@ -172,7 +172,7 @@ def fit(
 def _step(
     accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int
 ) -> dict[str, Tensor]:
-    t = config.teacher
+    t, o = config.teacher, config.objective
     distill = t.distill if done >= t.distill_from else 0.0
     with accelerator.accumulate(learner):
         with accelerator.autocast():
@@ -180,8 +180,9 @@ def _step(
             if distill > 0:
                 with torch.no_grad():
                     guide = average(bags)
-            weight = contrast_weight(epoch, config.objective.contrast, config.objective.contrast_rise)
-            losses = learner(bags, weight, distill, guide)
+            contrast = contrast_weight(epoch, o.contrast, o.contrast_rise)
+            instance = instance_weight(done, o.instance, o.instance_end) if o.instance > 0 else 0.0
+            losses = learner(bags, contrast, instance, distill, guide)
         accelerator.backward(losses["total"])
         if accelerator.sync_gradients and config.optim.clip > 0:
             accelerator.clip_grad_norm_(learner.parameters(), config.optim.clip)

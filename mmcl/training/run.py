@@ -53,6 +53,7 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
         strength=d.augment,
         shuffle_hops=d.shuffle_hops,
         insertion=d.insertion,
+        insertion_from=round(d.insertion_from * config.optim.epochs),
         seed=config.optim.seed,
     )
 

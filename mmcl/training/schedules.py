@@ -10,6 +10,11 @@ def contrast_weight(epoch: float, height: float, rise: float) -> float:
     return min(height, rise * epoch)
 
 
+def instance_weight(done: float, start: float, end: float) -> float:
+    """Weight of the instance contrast: from start to end by a half cosine, done from 0 to 1."""
+    return end + (start - end) * (math.cos(math.pi * min(done, 1.0)) + 1) / 2
+
+
 def transfer_momentum(done: float, start: float) -> float:
     """m of the teacher's transfer: from ``start`` to 1 by a half cosine, done from 0 to 1."""
     return 1 - (1 - start) * (math.cos(math.pi * min(done, 1.0)) + 1) / 2

@@ -22,8 +22,9 @@ Losses = dict[str, Tensor]
 class Learner(nn.Module):
     """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
 
-    forward(bags, contrast_weight, distillation, guide) -> named losses; "total" is what to minimise. guide: the
-    averaged student's view of the same bags, needed when distillation > 0.
+    forward(bags, contrast, instance, distillation, guide) -> named losses; "total" is what to
+    minimise. contrast, instance, distillation: weights at this moment of the run, 0 = not computed.
+    guide: the averaged student's view of the same bags, needed when distillation > 0.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module | None, objective: ObjectiveConfig):
@@ -31,14 +32,19 @@ class Learner(nn.Module):
         self.student, self.teacher, self.objective = student, teacher, objective
 
     def forward(
-        self, bags: Bags, contrast_weight: float, distillation: float = 0.0, guide: Encoded | None = None
+        self,
+        bags: Bags,
+        contrast: float,
+        instance: float,
+        distillation: float = 0.0,
+        guide: Encoded | None = None,
     ) -> Losses:
         o = self.objective
         encoded = self.student(bags)
         losses = mil_losses(encoded, bags, o)
-        if contrast_weight > 0:
-            losses |= contrast_losses(encoded, bags, o, contrast_weight)
-        if o.instance > 0 and len(encoded.projection) > 1:
+        if contrast > 0 and len(encoded.projection) > 1:
+            losses |= contrast_losses(encoded, bags, o, contrast)
+        if instance > 0 and len(encoded.projection) > 1:
             terms = instance_contrast(
                 encoded.projection,
                 bags.mask,
@@ -48,7 +54,7 @@ class Learner(nn.Module):
                 tau=o.instance_tau,
                 detach_weights=o.detach_weights,
             )
-            losses |= {f"contrast {k}": o.instance / len(terms) * v for k, v in terms.items()}
+            losses |= {f"contrast {k}": instance / len(terms) * v for k, v in terms.items()}
         if distillation > 0 and guide is not None:
             losses["distillation"] = distillation * distillation_loss(encoded, guide, bags, o)
         if self.teacher is not None:
