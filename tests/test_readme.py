@@ -62,7 +62,13 @@ def test_commands_of_the_readme(folder):
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         ran.append(command.split()[0])
     assert ran.count("mmcl") >= 9
-    for made in ("demo/run/report.html", "runs/report.html", "runs/table/report.html", "scores/walk.csv", "runs/streams/scores/a13_s2_t1.png"):
+    for made in (
+        "demo/run/report.html",
+        "runs/report.html",
+        "runs/table/report.html",
+        "scores/walk.csv",
+        "runs/streams/scores/a13_s2_t1.png",
+    ):
         assert (folder / made).stat().st_size > 0, made
 
 

@@ -23,7 +23,7 @@ class Learner(nn.Module):
     """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
 
     forward(bags, contrast, instance, distillation, guide) -> named losses; "total" is what to
-    minimise. contrast, instance, distillation: weights at this moment of the run, 0 = not computed.
+    minimise. contrast, instance, distillation: their weights at this moment of the run.
     guide: the averaged student's view of the same bags, needed when distillation > 0.
     """
 
@@ -42,7 +42,9 @@ class Learner(nn.Module):
         o = self.objective
         encoded = self.student(bags)
         losses = mil_losses(encoded, bags, o)
-        if contrast > 0 and len(encoded.projection) > 1:
+        if (
+            o.contrast > 0 and len(encoded.projection) > 1
+        ):  # also at weight 0: every process needs its gradients
             losses |= contrast_losses(encoded, bags, o, contrast)
         if instance > 0 and len(encoded.projection) > 1:
             terms = instance_contrast(
