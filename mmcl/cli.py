@@ -145,7 +145,7 @@ class Demo:
 
     out: Path = Path("demo")
     """Folder for recordings, run and report; made anew each time."""
-    epochs: int = 10
+    epochs: int = 16
     """Passes over the training streams."""
     seed: int = 0
     """Seed of the recordings, the streams and the training."""

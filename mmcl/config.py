@@ -89,8 +89,7 @@ class ModelConfig:
     projection_layers: Literal[1, 2] = 1
     """Layers of the projection heads: one makes the embeddings themselves agree across streams."""
     smooth: int = 5
-    """Snippets (odd) that a score's logit is averaged over outside training, 1 = none: events
-    outlast a snippet."""
+    """Snippets (odd) that a score's logit is averaged over, 1 = none: events outlast a snippet."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class ObjectiveConfig:
     """Rise of that weight per epoch, from 0 (MACIL-SD: 0.1)."""
     instance: float = 1.0
     """Weight of the contrast of simultaneous snippets (Choi et al. 2023, on snippets)."""
-    instance_end: float = 0.1
-    """What its weight falls to by a half cosine over the run: features first, then events."""
+    instance_end: float = 1.0
+    """What its weight falls to by a half cosine over the run; the same as above = it stays."""
     instances_per_bag: int = 64
     """Snippets drawn from each bag for it."""
     temperature: float = 0.2
@@ -162,7 +161,7 @@ class TeacherConfig:
     average: float = 0.99
     """Decay a step of the running average of the student's weights, which is what is evaluated
     and saved; 0 = the student itself."""
-    distill: float = 0.0
+    distill: float = 1.0
     """Weight of the loss by which each stream's own score learns the averaged student's joint
     score, snippet by snippet."""
     distill_from: float = 0.35

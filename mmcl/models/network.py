@@ -51,8 +51,7 @@ class MultimodalNetwork(nn.Module):
     MACIL-SD); "ensemble" adds the streams' own logits to the former.
 
     projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
-    number of snippets that a logit is averaged over, in evaluation mode only: averages would hide
-    from the weak label which snippet it was.
+    number of snippets that a logit is averaged over.
     """
 
     def __init__(
@@ -92,14 +91,13 @@ class MultimodalNetwork(nn.Module):
 
     def forward(self, bags: Bags) -> Encoded:
         own = self.encode(bags)
-        smooth = 1 if self.training else self.smooth
-        logit = {m: moving_average(self.head[m](e), bags.mask, smooth) for m, e in own.items()}
+        logit = {m: moving_average(self.head[m](e), bags.mask, self.smooth) for m, e in own.items()}
         fused = self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
-        joint_logit = moving_average(joint_logit, bags.mask, smooth)
+        joint_logit = moving_average(joint_logit, bags.mask, self.smooth)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
