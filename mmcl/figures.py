@@ -82,27 +82,33 @@ def curves_figure(
     history: Sequence[Mapping[str, float]], groups: Mapping[str, Sequence[str]], best_epoch: int | None
 ) -> bytes:
     """One panel a group of figures over epochs, the selected epoch marked."""
-    figure = Figure(figsize=(10, 3.0), layout="constrained")
+    n_rows = -(-len(groups) // 2)
+    figure = Figure(figsize=(10, 3.1 * n_rows), layout="constrained")
     epochs = [h["epoch"] for h in history]
     for i, (title, names) in enumerate(groups.items()):
-        axes = _axes(figure, (1, len(groups), i + 1))
+        axes = _axes(figure, (n_rows, 2, i + 1))
         for k, name in enumerate(names):
             # a weighted loss may begin later in the run
-            axes.plot(
-                epochs,
-                [h.get(name, float("nan")) for h in history],
-                color=COLOURS[k % len(COLOURS)],
-                linewidth=1.4,
-                label=_short(name),
-            )
+            values = [h.get(name, float("nan")) for h in history]
+            style = "-" if k < len(COLOURS) else "--"
+            label = _short(name, title)
+            axes.plot(epochs, values, style, color=COLOURS[k % len(COLOURS)], linewidth=1.4, label=label)
         if best_epoch:
             axes.axvline(best_epoch, color=INK, linewidth=0.6, linestyle=":")
         axes.set_title(title, fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
         if len(names) > 1:
-            axes.legend(fontsize=7, frameon=False)
+            axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     return png(figure)
 
 
-def _short(name: str) -> str:
-    return name.removeprefix("validation ").removeprefix("loss ")
+def _short(name: str, title: str) -> str:
+    """A figure's name without what its panel's title says already."""
+    return (
+        name.removeprefix(title)
+        .removeprefix("loss ")
+        .removeprefix("mil ")
+        .removeprefix("contrast ")
+        .lstrip(", ")
+        or "joint"
+    )
