@@ -125,6 +125,17 @@ def test_two_processes_train_like_one(made, tmp_path):
     )
 
 
+def test_mixed_precision_accumulation_and_one_modality(made, tmp_path):
+    run(
+        made, tmp_path / "bf16", "--optim.precision", "bf16", "--optim.accumulate", "2", "--optim.epochs", "1"
+    )
+    options = ["--bags.modalities", "inertial", "--teacher.modality", "", "--optim.epochs", "1"]
+    run(made, tmp_path / "alone", *options)
+    metrics = json.loads((tmp_path / "alone" / "metrics.json").read_text())
+    assert "test snippet average precision, inertial alone" in metrics
+    assert "test snippet average precision, skeleton alone" not in metrics
+
+
 def test_refusals(made, whole, tmp_path):
     small = PRESETS["utd-mhad-streams"]()
     with pytest.raises(FileError, match="already holds a run"):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mmcl.errors import FileError
+
+MARGIN_BYTES = 1 << 18
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -25,21 +29,25 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        # torch's own writer does not tell why it failed: look at the disk, half file still on it
         full = (
-            getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            number in (errno.ENOSPC, errno.EDQUOT)
             or "No space" in str(error)
-            or "file write failed" in str(error)
+            or _free_bytes(path) < MARGIN_BYTES
         )
-        if not full and isinstance(error, RuntimeError) and "write" not in str(error):
-            raise
-        found = "the disk is full" if full else f"cannot be written ({error})"
+        part.unlink(missing_ok=True)
+        found = "the disk is full" if full else f"cannot be written ({_first_line(error)})"
         raise FileError(
             path,
             found,
             "what was saved before is intact; make room or choose another --out, then use --resume",
         ) from error
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path.parent).free if path.parent.exists() else MARGIN_BYTES
 
 
 def write_json(path: Path, content: Any) -> None:
