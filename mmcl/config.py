@@ -148,7 +148,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class TeacherConfig:
-    """Teachers of the student; both off by default in the method's plain form."""
+    """Teachers of the student: a unimodal one (off by default) and the student's own running average."""
 
     modality: str = ""
     """Stream of the unimodal teacher ("skeleton", "visual"); empty = no such teacher."""
@@ -191,7 +191,7 @@ class OptimConfig:
     seed: int = 0
     """Everything random is a function of it."""
     tracker: str = "tensorboard"
-    """Any tracker that Accelerate knows (tensorboard, wandb, mlflow ...), or none."""
+    """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
     save_every: int = 1
     """Epochs between checkpoints of the training state."""
 

@@ -21,7 +21,7 @@ import tyro
 from mmcl.config import Config
 from mmcl.presets import ablation, changed, utd_mhad, utd_mhad_streams
 from mmcl.report import write_report
-from mmcl.training.run import train
+from mmcl.training.run import read_config, train
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,18 @@ class Pipeline:
         return runs
 
 
+def is_done(run: Path, config: Config) -> bool:
+    """Finished with these settings; with others it is an error that the run's own start tells."""
+    return (run / "metrics.json").exists() and read_config(run)[0] == config
+
+
 def main() -> None:
     pipeline = tyro.cli(Pipeline, description=__doc__)
     runs = pipeline.runs()
     if pipeline.only:
         train(runs[pipeline.only], pipeline.data, pipeline.out / pipeline.only, resume=True)
         return
-    missing = [name for name in runs if not (pipeline.out / name / "metrics.json").exists()]
+    missing = [name for name, config in runs.items() if not is_done(pipeline.out / name, config)]
     threads = max((os.cpu_count() or 1) // pipeline.jobs, 1)
 
     def start(name: str) -> int:

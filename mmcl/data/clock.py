@@ -55,7 +55,10 @@ def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
                 f"{recording.name}: modality '{m}' is unknown to this model, which takes {', '.join(clock.frames_per_hop)}"
             )
         if m == "skeleton":
-            x = body_frame(x)
+            try:
+                x = body_frame(x)
+            except InputError as error:
+                raise InputError(f"{recording.name}: {error}") from error
         n_frames = n_hops * clock.frames_per_hop[m]
         grid[m] = resample(x, recording.rate_hz[m], clock.rate_hz(m), n_frames).astype(np.float32)
     return grid

@@ -52,6 +52,14 @@ def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
                 path, f"the same recording as {found[match[2]]}", "give each recording a name of its own"
             )
         found[match[2]] = path
+    for name in {name for name, kind in pairs if kind == "csv"} & {
+        name for name, kind in pairs if kind == "mat"
+    }:
+        raise FileError(
+            pairs[name, "csv"].popitem()[1],
+            "there also is a .mat of this name",
+            "give each recording a name of its own",
+        )
     for (name, kind), found in pairs.items():
         if len(found) == 1:
             ((here, path),) = found.items()
@@ -66,10 +74,17 @@ def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]
     assert match is not None
     if match[3] == "mat":
         return read_pair(pair["inertial"], pair["skeleton"], match[1])
-    signal, rate = {}, {}
+    signal, rate, start = {}, {}, {}
     for m in ("skeleton", "inertial"):
-        signal[m], rate[m] = read_csv(pair[m], N_COLUMNS[m], rate_hz.get(m), f"--{m}-hz")
+        signal[m], rate[m], start[m] = read_csv(pair[m], N_COLUMNS[m], rate_hz.get(m), f"--{m}-hz")
     signal["skeleton"] = signal["skeleton"].reshape(-1, N_JOINTS, 3)
+    starts = [s for s in start.values() if s is not None]
+    if len(starts) == 2 and abs(starts[0] - starts[1]) > 0.25:
+        raise FileError(
+            pair["skeleton"],
+            f"starts at {start['skeleton']:.2f} s, its inertial half at {start['inertial']:.2f} s",
+            "cut both to the same time",
+        )
     lasts = {m: len(x) / rate[m] for m, x in signal.items()}
     if abs(lasts["inertial"] - lasts["skeleton"]) > max(1.0, 0.05 * max(lasts.values())):
         raise FileError(
@@ -80,13 +95,15 @@ def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]
     return Recording(match[1], signal, rate)
 
 
-def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> tuple[np.ndarray, float]:
-    """``(frame, column)`` float32 and the rate in Hz of a CSV file with a header.
+def read_csv(
+    path: Path, n_columns: int, rate_hz: float | None, option: str
+) -> tuple[np.ndarray, float, float | None]:
+    """``(frame, column)`` float32, the rate in Hz and the start in s of a CSV file with a header.
 
     A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal.
     """
     try:
-        with open(path, newline="") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             header = [name.strip() for name in next(rows, [])]
             if not header or all(_is_number(name) for name in header):
@@ -112,6 +129,7 @@ def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> 
             f"NaN or infinity in line {row + 2}, column '{header[column]}'",
             "repair or cut the recording",
         )
+    start_s = None
     if TIME in header:
         at = header.index(TIME)
         time, x = x[:, at], np.delete(x, at, axis=1)
@@ -126,6 +144,7 @@ def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> 
                 f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
                 "split the recording there",
             )
+        start_s = float(time[0])
         rate_hz = (len(time) - 1) / float(time[-1] - time[0])
         even = time[0] + np.arange(len(time)) / rate_hz
         x = np.stack([np.interp(even, time, column) for column in x.T], 1)
@@ -135,7 +154,7 @@ def read_csv(path: Path, n_columns: int, rate_hz: float | None, option: str) -> 
         raise FileError(path, f"rate {rate_hz} Hz", f"give a positive rate by {option}")
     if x.shape[1] != n_columns:
         raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns}")
-    return x.astype(np.float32), rate_hz
+    return x.astype(np.float32), rate_hz, start_s
 
 
 def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:

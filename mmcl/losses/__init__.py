@@ -1,4 +1,4 @@
-"""The losses as plain functions: they need torch, and nothing else of this package's dependencies."""
+"""The losses as plain functions: of this package's dependencies they need torch, numpy and einops alone."""
 
 from mmcl.losses.bag import mil_loss
 from mmcl.losses.contrastive import contrast, weighted_info_nce

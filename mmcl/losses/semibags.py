@@ -52,7 +52,8 @@ def _means(score: Tensor, mask: Tensor, n_clusters: int, min_gap: float) -> tupl
     n = mask.shape[1]
     lengths = mask.sum(1)
     order = score.masked_fill(~mask, -math.inf).argsort(dim=1, descending=True, stable=True)
-    x = score.double().masked_fill(~mask, 0).gather(1, order)
+    exact = torch.float32 if score.device.type == "mps" else torch.float64  # MPS has no float64
+    x = score.to(exact).masked_fill(~mask, 0).gather(1, order)
     total = torch.nn.functional.pad(x.cumsum(1), (1, 0))  # sum of the i highest, i = 0..n
     count = torch.arange(n + 1, device=score.device)
     # Within-cluster squares fall as the sum over clusters of (sum^2 / count) rises.

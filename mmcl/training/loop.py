@@ -6,13 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -52,6 +53,10 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
             cpu=not torch.accelerator.is_available(),  # without it Accelerate ignores torchrun on a CPU
             mixed_precision=o.precision,
             gradient_accumulation_steps=o.accumulate,
+            # streams' own heads that only a later distillation reaches have no gradient before it
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
+            if config.objective.unimodal == 0
+            else None,
             log_with=tracker,
             project_dir=str(out),
         )
@@ -100,7 +105,7 @@ def fit(
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
     progress = Progress()
     if resume and (out / STATE).exists():
-        progress = _restore(out / STATE, learner, average, optimizer)
+        progress = _restore(out / STATE, learner, average, optimizer, accelerator.scaler)
     wrapped, optimizer = accelerator.prepare(learner, optimizer)
     n_steps = len(batches) * o.epochs
     _set_rate(optimizer, config, progress.step, n_steps)
@@ -120,11 +125,20 @@ def fit(
         batches.epoch = epoch
         sums: dict[str, Tensor] = {}
         wrapped.train()
-        for bags in bags_of_epoch:
+        for number, bags in enumerate(bags_of_epoch, 1):
+            is_update = number % o.accumulate == 0 or number == len(batches)
             set_seed(_mix(o.seed, progress.step, accelerator.process_index))
             bags = bags.to(accelerator.device)
             losses = _step(
-                accelerator, wrapped, optimizer, average, bags, config, progress.step / n_steps, epoch
+                accelerator,
+                wrapped,
+                optimizer,
+                average,
+                bags,
+                config,
+                progress.step / n_steps,
+                epoch,
+                is_update,
             )
             _set_rate(optimizer, config, progress.step + 1, n_steps)
             if config.teacher.transfer == "step":
@@ -148,7 +162,9 @@ def fit(
             progress.seconds += time.perf_counter() - started
             _record(progress, figures, epoch, select_by if validate else None, judged, out)
             if progress.epoch % o.save_every == 0 or progress.epoch == o.epochs:
-                _save(out, accelerator.unwrap_model(wrapped), average, optimizer, progress)
+                _save(
+                    out, accelerator.unwrap_model(wrapped), average, optimizer, accelerator.scaler, progress
+                )
         accelerator.log(figures, step=epoch + 1)
         bar.set_postfix(
             {
@@ -170,11 +186,11 @@ def fit(
 
 
 def _step(
-    accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int
+    accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int, is_update: bool
 ) -> dict[str, Tensor]:
     t, o = config.teacher, config.objective
     distill = t.distill if done >= t.distill_from else 0.0
-    with accelerator.accumulate(learner):
+    with nullcontext() if is_update else accelerator.no_sync(learner):
         with accelerator.autocast():
             guide = None
             if distill > 0:
@@ -184,11 +200,11 @@ def _step(
             instance = instance_weight(done, o.instance, o.instance_end) if o.instance > 0 else 0.0
             losses = learner(bags, contrast, instance, distill, guide)
         accelerator.backward(losses["total"])
-        if accelerator.sync_gradients and config.optim.clip > 0:
+    if is_update:
+        if config.optim.clip > 0:
             accelerator.clip_grad_norm_(learner.parameters(), config.optim.clip)
         optimizer.step()
         optimizer.zero_grad()
-    if accelerator.sync_gradients:
         average.update(accelerator.unwrap_model(learner).student)
     return {k: v.detach() for k, v in losses.items()}
 
@@ -235,29 +251,32 @@ def _record(
 ) -> None:
     progress.history.append({"epoch": epoch + 1, **figures})
     value = figures[select_by] if select_by else float(epoch)
-    if value > progress.best:
+    if value > progress.best or progress.best_epoch < 0:
         progress.best, progress.best_epoch = value, epoch + 1
         checkpoint.save_weights(out / BEST, network)
 
 
-def _save(out: Path, learner: Learner, average: Average, optimizer, progress: Progress) -> None:
+def _save(out: Path, learner: Learner, average: Average, optimizer, scaler, progress: Progress) -> None:
     state = {
         "learner": learner.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "scaler": {} if scaler is None else scaler.state_dict(),
         "progress": vars(progress),
     }
     checkpoint.save_state(out / STATE, state)
     checkpoint.write_json(out / "history.json", progress.history)
 
 
-def _restore(path: Path, learner: Learner, average: Average, optimizer) -> Progress:
+def _restore(path: Path, learner: Learner, average: Average, optimizer, scaler) -> Progress:
     state = checkpoint.load_state(path)
     try:
         checkpoint.match_weights(path, state["learner"], learner.state_dict())
         learner.load_state_dict(state["learner"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
+        if scaler is not None:
+            scaler.load_state_dict(state["scaler"])
         return Progress(**state["progress"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileError(

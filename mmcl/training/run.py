@@ -109,6 +109,24 @@ def check(config: Config) -> None:
     if o.swap_scores and len(config.bags.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
     clock_of(config)
+    d = config.bags
+    if d.n_test_streams < 2 or d.n_train_streams < 2:
+        raise InputError(
+            "--bags.n-train-streams, --bags.n-test-streams: expected at least 2, one of each label"
+        )
+    if (
+        not 1
+        <= d.targets_per_stream[0]
+        <= d.targets_per_stream[1]
+        <= d.actions_per_stream[0]
+        <= d.actions_per_stream[1]
+    ):
+        raise InputError(
+            f"--bags.targets-per-stream {d.targets_per_stream}, --bags.actions-per-stream {d.actions_per_stream}: "
+            "expected fewest <= most, and no more targets than the fewest actions"
+        )
+    if config.model.smooth < 1 or config.model.smooth % 2 == 0:
+        raise InputError(f"--model.smooth: expected an odd number from 1 on, got {config.model.smooth}")
     for name, value, low in (
         ("epochs", config.optim.epochs, 1),
         ("batch-size", config.optim.batch_size, 1),
@@ -174,7 +192,7 @@ def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
     o = config.objective
     if is_teacher or len(config.bags.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
         part.get_submodule("project").requires_grad_(False)
-    if o.unimodal == 0 and config.teacher.distill == 0:
+    if o.unimodal == 0 and (is_teacher or config.teacher.distill == 0) and config.model.joint != "ensemble":
         part.get_submodule("head").requires_grad_(False)
 
 
@@ -185,7 +203,7 @@ def describe(config: Config, task: Task, data: Path) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
-        "data": str(data),
+        "data": str(data.resolve()),
         "classes": list(task.classes),
         "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
         "config": to_dict(config),
@@ -223,13 +241,15 @@ def evaluate_on(
 def evaluate(
     run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu"
 ) -> dict[str, float]:
-    """Figures of a finished run, computed anew and written into its metrics.json."""
+    """Figures of a run, computed anew; written into its metrics.json when it is finished."""
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or read_config(run)[2], config)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
     figures = evaluate_on(student.to(device), config, task, part, device)
-    known = checkpoint.read_json(run / METRICS) if (run / METRICS).exists() else {}
+    if not (run / METRICS).exists():
+        return figures  # the run is not finished: it writes its figures itself
+    known = checkpoint.read_json(run / METRICS)
     tag = part if weights == "best" else f"{part}, last epoch,"
     checkpoint.write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
     return figures
