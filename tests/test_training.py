@@ -151,6 +151,9 @@ def test_refusals(made, whole, tmp_path):
         ("bags", {"validation_subjects": (2,)}, "test subjects are never used"),
         ("bags", {"targets": (99,)}, "expected actions from 1 to 27"),
         ("bags", {"modalities": ("audio",)}, "expected one or more of"),
+        ("bags", {"n_test_streams": 1}, "expected at least 2"),
+        ("bags", {"targets_per_stream": (1, 13)}, "no more targets than the fewest actions"),
+        ("model", {"smooth": 4}, "expected an odd number"),
         ("optim", {"precision": "fp16"}, "needs a GPU"),
     ):
         if values == {"precision": "fp16"} and torch.cuda.is_available():
