@@ -168,7 +168,7 @@ def test_csv_pair_equals_its_signal(tmp_path, rng):
     with pytest.raises(FileError, match="--skeleton-hz"):
         read_recording(pair, {})
     write_csv(tmp_path / "r_skeleton.csv", s, columns["skeleton"], 3 + np.arange(100) / 25)
-    with pytest.raises(FileError, match="starts at 3.00 s, its inertial half at 0.00 s"):
+    with pytest.raises(FileError, match=r"starts at 3\.00 s, its inertial half at 0\.00 s"):
         read_recording(pair, {})
     write_csv(tmp_path / "r_skeleton.csv", s, columns["skeleton"])
     with pytest.raises(FileError, match="check the rates"):
