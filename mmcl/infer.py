@@ -37,7 +37,7 @@ def score_files(
     failed: list[str] = []
     for pair in tqdm(pairs, unit="recording", disable=None):
         try:
-            (timeline,) = judge.score([keep(read_recording(pair, rate_hz), config.bags.modalities)])
+            (timeline,) = judge.score([read_recording(pair, rate_hz).only(config.bags.modalities)])
             write_timeline(timeline, out, threshold)
             tqdm.write(summary(timeline, threshold, judge.exclusive))
         except InputError as error:
@@ -46,16 +46,6 @@ def score_files(
     print(f"{len(pairs) - len(failed)} of {len(pairs)} scored into {out}")
     if failed:
         raise InputError(f"{len(failed)} of {len(pairs)} recordings failed: " + " | ".join(failed))
-
-
-def keep(recording, modalities: tuple[str, ...]):
-    import dataclasses
-
-    return dataclasses.replace(
-        recording,
-        signal={m: recording.signal[m] for m in modalities},
-        rate_hz={m: recording.rate_hz[m] for m in modalities},
-    )
 
 
 def summary(timeline: Timeline, threshold: float, exclusive: bool) -> str:

@@ -6,7 +6,6 @@ this file knows which data set it works on.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +92,7 @@ def judge_recognition(
 def utd_mhad(data: Path, config: Config) -> Task:
     """27-class recognition: a trimmed recording is a bag."""
     train_subjects, held_out = split_subjects(config)
-    recordings = _modalities(read_utd_mhad(data), config)
+    recordings = [r.only(config.bags.modalities) for r in read_utd_mhad(data)]
     part = lambda subjects: [r for r in recordings if int(r.group) in subjects]
     return Task(
         ACTIONS, part(train_subjects), part(held_out), part(TEST_SUBJECTS), judge_recognition, "accuracy"
@@ -123,7 +122,7 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
             n_targets=d.targets_per_stream,
             seed=3 * d.stream_seed + number,
         )
-        return _modalities(made, config)
+        return [r.only(d.modalities) for r in made]
 
     return Task(
         ("target action",),
@@ -133,14 +132,6 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
         judge_streams,
         "snippet average precision",
     )
-
-
-def _modalities(recordings: list[Recording], config: Config) -> list[Recording]:
-    keep = config.bags.modalities
-    return [
-        dataclasses.replace(r, signal={m: r.signal[m] for m in keep}, rate_hz={m: r.rate_hz[m] for m in keep})
-        for r in recordings
-    ]
 
 
 TASKS: dict[str, Callable[[Path, Config], Task]] = {

@@ -8,8 +8,8 @@ sample), ``channel`` (raw or precomputed features), ``joint``, ``dim`` (embeddin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -69,6 +69,11 @@ class Recording:
     @property
     def duration_s(self) -> float:
         return min(len(x) / self.rate_hz[m] for m, x in self.signal.items())
+
+    def only(self, modalities: Sequence[str]) -> Recording:
+        """The same recording with these modalities alone."""
+        signal = {m: self.signal[m] for m in modalities}
+        return replace(self, signal=signal, rate_hz={m: self.rate_hz[m] for m in modalities})
 
 
 @dataclass(frozen=True)

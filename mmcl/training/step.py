@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
@@ -159,7 +157,3 @@ def class_score(logit: Tensor, bag_class: Tensor, o: ObjectiveConfig) -> Tensor:
 
 def to_score(logit: Tensor, exclusive: bool) -> Tensor:
     return logit.softmax(-1) if exclusive else logit.sigmoid()
-
-
-def detached(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.detach() for k, v in losses.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -52,8 +53,6 @@ class Average(nn.Module):
 
     def __init__(self, network: nn.Module, decay: float):
         super().__init__()
-        import copy
-
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
