@@ -79,6 +79,9 @@ class ModelConfig:
     its own moment."""
     dropout: float = 0.1
     """Dropout; the score heads take twice as much."""
+    norm: Literal["batch", "layer"] = "batch"
+    """Norm after the encoders' convolutions: over the real frames of a batch, or over the channels
+    of each frame."""
     joints: Literal["co-occurrence", "graph", "flat"] = "flat"
     """How the skeleton encoder brings joints together."""
     joint: Literal["ensemble", "concat", "sum"] = "ensemble"
@@ -172,7 +175,7 @@ class TeacherConfig:
 class OptimConfig:
     """Optimisation, under Accelerate."""
 
-    epochs: int = 24
+    epochs: int = 20
     """Passes over the training bags."""
     batch_size: int = 8
     """Bags in a step, over all processes."""

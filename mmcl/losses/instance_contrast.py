@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmcl.losses.contrastive import contrast
-from mmcl.losses.gather import gather, n_processes, pad_to_common, total
+from mmcl.processes import gather, n_processes, pad_to_common, total
 
 
 def instance_contrast(

@@ -39,6 +39,7 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
         n_heads=m.n_heads,
         n_layers=m.n_layers,
         reach=m.reach,
+        norm=m.norm,
     )
     if modality == "skeleton":
         return SkeletonEncoder(n_channels.get(modality, 20), joints=m.joints, **shared)  # type: ignore[arg-type]

@@ -5,19 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of ``(bag, channel, frame)``, each frame by itself."""
-
-    def __init__(self, n_channels: int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(n_channels))
-        self.bias = nn.Parameter(torch.zeros(n_channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.layer_norm(
-            x.transpose(1, 2), self.weight.shape, self.weight, self.bias
-        ).transpose(1, 2)
+from mmcl.models.norm import NORMS, Norm
 
 
 class ConvBlock(nn.Module):
@@ -28,16 +16,17 @@ class ConvBlock(nn.Module):
     zero before the convolution, exactly what stands beyond the end of an unpadded bag.
     """
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, dropout: float = 0.0):
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, dropout: float = 0.0, norm: Norm = "layer"):
         super().__init__()
         self.conv = nn.Conv1d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
-        self.norm = ChannelNorm(n_out)
+        self.stride = stride
+        self.norm = NORMS[norm](n_out)
         self.dropout = nn.Dropout1d(dropout)
         self.residual = n_in == n_out and stride == 1
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         y = self.conv(x * mask[:, None])
-        y = self.dropout(torch.relu(self.norm(y)))
+        y = self.dropout(torch.relu(self.norm(y, mask[:, :: self.stride])))
         return x + y if self.residual else y
 
 

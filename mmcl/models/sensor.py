@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmcl.errors import InputError
 from mmcl.models.attention import AttentionLayer
 from mmcl.models.conv import ConvBlock, frame_mask
+from mmcl.models.norm import Norm
 
 FRAMES_LEFT = 2  # frames a hop after the strides
 
@@ -41,6 +42,7 @@ class SnippetConv(nn.Module):
         n_heads: int,
         n_layers: int,
         reach: int | None,
+        norm: Norm,
     ):
         super().__init__()
         n_strided = (frames_per_hop // FRAMES_LEFT).bit_length() - 1
@@ -52,7 +54,7 @@ class SnippetConv(nn.Module):
         self.strides = [1] * (len(widths) - n_strided) + [2] * n_strided
         sizes = (n_channels, *widths)
         self.blocks = nn.ModuleList(
-            ConvBlock(i, o, kernel, stride, dropout)
+            ConvBlock(i, o, kernel, stride, dropout, norm)
             for i, o, stride in zip(sizes, widths, self.strides, strict=False)
         )
         self.window = nn.Conv1d(widths[-1], dim, FRAMES_LEFT * hops_per_window, FRAMES_LEFT)
@@ -95,6 +97,7 @@ class InertialEncoder(nn.Module):
         n_heads: int = 4,
         n_layers: int = 1,
         reach: int | None = 4,
+        norm: Norm = "layer",
     ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_channels))
@@ -110,6 +113,7 @@ class InertialEncoder(nn.Module):
             n_heads=n_heads,
             n_layers=n_layers,
             reach=reach,
+            norm=norm,
         )
         self.context = self.time.context
 
@@ -145,6 +149,7 @@ class SkeletonEncoder(nn.Module):
         n_heads: int = 4,
         n_layers: int = 1,
         reach: int | None = 4,
+        norm: Norm = "layer",
     ):
         super().__init__()
         self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window
@@ -166,6 +171,7 @@ class SkeletonEncoder(nn.Module):
             n_heads=n_heads,
             n_layers=n_layers,
             reach=reach,
+            norm=norm,
         )
         self.context = self.time.context
 

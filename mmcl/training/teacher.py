@@ -46,7 +46,7 @@ class Average(nn.Module):
     """Running average of a network's weights (Tarvainen and Valpola 2017), in evaluation mode.
 
     The decay grows with the steps made, ``min(decay, (1 + n) / (10 + n))``, so that the random
-    start is soon forgotten. Buffers are copied.
+    start is soon forgotten. Buffers of floats (running statistics) are averaged too, others copied.
     """
 
     n_steps: Tensor
@@ -64,7 +64,10 @@ class Average(nn.Module):
         decay = min(self.decay, (1 + n) / (10 + n))
         torch._foreach_lerp_(list(self.network.parameters()), list(network.parameters()), 1 - decay)
         for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            ours.copy_(theirs)
+            if ours.is_floating_point():
+                ours.lerp_(theirs, 1 - decay)
+            else:
+                ours.copy_(theirs)
         self._n = n + 1
         self.n_steps.fill_(self._n)
 

@@ -1,0 +1,69 @@
+"""Norms over padded time that never see the padding."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.processes import sum_over_processes, total
+
+Norm = Literal["batch", "layer"]
+
+
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of ``(bag, channel, frame)``, each frame by itself."""
+
+    def __init__(self, n_channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return nn.functional.layer_norm(
+            x.transpose(1, 2), self.weight.shape, self.weight, self.bias
+        ).transpose(1, 2)
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch norm of ``(bag, channel, frame)`` whose statistics are those of real frames alone.
+
+    ``mask``: ``(bag, frame)``, 1 where real. In training the statistics are taken over the bags of
+    all processes, with exact gradients, so that neither padding nor the number of processes changes
+    a result; in evaluation the running ones serve, and a bag's result is its own. Statistics are
+    computed in float32 at least. Source: Ioffe and Szegedy, ICML 2015.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, n_channels: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_channels))
+        self.bias = nn.Parameter(torch.zeros(n_channels))
+        self.register_buffer("running_mean", torch.zeros(n_channels))
+        self.register_buffer("running_var", torch.ones(n_channels))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            exact = x if x.dtype == torch.float64 else x.float()
+            mean, var = self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
+            scale = self.weight * (var + self.eps).rsqrt()
+            shift = self.bias - mean * scale
+            return torch.addcmul(shift[:, None], exact, scale[:, None]).to(x.dtype)
+
+    def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        real = mask[:, None].to(x.dtype)
+        n = total(real.sum()).clamp(min=1)
+        mean = sum_over_processes((x * real).sum((0, 2))) / n
+        var = sum_over_processes(((x - mean[:, None]) * real).square().sum((0, 2))) / n
+        with torch.no_grad():
+            unbiased = var * (n / (n - 1).clamp(min=1))
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        return mean, var
+
+
+NORMS: dict[Norm, type[nn.Module]] = {"batch": MaskedBatchNorm, "layer": ChannelNorm}
