@@ -70,6 +70,41 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class EvaluateXdViolence:
+    """Judge snippet scores of any system on XD-Violence's test set, frame by frame.
+
+    Gives average precision step-wise and by trapezoids (the papers' "AP"), ROC-AUC, the same inside
+    the videos of each class, and a bootstrap interval over videos: most differences between published
+    systems lie within it.
+    """
+
+    scores: Path
+    """A .npy file with one score a snippet of 16 frames (or a frame), all test videos one after
+    the other in the list's order."""
+    data: Path
+    """Folder with visual_test.list, annotations.txt and test_frames.csv (columns name, frames)."""
+    out: Path | None = None
+    """JSON file to write the figures to as well."""
+    bootstrap: int = 1000
+    """Resamplings of the videos for the interval, 0 = none."""
+    seed: int = 0
+    """Seed of the resampling."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.frame_evaluation import frame_figures, read_scores, read_truth
+        from mmcl.training.checkpoint import write_json
+
+        if self.bootstrap < 0:
+            raise InputError(f"--bootstrap: expected 0 or more, got {self.bootstrap}")
+        truth = read_truth(self.data)
+        figures = frame_figures(read_scores(self.scores, truth), truth, self.bootstrap, self.seed)
+        print_figures(f"{self.scores} on {len(truth.names)} videos", figures)
+        if self.out is not None:
+            write_json(self.out, figures)
+
+
+@dataclass(frozen=True)
 class Score:
     """Score every snippet of recordings of your own.
 
@@ -175,6 +210,10 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         _train("utd-mhad-streams"),
     ),
     ("train", "utd-mhad"): ("learn to recognise 27 actions in trimmed recordings", _train("utd-mhad")),
+    ("evaluate", "xd-violence"): (
+        "judge any system's scores on XD-Violence's test set",
+        _plain(EvaluateXdViolence),
+    ),
     ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
     ("score",): ("snippet scores of your own recordings", _plain(Score)),
     ("report",): ("one HTML page of a run, or of many compared", _plain(Report)),

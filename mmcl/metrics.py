@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
@@ -38,3 +40,59 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     """F1 of each class, averaged over the classes that occur in the truth."""
     return float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0))
+
+
+@dataclass(frozen=True)
+class RankedCounts:
+    """Positives and negatives at or above each distinct score, highest first: all that precision,
+    recall and ROC need, without one row per frame.
+
+    ``true_positive``, ``false_positive``: ``(score,)``, cumulative.
+    """
+
+    true_positive: np.ndarray
+    false_positive: np.ndarray
+
+    @property
+    def average_precision(self) -> float:
+        """Step-wise, as scikit-learn's; NaN without positives."""
+        tp, fp = self.true_positive, self.false_positive
+        if not len(tp) or tp[-1] == 0:
+            return float("nan")
+        return float((np.diff(tp, prepend=0) * tp / np.maximum(tp + fp, 1)).sum() / tp[-1])
+
+    @property
+    def trapezoid_pr_auc(self) -> float:
+        """By trapezoids from the point (recall 0, precision 1), as MACIL-SD computes "AP"."""
+        tp, fp = self.true_positive, self.false_positive
+        if not len(tp) or tp[-1] == 0:
+            return float("nan")
+        precision = np.append(1.0, tp / np.maximum(tp + fp, 1))
+        return float(np.trapezoid(precision, np.append(0.0, tp / tp[-1])))
+
+    @property
+    def roc_auc(self) -> float:
+        """NaN when only one kind occurs."""
+        tp, fp = self.true_positive, self.false_positive
+        if not len(tp) or tp[-1] == 0 or fp[-1] == 0:
+            return float("nan")
+        return float(np.trapezoid(np.append(0, tp) / tp[-1], np.append(0, fp) / fp[-1]))
+
+
+class Ranking:
+    """Scores sorted once, to count under many weightings of the recordings they come from.
+
+    score: ``(n,)``; positive, negative: ``(n,)``, how many frames of each kind have that score;
+    recording: ``(n,)`` int, which recording each comes from.
+    """
+
+    def __init__(self, score: np.ndarray, positive: np.ndarray, negative: np.ndarray, recording: np.ndarray):
+        order = np.argsort(-score, kind="stable")
+        ordered = score[order]
+        self.last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of each distinct score
+        self.positive, self.negative, self.recording = positive[order], negative[order], recording[order]
+
+    def counts(self, weight: np.ndarray) -> RankedCounts:
+        """weight: ``(recording,)`` how often each recording counts: 0 or 1 to choose, more to resample."""
+        w = weight.astype(self.positive.dtype)[self.recording]
+        return RankedCounts(*((w * part).cumsum()[self.last] for part in (self.positive, self.negative)))

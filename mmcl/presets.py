@@ -23,7 +23,8 @@ def utd_mhad() -> Config:
     """27-class recognition of trimmed recordings, each a bag, all labels."""
     return changed(
         Config(task="utd-mhad"),
-        bags={"shuffle_hops": 0, "insertion": 0.0},
+        bags={"augment": 1.5, "shuffle_hops": 0, "insertion": 0.0},
+        model={"smooth": 1},
         objective={
             "exclusive": True,
             "divisor": 1,
@@ -33,7 +34,7 @@ def utd_mhad() -> Config:
             "instance": 0.0,
         },
         teacher={"distill": 0.0},
-        optim={"epochs": 60, "batch_size": 16, "learning_rate": 2e-3},
+        optim={"epochs": 50, "batch_size": 16, "learning_rate": 2e-3},
     )
 
 

@@ -12,16 +12,22 @@ import torch
 from mmcl.config import ObjectiveConfig
 from mmcl.models.linear import LinearEncoder
 from mmcl.models.network import MultimodalNetwork
+from mmcl.models.sensor import InertialEncoder
 from mmcl.training.step import Learner
 from mmcl.types import Bags
 
 LENGTHS = [7, 3, 12, 5, 1, 9, 4, 6]
+PER_HOP = 16  # samples of stream b, which goes through convolutions and batch norm
 
 
 def learner() -> Learner:
     torch.manual_seed(0)
     student = MultimodalNetwork(
-        {"a": LinearEncoder(5, 8), "b": LinearEncoder(4, 8)}, 8, 1, dropout=0.0, projection=6
+        {"a": LinearEncoder(5, 8), "b": InertialEncoder(6, 8, widths=(8, 8, 8), dropout=0.0)},
+        8,
+        1,
+        dropout=0.0,
+        projection=6,
     )
     o = ObjectiveConfig(divisor=4, contrast=1.0, instance=1.0, instances_per_bag=64, beta=1.0, tau=0.02)
     return Learner(student, None, o).double()
@@ -29,14 +35,15 @@ def learner() -> Learner:
 
 def bags(part: slice) -> Bags:
     g = torch.Generator().manual_seed(1)
-    x = {m: torch.randn(8, 12, n, generator=g, dtype=torch.float64) for m, n in (("a", 5), ("b", 4))}
+    draw = lambda *shape: torch.randn(8, *shape, generator=g, dtype=torch.float64)
+    x = {"a": draw(12, 5), "b": draw(13 * PER_HOP, 6)}
     lengths = torch.tensor(LENGTHS)
     mask = torch.arange(12) < lengths[:, None]
     label = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0]).double()[:, None]
     longest = int(lengths[part].max())  # each process pads to its own longest bag
-    return Bags(
-        {m: v[part, :longest] for m, v in x.items()}, mask[part, :longest], label[part], torch.arange(8)[part]
-    )
+    n_frames = {"a": longest, "b": (longest + 1) * PER_HOP}
+    cut = {m: v[part, : n_frames[m]] for m, v in x.items()}
+    return Bags(cut, mask[part, :longest], label[part], torch.arange(8)[part])
 
 
 def result(part: slice) -> dict[str, torch.Tensor]:
@@ -44,8 +51,9 @@ def result(part: slice) -> dict[str, torch.Tensor]:
     guide = learn.student(bags(part))
     losses = learn(bags(part), 1.0, 1.0, 0.5, guide)
     losses["total"].backward()
+    statistics = {k: b.clone() for k, b in learn.named_buffers() if "running" in k}
     grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
-    return {k: v.detach() for k, v in losses.items()} | grads
+    return {k: v.detach() for k, v in losses.items()} | grads | statistics
 
 
 def child(out: str) -> None:
@@ -74,7 +82,9 @@ def test_two_processes_equal_one(tmp_path: Path):
     assert done.returncode == 0, done.stderr[-2000:]
     two, one = torch.load(tmp_path / "two.pt", weights_only=True), result(slice(0, 8))
     assert one.keys() == two.keys()
-    assert any(k.startswith("grad student.project") for k in one)
+    for part in ("grad student.project", "grad student.encoder.b.time.blocks.0.norm"):
+        assert any(k.startswith(part) for k in one)
+    assert any(k.endswith("running_var") for k in one)
     for k in one:
         torch.testing.assert_close(two[k], one[k], atol=1e-6, rtol=0, msg=lambda text, k=k: f"{k}: {text}")
 

@@ -9,6 +9,7 @@ from mmcl.errors import InputError
 from mmcl.models.attention import AttentionLayer
 from mmcl.models.build import clock_of, network, teacher_modules
 from mmcl.models.network import MultimodalNetwork, moving_average
+from mmcl.models.norm import MaskedBatchNorm
 from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
 from mmcl.presets import changed, utd_mhad_streams
 from mmcl.training.teacher import parameter_pairs
@@ -54,10 +55,12 @@ def heads(encoded):
         {"joint": "concat", "smooth": 1},
         {"joints": "graph"},
         {"joints": "co-occurrence"},
+        {"norm": "layer"},
     ],
 )
-def test_padding_and_order_change_nothing(model):
-    network = net(**model)
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_and_order_change_nothing(model, training):
+    network = net(dropout=0.0, **model).train(training)
     base = heads(network(bags()))
     longer = heads(network(bags(extra=7)))
     order = torch.tensor([3, 1, 0, 2])
@@ -69,6 +72,27 @@ def test_padding_and_order_change_nothing(model):
             torch.testing.assert_close(
                 shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5
             )
+
+
+def test_masked_batch_norm_is_batch_norm_of_the_real_frames():
+    """Against torch's own, given the real frames alone: values, gradients, statistics, evaluation."""
+    torch.manual_seed(0)
+    x = (3 + 2 * torch.randn(4, 5, 9, dtype=torch.float64)).requires_grad_()
+    mask = torch.arange(9) < torch.tensor([9, 4, 1, 7])[:, None]
+    ours, theirs = MaskedBatchNorm(5).double(), torch.nn.BatchNorm1d(5).double()
+    with torch.no_grad():
+        for norm in (ours, theirs):
+            norm.weight.copy_(torch.arange(1.0, 6))
+            norm.bias.copy_(torch.arange(5.0))
+    weight = torch.randn(int(mask.sum()), 5, dtype=torch.float64)
+    frames = lambda y: y.transpose(1, 2)[mask]
+    for training in (True, False):
+        y, z = frames(ours.train(training)(x, mask)), theirs.train(training)(frames(x))
+        torch.testing.assert_close(y, z)
+        grads = [torch.autograd.grad((v * weight).sum(), [x, n.weight]) for v, n in ((y, ours), (z, theirs))]
+        torch.testing.assert_close(*grads)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
 def test_a_snippet_sees_no_further_than_context():

@@ -17,6 +17,7 @@ from test_distributed import torchrun
 
 from mmcl.config import Config
 from mmcl.errors import FileError, InputError
+from mmcl.models.norm import MaskedBatchNorm
 from mmcl.presets import PRESETS, ablation, changed
 from mmcl.training import checkpoint
 from mmcl.training.run import check, evaluate, load_network, train
@@ -223,6 +224,14 @@ def test_transfer_and_average():
         student.weight.add_(1)
     average.update(student)
     torch.testing.assert_close(average.network.weight, start + 0.9)  # decay min(0.5, 1 / 10)
+
+
+def test_average_follows_running_statistics():
+    norm = MaskedBatchNorm(3).train()
+    average = Average(norm, 0.5)
+    norm(torch.randn(4, 3, 6) + 7, torch.ones(4, 6))
+    average.update(norm)
+    torch.testing.assert_close(average.network.running_mean, 0.9 * norm.running_mean)
 
 
 def test_schedules():

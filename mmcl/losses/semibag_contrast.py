@@ -10,8 +10,8 @@ from einops import rearrange
 from torch import Tensor
 
 from mmcl.losses.contrastive import contrast
-from mmcl.processes import gather, n_processes, pad_to_common, total
 from mmcl.losses.semibags import mean_of, take
+from mmcl.processes import gather, n_processes, pad_to_common, total
 from mmcl.types import Picks, SemiBags
 
 Negatives = Literal["background", "normal", "other"]

@@ -49,7 +49,9 @@ class MaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             exact = x if x.dtype == torch.float64 else x.float()
-            mean, var = self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
+            mean, var = (
+                self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
+            )
             scale = self.weight * (var + self.eps).rsqrt()
             shift = self.bias - mean * scale
             return torch.addcmul(shift[:, None], exact, scale[:, None]).to(x.dtype)

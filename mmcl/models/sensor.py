@@ -97,7 +97,7 @@ class InertialEncoder(nn.Module):
         n_heads: int = 4,
         n_layers: int = 1,
         reach: int | None = 4,
-        norm: Norm = "layer",
+        norm: Norm = "batch",
     ):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_channels))
@@ -149,7 +149,7 @@ class SkeletonEncoder(nn.Module):
         n_heads: int = 4,
         n_layers: int = 1,
         reach: int | None = 4,
-        norm: Norm = "layer",
+        norm: Norm = "batch",
     ):
         super().__init__()
         self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from mmcl.config import ObjectiveConfig
 from mmcl.losses.bag import mil_loss
-from mmcl.processes import n_processes, total
 from mmcl.losses.instance_contrast import instance_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
 from mmcl.models.pooling import topk_pool
+from mmcl.processes import n_processes, total
 from mmcl.types import Bags, Encoded
 
 Losses = dict[str, Tensor]
