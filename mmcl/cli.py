@@ -30,7 +30,8 @@ class Train:
     """
 
     data: Path
-    """Folder of the data set (UTD-MHAD: with Inertial/ and Skeleton/ in it)."""
+    """Folder of the data set (UTD-MHAD: with Inertial/ and Skeleton/ in it; XD-Violence: with feature
+    files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt)."""
     out: Path
     """Folder to make for the run."""
     config: Annotated[Config, tyro.conf.arg(name="")]
@@ -210,6 +211,10 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         _train("utd-mhad-streams"),
     ),
     ("train", "utd-mhad"): ("learn to recognise 27 actions in trimmed recordings", _train("utd-mhad")),
+    ("train", "xd-violence"): (
+        "learn violence in videos from one bit a video, on features from the disk",
+        _train("xd-violence"),
+    ),
     ("evaluate", "xd-violence"): (
         "judge any system's scores on XD-Violence's test set",
         _plain(EvaluateXdViolence),

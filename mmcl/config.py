@@ -38,6 +38,16 @@ class BagsConfig:
     validation_subjects: tuple[int, ...] = (7,)
     """Training subjects held out to select the best epoch. Empty (--bags.validation-subjects with
     no value): train on 1, 3, 5, 7 and keep the last epoch, as the final figures do."""
+    validation_share: float = 0.1
+    """Part of the training videos held out to select the best epoch (xd-violence), drawn by the seed;
+    0: train on all and keep the last epoch."""
+    labels: Literal["binary", "classes"] = "binary"
+    """Violent or not, or each of the six classes by itself (xd-violence)."""
+    crops: int = 5
+    """Visual crops of each video to use, each a training bag of its own; scores are averaged over
+    them (xd-violence; MACIL-SD: 5)."""
+    max_snippets: int = 0
+    """A longer training bag is sampled down evenly to so many snippets, 0 = never (MACIL-SD: 200)."""
     n_train_streams: int = 400
     """Streams strung together for training (utd-mhad-streams)."""
     n_test_streams: int = 200
@@ -68,6 +78,9 @@ class BagsConfig:
 class ModelConfig:
     """The network."""
 
+    architecture: Literal["mmcl", "macil-sd"] = "mmcl"
+    """Our network, or MACIL-SD's two streams with one shared attention layer and score (it takes
+    precomputed features and, of the settings below, dim, n-heads and dropout)."""
     dim: int = 128
     """Size of the embeddings."""
     n_heads: int = 4
@@ -181,6 +194,8 @@ class OptimConfig:
     """Bags in a step, over all processes."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW; rises over the first tenth, falls by a cosine."""
+    decay_epochs: int = 0
+    """Epochs in which the cosine reaches 0, 0 = the run's own (MACIL-SD: 60 for 50 epochs)."""
     weight_decay: float = 0.05
     """Decoupled weight decay."""
     warmup: float = 0.1

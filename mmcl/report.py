@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +65,17 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     history = read_json(run / "history.json")
     timelines = score_test(run, data or trained_on, n_timelines)
     select_by = TASK_FIGURE[config.task]
-    heads = {k: v for k, v in metrics.items() if k.startswith(f"test {select_by}")}
+    figure = figure_of(config.task, metrics)
+    heads = {
+        k: v for k, v in metrics.items() if k == f"test {figure}" or re.fullmatch(f"test {figure}, .+ alone", k)
+    }
     tables = [
         Table(
             "Each stream alone",
-            f"{select_by} on the test subjects, who were never used for a choice.",
-            ("score", select_by),
+            f"{figure} on the test part, which was never used for a choice.",
+            ("score", figure),
             [
-                (k.removeprefix(f"test {select_by}").lstrip(", ") or "joint", f"{v:.4f}")
+                (k.removeprefix(f"test {figure}").lstrip(", ") or "joint", f"{v:.4f}")
                 for k, v in heads.items()
             ],
         ),
@@ -90,7 +94,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
         "title": f"mmcl run: {run.resolve().name}",
         "subtitle": f"{config.task}, {', '.join(config.bags.modalities)}, {len(classes)} class{'es' if len(classes) > 1 else ''}, seed {config.optim.seed}",
         "headline": [
-            (f"test {select_by}", f"{metrics[f'test {select_by}']:.3f}"),
+            (f"test {figure}", f"{metrics[f'test {figure}']:.3f}"),
             ("training", f"{metrics['training seconds']:.0f} s"),
             ("parameters", f"{metrics['parameters of the network']:,}"),
         ],
@@ -111,7 +115,18 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     }
 
 
-TASK_FIGURE = {"utd-mhad-streams": "snippet average precision", "utd-mhad": "accuracy"}
+TASK_FIGURE = {
+    "utd-mhad-streams": "snippet average precision",
+    "utd-mhad": "accuracy",
+    "xd-violence": "video average precision",
+}
+FINER = {"xd-violence": "frame average precision"}  # where the test part's truth is known that finely
+
+
+def figure_of(task: str, metrics: Mapping[str, float]) -> str:
+    """The test figure that a task's page is about."""
+    finer = FINER.get(task, "")
+    return finer if f"test {finer}" in metrics else TASK_FIGURE[task]
 
 
 def score_test(run: Path, data: Path, n: int) -> list[Timeline]:
@@ -167,9 +182,10 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
         values["optim"].pop("seed")
         groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
     task = read_config(runs[0])[0].task
-    figure = f"test {TASK_FIGURE[task]}"
     loaded = [[read_json(r / METRICS) for r in members] for members in groups.values()]
-    names = list(dict.fromkeys(k for m in loaded for one in m for k in one if k.startswith(figure)))
+    figure = f"test {figure_of(task, loaded[0][0])}"
+    is_shown = re.compile(f"{figure}(, .+ (alone|head))?").fullmatch
+    names = list(dict.fromkeys(k for m in loaded for one in m for k in one if is_shown(k)))
     if not names:
         raise InputError(f"{folder}: no run has the figure '{figure}'")
     rows = []

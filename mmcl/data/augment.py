@@ -75,6 +75,16 @@ def shuffle(grid: Grid, clock: Clock, rng: np.random.Generator, hops: int) -> Gr
     }
 
 
+def sample_down(grid: Grid, clock: Clock, n_most: int) -> Grid:
+    """At most ``n_most`` hops, evenly spread from the first to the last (MACIL-SD: 200 rows)."""
+    n_hops = n_hops_of(grid, clock)
+    if n_hops <= n_most:
+        return grid
+    kept = np.linspace(0, n_hops - 1, n_most).astype(np.int64)
+    frames = lambda f: (kept[:, None] * f + np.arange(f)).reshape(-1)
+    return {m: x[frames(clock.frames_per_hop[m])] for m, x in grid.items()}
+
+
 def insert(grid: Grid, donor: Grid, clock: Clock, rng: np.random.Generator) -> Grid:
     """Put a stretch of the donor, up to half of it, somewhere into the recording.
 

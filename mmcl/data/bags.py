@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmcl.data.augment import Grid, augment, insert, n_hops_of
+from mmcl.data.augment import Grid, augment, insert, n_hops_of, sample_down
 from mmcl.data.clock import on_grid
 from mmcl.errors import InputError
 from mmcl.types import Bags, Clock, Recording
@@ -41,12 +41,13 @@ class BagDataset(Dataset):
         shuffle_hops: int = 0,
         insertion: float = 0.0,
         insertion_from: int = 0,
+        max_snippets: int = 0,
         seed: int = 0,
     ):
         if not recordings:
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
-        self.insertion, self.insertion_from = insertion, insertion_from
+        self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
         self.names = [r.name for r in recordings]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
@@ -63,6 +64,12 @@ class BagDataset(Dataset):
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
             grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
+            if self.max_snippets:
+                grid = sample_down(grid, self.clock, self.max_snippets)
+        grid = {m: np.asarray(x, np.float32) for m, x in grid.items()}
+        for m, x in grid.items():
+            if not np.isfinite(x).all():
+                raise InputError(f"{self.names[index]}: NaN or infinity in its {m} signal; repair or remove it")
         return Item(grid, self.n_snippets(grid), self.labels[index], index)
 
     def n_snippets(self, grid: Grid) -> int:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mmcl.errors import FileError, InputError
+from mmcl.types import Recording
 
 CLASSES = {
     "B1": "fighting",
@@ -167,6 +168,105 @@ def frame_truth(
     n = np.array([lengths[name] for name in names])
     parts = [event_frames(annotations.get(name, ()), lengths[name]) for name in names]
     return FrameTruth(tuple(names), n, np.concatenate(parts), codes)
+
+
+@dataclass(frozen=True)
+class Features:
+    """One video's feature files. ``visual``: by crop, in order; ``audio``: shared by the crops."""
+
+    name: str
+    visual: tuple[Path, ...]
+    audio: Path
+
+
+def find_features(folder: Path, n_crops: int = 5) -> dict[str, list[Features]]:
+    """``{"train": [...], "test": [...]}``: the videos whose features lie in the folder and below.
+
+    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which part, and in
+    which order, where the folder has them; otherwise a file whose path holds the word "test" (as
+    ``RGBTest``) is of the test part, and videos are sorted, the violent first.
+
+    Raises FileError on a missing half, crop or folder, a name without a label code, or a file twice.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "no such folder", "give the folder that holds the feature files")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.npy")):
+        if FEATURE.fullmatch(path.name) and LABEL.search(video_of(path.name)):
+            if path.name in found:
+                raise FileError(path, f"also lies in {found[path.name].parent}", "keep one of the two")
+            found[path.name] = path
+    if not found:
+        raise FileError(folder, "holds no features", "expected NAME_label_CODES__0.npy and ..__vggish.npy")
+    lists = {part: folder / f"visual_{part}.list" for part in ("train", "test")}
+    names: dict[str, list[str]] = {}
+    for part, path in lists.items():
+        if path.exists():
+            names[part] = read_list(path)
+        else:
+            of_part = {
+                video_of(n)
+                for n, p in found.items()
+                if ("test" in str(p.relative_to(folder)).lower().removesuffix(n.lower())) == (part == "test")
+            }
+            names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
+    return {part: [_files_of(name, found, folder, n_crops) for name in of] for part, of in names.items()}
+
+
+def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int) -> Features:
+    wanted = [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__vggish.npy"]
+    missing = [w for w in wanted if w not in found]
+    if missing:
+        raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")
+    *visual, audio = (found[w] for w in wanted)
+    return Features(name, tuple(visual), audio)
+
+
+def open_features(path: Path, n_columns: int | None = None) -> np.ndarray:
+    """``(snippet, channel)`` of one file, mapped, not read. Its values are checked when they are used.
+
+    Raises FileError on an unreadable file, a wrong shape or width, or no rows.
+    """
+    try:
+        x = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(path, f"not a readable .npy file ({error})", "extract or download it again") from error
+    width = "channels" if n_columns is None else str(n_columns)
+    if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
+        raise FileError(path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it")
+    if len(x) == 0:
+        raise FileError(path, "holds no rows", "the video is shorter than a snippet; leave it out of the list")
+    return x
+
+
+def read_features(
+    videos: Sequence[Features], label_of: Callable[[str], np.ndarray], n_channels: Mapping[str, int | None]
+) -> tuple[list[Recording], int]:
+    """One recording per video and crop, all sharing the video's audio; its ``group`` is the video.
+
+    Lengths that differ by one row are trimmed to the shorter; returned beside the recordings is the
+    number of files trimmed. Raises FileError when they differ by more.
+    """
+    recordings, n_trimmed = [], 0
+    rate = FPS / FRAMES_PER_SNIPPET
+    for video in videos:
+        audio = open_features(video.audio, n_channels.get("audio"))
+        label = label_of(video.name)
+        for crop, path in enumerate(video.visual):
+            visual = open_features(path, n_channels.get("visual"))
+            gap = abs(len(visual) - len(audio))
+            if gap > 1:
+                raise FileError(
+                    path,
+                    f"has {len(visual)} rows, its audio {len(audio)}",
+                    "they may differ by one; extract one of them again (VGGish windows end every 2/3 s, not 0.96 s)",
+                )
+            n_trimmed += gap
+            n = min(len(visual), len(audio))
+            signal = {"visual": visual[:n], "audio": audio[:n]}
+            name = f"{video.name}__{crop}"
+            recordings.append(Recording(name, signal, dict.fromkeys(signal, rate), label, video.name))
+    return recordings, n_trimmed
 
 
 def _lines(path: Path) -> list[str]:

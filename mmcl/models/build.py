@@ -9,9 +9,13 @@ from torch import nn
 from mmcl.config import Config
 from mmcl.errors import InputError
 from mmcl.models.linear import LinearEncoder
+from mmcl.models.macil_sd import MacilSdNetwork
 from mmcl.models.network import MultimodalNetwork
 from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
 from mmcl.types import Clock
+
+
+FEATURES = ("visual", "audio")  # modalities that come as precomputed features, one row a snippet
 
 
 def clock_of(config: Config) -> Clock:
@@ -20,6 +24,7 @@ def clock_of(config: Config) -> Clock:
     if abs(hops - round(hops)) > 1e-6 or hops < 1:
         raise InputError(f"--bags.window-s {d.window_s}: expected a whole number of hops of {d.hop_s} s")
     frames = {"inertial": d.inertial_frames_per_hop, "skeleton": d.skeleton_frames_per_hop}
+    frames |= dict.fromkeys(FEATURES, 1)
     unknown = [m for m in d.modalities if m not in frames]
     if unknown or not d.modalities:
         raise InputError(
@@ -54,10 +59,22 @@ def network(
     n_classes: int,
     modalities: tuple[str, ...] | None = None,
     n_channels: Mapping[str, int] | None = None,
-) -> MultimodalNetwork:
-    """The student, or with ``modalities`` of one stream its unimodal teacher."""
+) -> MultimodalNetwork | MacilSdNetwork:
+    """The student, or with ``modalities`` of one stream its unimodal teacher.
+
+    n_channels: width of the features of each modality that comes as features.
+    """
     m = config.model
     chosen = modalities or config.bags.modalities
+    missing = [name for name in chosen if name in FEATURES and name not in (n_channels or {})]
+    if missing:
+        raise InputError(f"n_channels: the width of the {missing[0]} features is not known")
+    if m.architecture == "macil-sd":
+        raw = [name for name in chosen if name not in FEATURES]
+        if raw:
+            raise InputError(f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals")
+        widths = {name: (n_channels or {})[name] for name in chosen}
+        return MacilSdNetwork(widths, m.dim, n_classes, n_heads=m.n_heads, dropout=m.dropout)
     encoders = {name: encoder(name, config, clock, n_channels or {}) for name in chosen}
     return MultimodalNetwork(
         encoders,
@@ -73,8 +90,9 @@ def network(
     )
 
 
-def teacher_modules(modality: str) -> dict[str, str]:
+def teacher_modules(modality: str, architecture: str = "mmcl") -> dict[str, str]:
     """Which submodules the unimodal teacher hands to the student (MACIL-SD: projection, attention
     layer, classifier)."""
-    names = (f"encoder.{modality}", f"fusion.layer.{modality}", f"head.{modality}")
+    head = f"head.{modality}" if architecture == "mmcl" else "classifier"
+    names = (f"encoder.{modality}", f"fusion.layer.{modality}", head)
     return {name: name for name in names}

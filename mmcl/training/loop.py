@@ -225,7 +225,9 @@ def _parameter_groups(learner: Learner, config: Config) -> list[dict[str, Any]]:
 
 
 def _set_rate(optimizer, config: Config, step: int, n_steps: int) -> None:
-    factor = learning_rate_factor(step, n_steps, config.optim.warmup)
+    o = config.optim
+    n_decay = n_steps // o.epochs * o.decay_epochs or None
+    factor = learning_rate_factor(step, n_steps, o.warmup, n_decay)
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
 

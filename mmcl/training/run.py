@@ -54,6 +54,7 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
         shuffle_hops=d.shuffle_hops,
         insertion=d.insertion,
         insertion_from=round(d.insertion_from * config.optim.epochs),
+        max_snippets=d.max_snippets,
         seed=config.optim.seed,
     )
 
@@ -128,6 +129,7 @@ def check(config: Config) -> None:
     if config.model.smooth < 1 or config.model.smooth % 2 == 0:
         raise InputError(f"--model.smooth: expected an odd number from 1 on, got {config.model.smooth}")
     for name, value, low in (
+        ("decay-epochs", config.optim.decay_epochs, 0),
         ("epochs", config.optim.epochs, 1),
         ("batch-size", config.optim.batch_size, 1),
         ("accumulate", config.optim.accumulate, 1),
@@ -167,11 +169,12 @@ def _difference(a: Config, b: Config) -> str:
 def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
     """Student with the training data's statistics, teacher, and what it hands over."""
     clock = clock_of(config)
-    student = network(config, clock, len(task.classes))
+    student = network(config, clock, len(task.classes), n_channels=task.n_channels)
     teacher, pairs = None, Pairs()
     if config.teacher.modality:
-        teacher = network(config, clock, len(task.classes), (config.teacher.modality,))
-        pairs = parameter_pairs(student, teacher, teacher_modules(config.teacher.modality))
+        of = config.teacher.modality
+        teacher = network(config, clock, len(task.classes), (of,), task.n_channels)
+        pairs = parameter_pairs(student, teacher, teacher_modules(of, config.model.architecture))
     for part in (student, teacher):
         if part is not None:
             _fit_statistics(part, task)
@@ -190,6 +193,8 @@ def _fit_statistics(part: nn.Module, task: Task) -> None:
 def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
     """What no loss reaches takes no gradient: distributed training wants to know."""
     o = config.objective
+    if config.model.architecture != "mmcl":
+        return  # every part of it is reached
     if is_teacher or len(config.bags.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
         part.get_submodule("project").requires_grad_(False)
     if o.unimodal == 0 and (is_teacher or config.teacher.distill == 0) and config.model.joint != "ensemble":
@@ -205,6 +210,7 @@ def describe(config: Config, task: Task, data: Path) -> dict[str, Any]:
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
         "data": str(data.resolve()),
         "classes": list(task.classes),
+        "channels": dict(task.n_channels),
         "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
         "config": to_dict(config),
     }
@@ -225,7 +231,8 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
     """The trained network of a run, its settings and classes."""
     config, classes, _ = read_config(run)
-    student = network(config, clock_of(config), len(classes))
+    n_channels = checkpoint.read_json(run / CONFIG).get("channels", {})
+    student = network(config, clock_of(config), len(classes), n_channels=n_channels)
     checkpoint.load_weights(run / weights, student)
     return student.eval(), config, classes
 

@@ -20,9 +20,11 @@ def transfer_momentum(done: float, start: float) -> float:
     return 1 - (1 - start) * (math.cos(math.pi * min(done, 1.0)) + 1) / 2
 
 
-def learning_rate_factor(step: int, n_steps: int, warmup: float) -> float:
-    """Linear rise over the first part ``warmup`` of the run, then a half cosine down to 0."""
-    n_rise = max(round(warmup * n_steps), 1)
+def learning_rate_factor(step: int, n_steps: int, warmup: float, n_decay: int | None = None) -> float:
+    """Linear rise over the first part ``warmup`` of the run, then a half cosine that reaches 0 at step
+    ``n_decay`` (the run's last, if left out)."""
+    n_rise = round(warmup * n_steps)
     if step < n_rise:
         return (step + 1) / n_rise
-    return (1 + math.cos(math.pi * (step - n_rise) / max(n_steps - n_rise, 1))) / 2
+    n_fall = max((n_decay or n_steps) - n_rise, 1)
+    return (1 + math.cos(math.pi * min((step - n_rise) / n_fall, 1.0))) / 2

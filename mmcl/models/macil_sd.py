@@ -1,0 +1,94 @@
+"""MACIL-SD's two-stream network as its authors run it, for their weights and as the paper's baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.errors import InputError
+from mmcl.models.fusion import CrossModalAttention
+from mmcl.models.linear import LinearEncoder
+from mmcl.types import Bags, Encoded
+
+
+class MacilSdNetwork(nn.Module):
+    """Precomputed features in, ``Encoded`` out (Yu et al. 2022, section 3.1).
+
+    One linear map a stream, ONE attention layer shared by both directions over whole bags, ONE linear
+    score shared by the streams; the joint logit is the sum of the streams'. ``embedding`` and
+    ``projection`` are the fused streams themselves. With one modality it is the unimodal teacher: the
+    layer attends to its own stream.
+
+    n_channels[m]: width of modality m's features.
+    """
+
+    context: int | None = None  # attention sees the whole bag
+
+    def __init__(
+        self,
+        n_channels: Mapping[str, int],
+        dim: int = 128,
+        n_classes: int = 1,
+        *,
+        n_heads: int = 4,
+        dropout: float = 0.1,
+    ):
+        super().__init__()
+        self.modalities = tuple(n_channels)
+        self.encoder = nn.ModuleDict({m: LinearEncoder(n, dim) for m, n in n_channels.items()})
+        self.fusion = CrossModalAttention(
+            self.modalities, dim, n_heads, dim, dropout, attention_dropout=dropout, shared=True
+        )
+        self.classifier = nn.Linear(dim, n_classes)
+
+    def forward(self, bags: Bags) -> Encoded:
+        missing = [m for m in self.modalities if m not in bags.x]
+        if missing:
+            raise InputError(
+                f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}"
+            )
+        own = {m: self.encoder[m](bags.x[m], bags.mask) for m in self.modalities}
+        fused = self.fusion(own, bags.mask)
+        logit = {m: self.classifier(e) for m, e in fused.items()}
+        joint_logit: Tensor = torch.stack(list(logit.values())).sum(0)
+        return Encoded(fused, logit, joint_logit, fused, bags.mask)
+
+
+# The authors' names of what their network uses; the rest of their checkpoint is never read by it.
+RELEASED = {
+    "fc_v": "encoder.visual.project",
+    "fc_a": "encoder.audio.project",
+    "cma.layer.self_attn.linears.0": "fusion.layer.visual.query",
+    "cma.layer.self_attn.linears.1": "fusion.layer.visual.key",
+    "cma.layer.self_attn.linears.2": "fusion.layer.visual.value",
+    "cma.layer.self_attn.linears.3": "fusion.layer.visual.out",
+    "cma.layer.sublayer.0.norm": "fusion.layer.visual.norm_attention",
+    "cma.layer.sublayer.1.norm": "fusion.layer.visual.norm_hidden",
+    "cma.layer.feed_forward.w_1": "fusion.layer.visual.hidden",
+    "cma.layer.feed_forward.w_2": "fusion.layer.visual.back",
+    "att_mmil.fc": "classifier",
+}
+
+
+def from_released(weights: Mapping[str, Tensor]) -> MacilSdNetwork:
+    """Our network with the weights that the authors released, a plain state dict.
+
+    Raises InputError naming the first entry that is missing or of another shape.
+    """
+    for theirs in (f"{name}.{kind}" for name in RELEASED for kind in ("weight", "bias")):
+        if theirs not in weights:
+            raise InputError(f"weights: '{theirs}' is missing; expected the state dict of MACIL-SD's network")
+    n_channels = {"visual": weights["fc_v.weight"].shape[1], "audio": weights["fc_a.weight"].shape[1]}
+    network = MacilSdNetwork(n_channels, dim=weights["fc_v.weight"].shape[0])
+    with torch.no_grad():
+        for theirs, ours in RELEASED.items():
+            for name, parameter in network.get_submodule(ours).named_parameters():
+                found = weights[f"{theirs}.{name}"]
+                if found.shape != parameter.shape:
+                    raise InputError(
+                        f"weights: '{theirs}.{name}' has shape {tuple(found.shape)}, expected {tuple(parameter.shape)}"
+                    )
+                parameter.copy_(found)
+    return network

@@ -1,0 +1,190 @@
+"""Training on features in XD-Violence's layout, through the command line; the authors' weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHARED
+
+from mmcl.cli import main
+from mmcl.data.bags import BagDataset
+from mmcl.data.xd_violence import find_features, read_features
+from mmcl.errors import FileError
+from mmcl.models.macil_sd import from_released
+from mmcl.models.pooling import topk_pool
+from mmcl.types import Bags, Clock
+
+CODES = ["B1-0-0", "B2-B6-0", "G-0-0", "B4", "A", "A", "A", "A"]
+SMALL = [
+    "--optim.epochs", "3", "--optim.batch-size", "8", "--model.dim", "16", "--bags.max-snippets", "24",
+    "--bags.validation-share", "0.25", "--bags.crops", "2", "--optim.decay-epochs", "4",
+]  # fmt: skip
+
+
+def make_features(folder: Path, seed: int = 0, n_each: int = 2) -> None:
+    """Videos of noise; a violent one has a stretch that both streams see. Names hold #, = and dots."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for part, rgb, vggish in (("train", "RGB", "vggish/train"), ("test", "RGBTest", "vggish/test")):
+        for place in (rgb, vggish):
+            (folder / place).mkdir(parents=True, exist_ok=True)
+        for i, codes in enumerate(CODES * n_each):
+            n = int(rng.integers(8, 40))
+            name = f"v={part}.{i}__#00-0{i % 9}_label_{codes}"
+            visual, audio = rng.standard_normal((2, n, 12)), rng.standard_normal((n, 6))
+            if codes != "A":
+                start = int(rng.integers(0, n - 4))
+                visual[:, start : start + 4, 0] += 6
+                audio[start : start + 4, 0] += 6
+                lines.append(f"{name}.mp4 {16 * start} {16 * (start + 4) + 500 * (i == 0)}")
+            for crop in range(2):
+                np.save(folder / rgb / f"{name}__{crop}.npy", visual[crop].astype(np.float32))
+            trimmed = audio[: n - 1] if i == 3 else audio
+            np.save(folder / vggish / f"{name}__vggish.npy", trimmed.astype(np.float16))
+        if part == "train":
+            lines.clear()
+    (folder / "annotations.txt").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features of ünïcode")
+    make_features(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "xd"
+    assert main(["train", "xd-violence", "--data", str(data), "--out", str(out), *SMALL]) == 0
+    return out
+
+
+def test_a_run_has_figures_of_videos_and_frames(data, trained, capsys):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    for name in (
+        "test frame average precision",
+        "test frame trapezoid PR-AUC",
+        "test frame average precision, visual alone",
+        "test frame average precision inside fighting videos",
+        "test video average precision",
+        "validation video average precision",
+    ):
+        assert 0 <= metrics[name] <= 1, name
+    saved = json.loads((trained / "config.json").read_text())
+    assert saved["channels"] == {"visual": 12, "audio": 6}
+    assert saved["bags"] == {"train": 2 * 12, "validation": 2 * 4, "test": 2 * 16}
+    assert main(["evaluate", str(trained)]) == 0
+    assert f"{metrics['test frame average precision']:.4f}" in capsys.readouterr().out
+    assert main(["report", str(trained)]) == 0
+    assert "frame average precision" in (trained / "report.html").read_text()
+
+
+def test_it_learns_what_both_streams_see(data, tmp_path):
+    words = ["train", "xd-violence", "--data", str(data), "--out", str(tmp_path / "run"), *SMALL]
+    words += ["--optim.epochs", "30", "--optim.learning-rate", "0.005", "--bags.validation-share", "0"]
+    assert main([*words, "--optim.tracker", "none"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test frame average precision"] > 0.8 > 3 * metrics["test share of positive frames"]
+
+
+def test_six_classes_and_one_modality(data, tmp_path):
+    common = ["train", "xd-violence", "--data", str(data), *SMALL, "--optim.epochs", "1", "--optim.tracker", "none"]
+    assert main([*common, "--out", str(tmp_path / "six"), "--bags.labels", "classes"]) == 0
+    assert len(json.loads((tmp_path / "six" / "config.json").read_text())["classes"]) == 6
+    alone = ["--bags.modalities", "audio", "--teacher.modality", ""]
+    assert main([*common, "--out", str(tmp_path / "audio"), *alone]) == 0
+    mine = ["--model.architecture", "mmcl", "--model.reach", "2", "--optim.precision", "bf16"]
+    assert main([*common, "--out", str(tmp_path / "mmcl"), *mine]) == 0
+
+
+def test_long_bags_are_sampled_evenly_and_read_from_the_disk(data):
+    videos = find_features(data, 2)["train"]
+    recordings, n_trimmed = read_features(videos, lambda name: np.zeros(1, np.float32), {})
+    assert n_trimmed == 2 * 2  # one video in eight, both crops
+    assert all(isinstance(r.signal["visual"], np.memmap) for r in recordings)
+    clock = Clock(2 / 3, 2 / 3, {"visual": 1, "audio": 1})
+    bags = BagDataset(recordings, clock, strength=0.0, max_snippets=7)
+    x = recordings[0].signal["visual"]
+    want = x[[int(i * (len(x) - 1) / 6) for i in range(7)]]
+    np.testing.assert_array_equal(bags[0, 0].x["visual"], want)
+    assert bags[-1, 0].n_snippets == len(x)
+
+
+def test_lists_say_what_is_trained_on(data, tmp_path):
+    make_features(tmp_path)
+    names = [v.name for v in find_features(tmp_path, 2)["train"]]
+    (tmp_path / "visual_train.list").write_text("\n".join(f"any/where/{n}__0.npy" for n in names[::-2]))
+    assert [v.name for v in find_features(tmp_path, 2)["train"]] == names[::-2]
+    assert all("_label_A" in n for n in names[8:])  # sorted, the violent first
+
+
+def test_bad_features_are_named(tmp_path, capsys):
+    make_features(tmp_path)
+    words = ["train", "xd-violence", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *SMALL]
+    first = next((tmp_path / "RGB").glob("*__0.npy"))
+    audio = tmp_path / "vggish/train" / first.name.replace("__0", "__vggish")
+    good, good_audio = np.load(first), np.load(audio)
+
+    def told(path: Path, content, message: str) -> None:
+        before = path.read_bytes()
+        path.unlink()
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        elif content is not None:
+            np.save(path, content)
+        assert main(words) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert path.name.removesuffix("__0.npy").removesuffix("__vggish.npy") in error
+        path.write_bytes(before)
+
+    told(first, None, "is missing")
+    told(first, b"nonsense", "not a readable .npy file")
+    told(first, good[:0], "holds no rows")
+    told(first, good[:, :5], "holds float32 of shape")
+    told(audio, good_audio[:-3], "they may differ by one")
+    broken = good.copy()
+    broken[-1, 0] = np.nan
+    told(first, broken, "NaN or infinity in its visual signal")
+    stray = tmp_path / "RGB" / "copy"
+    stray.mkdir()
+    (stray / first.name).write_bytes(first.read_bytes())
+    with pytest.raises(FileError, match="also lies in"):
+        find_features(tmp_path, 2)
+    assert main(["train", "xd-violence", "--data", str(tmp_path / "none"), "--out", str(tmp_path / "r")]) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def released():
+    path = SHARED / "macil_sd" / "macil_sd.pkl"
+    if not path.exists():
+        pytest.skip("the authors' weights are not here")
+    return path
+
+
+def test_the_authors_network_gives_the_authors_numbers(released):
+    """Their code lets snippets attend to the padding of the batch: so does this comparison."""
+    network = from_released(torch.load(released, map_location="cpu", weights_only=True)).eval()
+    want = {k: torch.from_numpy(v) for k, v in np.load(released.parent / "forward.npz").items()}
+    bags = Bags(
+        {m: want[f"{m}_features"] for m in ("visual", "audio")},
+        torch.ones(5, 37, dtype=torch.bool),
+        torch.zeros(5, 1),
+        torch.arange(5),
+    )
+    with torch.no_grad():
+        got = network(bags)
+    same = lambda x, name: torch.testing.assert_close(x, want[name], atol=1e-5, rtol=0)
+    same(got.joint_logit[..., 0], "av_logits")
+    for m in ("visual", "audio"):
+        same(got.logit[m][..., 0].sigmoid(), f"{m}_scores")
+        same(got.embedding[m], f"{m}_embeddings")
+    real = torch.arange(37) < want["lengths"][:, None]
+    same(topk_pool(got.joint_logit, real)[:, 0].sigmoid(), "bag_scores_topk_pool")
+    same(got.joint_logit[..., 0].sigmoid().mean(0), "snippet_scores")
