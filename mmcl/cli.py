@@ -65,8 +65,9 @@ class Evaluate:
     debug: Debug = False
 
     def run(self) -> None:
-        from mmcl.training.run import evaluate
+        from mmcl.training.run import device_of, evaluate
 
+        device_of(self.device)
         print_figures(self.part, evaluate(self.run_folder, self.data, self.part, self.weights, self.device))
 
 

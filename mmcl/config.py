@@ -7,11 +7,10 @@ each field is what ``--help`` shows.
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -238,14 +237,46 @@ def from_dict(cls: type, values: dict[str, Any], where: Path | str) -> Any:
         raise InputError(
             f"{where}: unknown setting '{unknown[0]}' for {cls.__name__}; made by another version of mmcl?"
         )
+    missing = sorted(set(hints) - set(values))
+    if missing:
+        raise InputError(
+            f"{where}: setting '{missing[0]}' of {cls.__name__} is missing; made by another version of mmcl?"
+        )
     made = {}
     for name, value in values.items():
         hint = hints[name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if not isinstance(value, dict):
+                raise InputError(f"{where}: '{name}' holds {value!r}, expected settings by name")
             made[name] = from_dict(hint, value, where)
         else:
-            origin = typing.get_origin(hint)
-            made[name] = (
-                tuple(value) if origin is tuple and not isinstance(origin, types.UnionType) else value
-            )
+            value = tuple(value) if isinstance(value, list) else value
+            if not _fits(value, hint):
+                raise InputError(f"{where}: '{name}' holds {value!r}, expected {_say(hint)}")
+            made[name] = value
     return cls(**made)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Is a value from JSON of the annotated type? Settings are numbers, strings, bools, choices of
+    strings and tuples of these."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _fits(value, args[0])
+    if origin is Literal:
+        return value in args
+    if origin is tuple:
+        inner = args[:1] * len(value) if len(args) == 2 and args[1] is ... else args
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is hint
+
+
+def _say(hint: Any) -> str:
+    args = typing.get_args(hint)
+    return (
+        f"one of {', '.join(map(str, args))}"
+        if typing.get_origin(hint) is Literal
+        else str(getattr(hint, "__name__", hint))
+    )

@@ -10,6 +10,8 @@ from mmcl.data.synthetic import make_recordings
 from mmcl.errors import FileError
 from mmcl.presets import changed, utd_mhad_streams
 from mmcl.report import write_report
+from mmcl.tasks import TASKS
+from mmcl.training.check import check
 from mmcl.training.run import train
 
 MARK = "made-by-mmcl-demo"
@@ -18,17 +20,8 @@ MARK = "made-by-mmcl-demo"
 def run_demo(out: Path, epochs: int = 16, seed: int = 0) -> dict[str, float]:
     """Make recordings, train, evaluate, report; prints the figure of merit and the report's path."""
     started = time.perf_counter()
-    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+    if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
         raise FileError(out, "is not empty and not of an earlier demo", "choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / MARK).touch()
-    print("making 320 recordings of 8 made-up people: 10 actions, skeleton + inertial", flush=True)
-    make_recordings(out / "recordings", seed)
-    print(
-        "training on streams of people 1, 3, 5 (selected on 7); each has one bit as its label: boxing or pushing, or not",
-        flush=True,
-    )
     config = changed(
         utd_mhad_streams(),
         bags={
@@ -39,6 +32,19 @@ def run_demo(out: Path, epochs: int = 16, seed: int = 0) -> dict[str, float]:
             "actions_per_stream": (6, 10),
         },
         optim={"epochs": epochs, "seed": seed, "batch_size": 4},
+    )
+    check(config, TASKS)
+    try:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
+    except OSError as error:
+        raise FileError(out, f"cannot be written ({error.strerror})", "choose another --out") from error
+    print("making 320 recordings of 8 made-up people: 10 actions, skeleton + inertial", flush=True)
+    make_recordings(out / "recordings", seed)
+    print(
+        "training on streams of people 1, 3, 5 (selected on 7); each has one bit as its label: boxing or pushing, or not",
+        flush=True,
     )
     run = out / "run"
     figures = train(config, out / "recordings", run)

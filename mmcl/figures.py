@@ -42,10 +42,11 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
     for i, (name, score) in enumerate(rows.items()):
         axes = _axes(figure, (len(rows), 1, i + 1))
         for interval in timeline.intervals:
-            if interval.is_event:
-                axes.axvspan(interval.start_s, interval.end_s, color=EVENT, linewidth=0, alpha=0.8)
+            end_s = min(interval.end_s, float(timeline.end_s[-1]))  # some annotations outlast their file
+            if interval.is_event and interval.start_s < end_s:
+                axes.axvspan(interval.start_s, end_s, color=EVENT, linewidth=0, alpha=0.8)
                 if i == 0:
-                    middle = (interval.start_s + interval.end_s) / 2
+                    middle = (interval.start_s + end_s) / 2
                     axes.text(middle, 1.04, interval.name, ha="center", va="bottom", fontsize=7, color=INK)
         for k, c in enumerate(classes):
             width = 1.6 if name == "joint" else 1.1
@@ -89,7 +90,7 @@ def curves_figure(
         axes = _axes(figure, (n_rows, 2, i + 1))
         for k, name in enumerate(names):
             # a weighted loss may begin later in the run
-            values = [h.get(name, float("nan")) for h in history]
+            values = [float("nan") if h.get(name) is None else h[name] for h in history]
             style = "-" if k < len(COLOURS) else "--"
             label = _short(name, title)
             axes.plot(epochs, values, style, color=COLOURS[k % len(COLOURS)], linewidth=1.4, label=label)

@@ -10,12 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmcl.data.files import find_pairs, read_recording
+from mmcl.data.files import MODALITIES, find_pairs, read_recording
 from mmcl.errors import InputError
 from mmcl.figures import timeline_figure
 from mmcl.tasks import scorer
 from mmcl.training.checkpoint import write_json, write_whole
-from mmcl.training.run import load_network
+from mmcl.training.run import device_of, load_network
 from mmcl.types import Timeline
 
 
@@ -31,17 +31,21 @@ def score_files(
 
     Raises InputError at the end when any recording failed, listing them.
     """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"--threshold: expected 0 to 1, got {threshold}")
     network, config, classes = load_network(run)
-    judge = scorer(network.to(device), config, classes, device)
-    pairs = find_pairs(paths)
+    judge = scorer(network.to(device_of(device)), config, classes, device)
+    if not set(config.bags.modalities) <= set(MODALITIES):
+        raise InputError(f"{run}: scores {' and '.join(config.bags.modalities)} features, not recordings")
+    pairs = find_pairs(paths, config.bags.modalities)
     failed: list[str] = []
     for pair in tqdm(pairs, unit="recording", disable=None):
         try:
-            (timeline,) = judge.score([read_recording(pair, rate_hz).only(config.bags.modalities)])
+            (timeline,) = judge.score([read_recording(pair, rate_hz)])
             write_timeline(timeline, out, threshold)
             tqdm.write(summary(timeline, threshold, judge.exclusive))
-        except InputError as error:
-            failed.append(str(error))
+        except (InputError, MemoryError) as error:
+            failed.append(str(error) or f"{next(iter(pair.values()))}: not enough memory")
             tqdm.write(f"failed: {error}")
     print(f"{len(pairs) - len(failed)} of {len(pairs)} scored into {out}")
     if failed:

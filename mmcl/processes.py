@@ -23,7 +23,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.contiguous()
+        grad = grad.clone()  # it may be another tensor's gradient too
         dist.all_reduce(grad)
         start = dist.get_rank() * ctx.n
         return grad[start : start + ctx.n]

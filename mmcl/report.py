@@ -17,7 +17,7 @@ from mmcl.config import Config, to_dict
 from mmcl.errors import FileError, InputError
 from mmcl.figures import curves_figure, timeline_figure
 from mmcl.tasks import TASKS, scorer
-from mmcl.training.checkpoint import read_json, write_whole
+from mmcl.training.checkpoint import read_figures, read_json, write_whole
 from mmcl.training.loop import METRICS
 from mmcl.training.run import CONFIG, load_network, read_config
 from mmcl.types import Timeline
@@ -54,20 +54,31 @@ def write_report(
     return out
 
 
-def find_runs(folder: Path) -> list[Path]:
-    """Finished runs in the folder and below, sorted."""
-    return sorted(p.parent for p in folder.rglob(METRICS) if (p.parent / CONFIG).exists())
+def find_runs(folder: Path, pattern: str = "**/") -> list[Path]:
+    """Finished runs in the folder and below, sorted; an unreadable one is told and left out."""
+    runs = []
+    for path in sorted(folder.glob(pattern + METRICS)):
+        if (path.parent / CONFIG).exists():
+            try:
+                read_config(path.parent)
+                read_figures(path)
+                runs.append(path.parent)
+            except InputError as error:
+                print(f"left out: {error}")
+    return runs
 
 
 def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     config, classes, trained_on = read_config(run)
-    metrics = read_json(run / METRICS)
+    metrics = read_figures(run / METRICS)
     history = read_json(run / "history.json")
     timelines = score_test(run, data or trained_on, n_timelines)
     select_by = TASK_FIGURE[config.task]
     figure = figure_of(config.task, metrics)
     heads = {
-        k: v for k, v in metrics.items() if k == f"test {figure}" or re.fullmatch(f"test {figure}, .+ alone", k)
+        k: v
+        for k, v in metrics.items()
+        if k == f"test {figure}" or re.fullmatch(f"test {figure}, .+ alone", k)
     }
     tables = [
         Table(
@@ -86,10 +97,10 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
             [(k, f"{v:.4g}") for k, v in metrics.items()],
         ),
     ]
-    siblings = [r for r in find_runs(run.parent) if same_task(r, config)]
+    siblings = [r for r in find_runs(run.parent, "*/") if same_task(r, config)]
     if len(siblings) > 1:
         tables.insert(1, comparison(siblings, run.parent))
-    curves = curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))
+    curves = curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))  # type: ignore[arg-type]
     return {
         "title": f"mmcl run: {run.resolve().name}",
         "subtitle": f"{config.task}, {', '.join(config.bags.modalities)}, {len(classes)} class{'es' if len(classes) > 1 else ''}, seed {config.optim.seed}",
@@ -182,7 +193,7 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
         values["optim"].pop("seed")
         groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
     task = read_config(runs[0])[0].task
-    loaded = [[read_json(r / METRICS) for r in members] for members in groups.values()]
+    loaded = [[read_figures(r / METRICS) for r in members] for members in groups.values()]
     figure = f"test {figure_of(task, loaded[0][0])}"
     is_shown = re.compile(f"{figure}(, .+ (alone|head))?").fullmatch
     names = list(dict.fromkeys(k for m in loaded for one in m for k in one if is_shown(k)))

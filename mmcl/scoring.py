@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmcl.data.augment import n_hops_of
 from mmcl.data.bags import Item, collate
 from mmcl.data.clock import on_grid
+from mmcl.errors import InputError
 from mmcl.models.pooling import topk_pool
 from mmcl.training.step import to_score
 from mmcl.types import Clock, Encoded, Recording, Timeline
@@ -73,6 +74,10 @@ class Scorer:
 
     def _timeline(self, recording: Recording, logits: Mapping[str, Tensor]) -> Timeline:
         n = len(logits["joint"])
+        if not all(v.isfinite().all() for v in logits.values()):
+            raise InputError(
+                f"{recording.name}: its scores are not finite; the signal holds values far out of range"
+            )
         start = np.arange(n) * self.clock.hop_s
         real = torch.ones(1, n, dtype=torch.bool)
         bag = {k: topk_pool(v[None], real, self.divisor)[0] for k, v in logits.items()}

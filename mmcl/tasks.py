@@ -175,7 +175,9 @@ def judge_xd_violence(
         for suffix, head in heads.items():
             score = np.concatenate([np.mean([head(t).max(1) for t in of], 0) for of in crops.values()])
             if suffix:
-                whole = Ranking(score, truth.positive, truth.negative, truth.video).counts(np.ones(len(crops)))
+                whole = Ranking(score, truth.positive, truth.negative, truth.video).counts(
+                    np.ones(len(crops))
+                )
                 figures[f"frame average precision{suffix}"] = whole.average_precision
             else:
                 figures |= frame_figures(score, truth)
@@ -194,7 +196,9 @@ def xd_violence(data: Path, config: Config) -> Task:
     videos = find_features(data, d.crops)
     if not videos["train"] or not videos["test"]:
         part = "train" if not videos["train"] else "test"
-        raise InputError(f"{data}: holds no videos of the {part} part; name its folder {part}, or add visual_{part}.list")
+        raise InputError(
+            f"{data}: holds no videos of the {part} part; name its folder {part}, or add visual_{part}.list"
+        )
     first = videos["train"][0]
     widths = {
         "visual": open_features(first.visual[0]).shape[1],

@@ -20,7 +20,8 @@ from mmcl.errors import FileError, InputError
 from mmcl.models.norm import MaskedBatchNorm
 from mmcl.presets import PRESETS, ablation, changed
 from mmcl.training import checkpoint
-from mmcl.training.run import check, evaluate, load_network, train
+from mmcl.training.check import check
+from mmcl.training.run import evaluate, load_network, train
 from mmcl.training.schedules import contrast_weight, learning_rate_factor, transfer_momentum
 from mmcl.training.teacher import Average, parameter_pairs, transfer
 
@@ -246,7 +247,7 @@ def test_schedules():
 
 def test_presets_are_valid_and_the_ablation_adds_up():
     for make in PRESETS.values():
-        check(make())
+        check(make(), PRESETS)
     steps = ablation(PRESETS["utd-mhad-streams"]())
     assert steps["MIL alone"].objective.instance == steps["MIL alone"].objective.contrast == 0
     assert steps["+ contrast"].objective.beta == 0 < steps["+ contrast"].objective.instance

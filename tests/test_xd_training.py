@@ -93,7 +93,17 @@ def test_it_learns_what_both_streams_see(data, tmp_path):
 
 
 def test_six_classes_and_one_modality(data, tmp_path):
-    common = ["train", "xd-violence", "--data", str(data), *SMALL, "--optim.epochs", "1", "--optim.tracker", "none"]
+    common = [
+        "train",
+        "xd-violence",
+        "--data",
+        str(data),
+        *SMALL,
+        "--optim.epochs",
+        "1",
+        "--optim.tracker",
+        "none",
+    ]
     assert main([*common, "--out", str(tmp_path / "six"), "--bags.labels", "classes"]) == 0
     assert len(json.loads((tmp_path / "six" / "config.json").read_text())["classes"]) == 6
     alone = ["--bags.modalities", "audio", "--teacher.modality", ""]

@@ -69,7 +69,9 @@ class BagDataset(Dataset):
         grid = {m: np.asarray(x, np.float32) for m, x in grid.items()}
         for m, x in grid.items():
             if not np.isfinite(x).all():
-                raise InputError(f"{self.names[index]}: NaN or infinity in its {m} signal; repair or remove it")
+                raise InputError(
+                    f"{self.names[index]}: NaN or infinity in its {m} signal; repair or remove it"
+                )
         return Item(grid, self.n_snippets(grid), self.labels[index], index)
 
     def n_snippets(self, grid: Grid) -> int:

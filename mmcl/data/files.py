@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmcl.data.utd_mhad import N_JOINTS, read_pair
-from mmcl.errors import FileError
+from mmcl.data.utd_mhad import INERTIAL_HZ, N_JOINTS, read_pair, read_signal
+from mmcl.errors import FileError, InputError
 from mmcl.types import Recording
 
 NAME = re.compile(r"(.+)_(inertial|skeleton)\.(mat|csv)")
+MODALITIES = ("skeleton", "inertial")
+HZ = {"inertial": INERTIAL_HZ, "skeleton": 30.0}  # nominal rates of .mat files
 N_COLUMNS = {"inertial": 6, "skeleton": 3 * N_JOINTS}
 TIME = "time_s"
 
 
-def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
+def find_pairs(paths: Iterable[Path], modalities: Sequence[str] = MODALITIES) -> list[dict[str, Path]]:
     """Group files by name: ``[{"inertial": path, "skeleton": path}]``, in order of names.
 
-    A folder stands for all recordings in it and below. Raises FileError on an odd name, half a pair
-    or an empty folder.
+    A folder stands for all recordings in it and below. modalities: what a recording needs; files of
+    others are left aside. Raises FileError on an odd name, half a pair or nothing found.
     """
     files: list[Path] = []
     for path in map(Path, paths):
@@ -61,23 +63,31 @@ def find_pairs(paths: Iterable[Path]) -> list[dict[str, Path]]:
             "give each recording a name of its own",
         )
     for (name, kind), found in pairs.items():
-        if len(found) == 1:
-            ((here, path),) = found.items()
-            there = "skeleton" if here == "inertial" else "inertial"
-            raise FileError(path, f"its {there} half is missing", f"add {name}_{there}.{kind}")
-    return list(pairs.values())
+        for there in modalities:
+            if there not in found:
+                path = next(iter(found.values()))
+                raise FileError(path, f"its {there} half is missing", f"add {name}_{there}.{kind}")
+    if not pairs:
+        raise InputError("RECORDING: expected files or folders to score, got none")
+    return [{m: found[m] for m in modalities} for found in pairs.values()]
 
 
 def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]) -> Recording:
     """One pair of files; CSV files without a time column take ``rate_hz[modality]``."""
-    match = NAME.fullmatch(pair["inertial"].name)
+    match = NAME.fullmatch(next(iter(pair.values())).name)
     assert match is not None
     if match[3] == "mat":
-        return read_pair(pair["inertial"], pair["skeleton"], match[1])
+        if len(pair) == 2:
+            return read_pair(pair["inertial"], pair["skeleton"], match[1])
+        ((m, path),) = pair.items()
+        return Recording(match[1], {m: read_signal(path, m)}, {m: HZ[m]})
     signal, rate, start = {}, {}, {}
-    for m in ("skeleton", "inertial"):
+    for m in sorted(pair, reverse=True):
         signal[m], rate[m], start[m] = read_csv(pair[m], N_COLUMNS[m], rate_hz.get(m), f"--{m}-hz")
-    signal["skeleton"] = signal["skeleton"].reshape(-1, N_JOINTS, 3)
+    if "skeleton" in signal:
+        signal["skeleton"] = signal["skeleton"].reshape(-1, N_JOINTS, 3)
+    if len(pair) == 1:
+        return Recording(match[1], signal, rate)
     starts = [s for s in start.values() if s is not None]
     if len(starts) == 2 and abs(starts[0] - starts[1]) > 0.25:
         raise FileError(
@@ -122,14 +132,21 @@ def read_csv(
         raise FileError(path, f"cannot be read ({error})", "check the file") from error
     if len(x) < 2:
         raise FileError(path, f"holds {len(x)} samples", "expected at least two")
-    if not np.isfinite(x).all():
-        row, column = np.argwhere(~np.isfinite(x))[0]
+    with np.errstate(over="ignore"):
+        in_range = np.isfinite(x.astype(np.float32))
+    if not in_range.all():
+        row, column = np.argwhere(~in_range)[0]
         raise FileError(
             path,
             f"NaN or infinity in line {row + 2}, column '{header[column]}'",
             "repair or cut the recording",
         )
     start_s = None
+    twice = {name for name in header if header.count(name) > 1}
+    if twice:
+        raise FileError(path, f"has two columns '{min(twice)}'", "name each column once")
+    if TIME in header and rate_hz is not None:
+        raise FileError(path, f"has a column {TIME}, and {option} was given too", f"leave out {option}")
     if TIME in header:
         at = header.index(TIME)
         time, x = x[:, at], np.delete(x, at, axis=1)
@@ -142,7 +159,7 @@ def read_csv(
             raise FileError(
                 path,
                 f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
-                "split the recording there",
+                f"{TIME} is in seconds; split the recording there",
             )
         start_s = float(time[0])
         rate_hz = (len(time) - 1) / float(time[-1] - time[0])
@@ -150,8 +167,8 @@ def read_csv(
         x = np.stack([np.interp(even, time, column) for column in x.T], 1)
     if rate_hz is None:
         raise FileError(path, f"has no column {TIME}", f"give its rate by {option}")
-    if rate_hz <= 0:
-        raise FileError(path, f"rate {rate_hz} Hz", f"give a positive rate by {option}")
+    if not 0.1 <= rate_hz <= 1e5:
+        raise FileError(path, f"rate {rate_hz:g} Hz", f"expected 0.1 to 100000 Hz; check {TIME} or {option}")
     if x.shape[1] != n_columns:
         raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns}")
     return x.astype(np.float32), rate_hz, start_s

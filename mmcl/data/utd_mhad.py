@@ -57,7 +57,7 @@ def read_signal(path: Path, modality: str) -> np.ndarray:
         if modality == "inertial"
         else x.ndim == 3 and x.shape[:2] == (N_JOINTS, 3)
     )
-    if not fits or x.size == 0 or not np.issubdtype(x.dtype, np.number):
+    if not fits or x.size == 0 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
         raise FileError(path, f"'{variable}' has shape {x.shape}, expected {shape}", "check the file")
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
@@ -106,7 +106,10 @@ def read_utd_mhad(folder: Path | str, subjects: tuple[int, ...] = SUBJECTS) -> l
                 raise FileError(path, f"unknown action {action}", "actions are numbered 1 to 27")
             if subject not in SUBJECTS:
                 raise FileError(path, f"unknown subject {subject}", "subjects are numbered 1 to 8")
-            files[action, subject, trial] = path
+            key = (action, subject, trial)
+            if key in files:
+                raise FileError(path, f"the same recording as {files[key].name}", "keep one of the two")
+            files[key] = path
         if not files:
             raise FileError(place, "holds no .mat files", LAYOUT)
     for here, there in (("inertial", "skeleton"), ("skeleton", "inertial")):

@@ -160,6 +160,10 @@ def frame_truth(
     """
     codes = tuple(codes_of(name) for name in names)
     for name, found in zip(names, codes, strict=True):
+        if lengths.get(name, 1) < 1:
+            raise InputError(
+                f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be judged"
+            )
         if name not in lengths:
             raise InputError(f"{name}: its length is unknown; add its features or its line of frame counts")
         if bool(found) != (name in annotations):
@@ -230,12 +234,18 @@ def open_features(path: Path, n_columns: int | None = None) -> np.ndarray:
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise FileError(path, f"not a readable .npy file ({error})", "extract or download it again") from error
+        raise FileError(
+            path, f"not a readable .npy file ({error})", "extract or download it again"
+        ) from error
     width = "channels" if n_columns is None else str(n_columns)
     if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
-        raise FileError(path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it")
+        raise FileError(
+            path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it"
+        )
     if len(x) == 0:
-        raise FileError(path, "holds no rows", "the video is shorter than a snippet; leave it out of the list")
+        raise FileError(
+            path, "holds no rows", "the video is shorter than a snippet; leave it out of the list"
+        )
     return x
 
 

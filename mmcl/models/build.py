@@ -14,7 +14,6 @@ from mmcl.models.network import MultimodalNetwork
 from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
 from mmcl.types import Clock
 
-
 FEATURES = ("visual", "audio")  # modalities that come as precomputed features, one row a snippet
 
 
@@ -72,7 +71,9 @@ def network(
     if m.architecture == "macil-sd":
         raw = [name for name in chosen if name not in FEATURES]
         if raw:
-            raise InputError(f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals")
+            raise InputError(
+                f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals"
+            )
         widths = {name: (n_channels or {})[name] for name in chosen}
         return MacilSdNetwork(widths, m.dim, n_classes, n_heads=m.n_heads, dropout=m.dropout)
     encoders = {name: encoder(name, config, clock, n_channels or {}) for name in chosen}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             or "No space" in str(error)
             or _free_bytes(path) < MARGIN_BYTES
         )
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         found = "the disk is full" if full else f"cannot be written ({_first_line(error)})"
         raise FileError(
             path,
             found,
-            "what was saved before is intact; make room or choose another --out, then use --resume",
+            "what was saved before is intact; make room or choose another --out",
         ) from error
 
 
@@ -51,14 +54,33 @@ def _free_bytes(path: Path) -> int:
 
 
 def write_json(path: Path, content: Any) -> None:
-    write_whole(path, lambda part: part.write_text(json.dumps(content, indent=2, allow_nan=True) + "\n"))
+    """Numbers that are not finite become null: JSON has no others."""
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    write_whole(path, lambda part: part.write_text(text + "\n"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {k: _finite(v) for k, v in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(v) for v in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def read_figures(path: Path) -> dict[str, float]:
+    """Figures by name, as ``metrics.json`` holds them."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(v, (int, float)) for v in content.values()):
+        raise FileError(path, "holds no figures by name", "restore the file, or mmcl evaluate the run")
+    return content
 
 
 def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise FileError(path, "no such file", "is this the folder of a run that mmcl train made?") from None
+        do = "is this the folder of a run that mmcl train made, and has the run ended? (--resume goes on)"
+        raise FileError(path, "no such file", do) from None
     except (OSError, ValueError) as error:
         raise FileError(path, f"not readable as JSON ({error})", "restore the file or train again") from error
 
@@ -96,6 +118,9 @@ def load_weights(path: Path, network: nn.Module) -> None:
             path, f"not a safetensors file ({_first_line(error)})", "copy or train the model again"
         ) from error
     match_weights(path, weights, network.state_dict())
+    broken = [k for k, v in weights.items() if not v.isfinite().all()]
+    if broken:
+        raise FileError(path, f"'{broken[0]}' holds NaN or infinity", "copy or train the model again")
     network.load_state_dict(weights)
 
 

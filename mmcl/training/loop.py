@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -107,6 +108,8 @@ def fit(
     if resume and (out / STATE).exists():
         progress = _restore(out / STATE, learner, average, optimizer, accelerator.scaler)
     wrapped, optimizer = accelerator.prepare(learner, optimizer)
+    for state in optimizer.state.values():
+        state["step"] = state["step"].cpu()  # a resumed count on the GPU would make every step wait for it
     n_steps = len(batches) * o.epochs
     _set_rate(optimizer, config, progress.step, n_steps)
     if o.tracker != "none":
@@ -150,9 +153,9 @@ def fit(
             transfer(pairs, transfer_momentum(epoch / o.epochs, config.teacher.momentum))
         progress.epoch = epoch + 1
         figures = _mean_losses(accelerator, sums, len(batches))
-        if figures["loss total"] != figures["loss total"]:
+        if not math.isfinite(figures["loss total"]) or not _is_finite(learner):
             raise InputError(
-                f"{out}: the loss became NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no"
+                f"{out}: the loss or a weight became infinite or NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no"
             )
         judged = average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student
         accelerator.wait_for_everyone()
@@ -224,6 +227,12 @@ def _parameter_groups(learner: Learner, config: Config) -> list[dict[str, Any]]:
     return groups
 
 
+def _is_finite(learner: Learner) -> bool:
+    """Looked at once an epoch."""
+    total = torch.stack([p.detach().float().norm() for p in learner.parameters()]).sum()
+    return bool(total.isfinite())
+
+
 def _set_rate(optimizer, config: Config, step: int, n_steps: int) -> None:
     o = config.optim
     n_decay = n_steps // o.epochs * o.decay_epochs or None
@@ -253,6 +262,7 @@ def _record(
 ) -> None:
     progress.history.append({"epoch": epoch + 1, **figures})
     value = figures[select_by] if select_by else float(epoch)
+    value = value if value == value else -float("inf")  # undefined, as AP without events
     if value > progress.best or progress.best_epoch < 0:
         progress.best, progress.best_epoch = value, epoch + 1
         checkpoint.save_weights(out / BEST, network)
@@ -280,7 +290,7 @@ def _restore(path: Path, learner: Learner, average: Average, optimizer, scaler) 
         if scaler is not None:
             scaler.load_state_dict(state["scaler"])
         return Progress(**state["progress"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise FileError(
             path, f"not a training state of this run ({error})", "start again in another --out"
         ) from error

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ import numpy as np
 import torch
 from accelerate.utils import set_seed
 from torch import nn
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 import mmcl
 from mmcl.config import Config, from_dict, to_dict
@@ -28,6 +35,7 @@ from mmcl.models.build import clock_of, network, teacher_modules
 from mmcl.models.sensor import InertialEncoder
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.training import checkpoint
+from mmcl.training.check import check
 from mmcl.training.loop import BEST, LAST, METRICS, STATE, fit, make_accelerator
 from mmcl.training.step import Learner
 from mmcl.training.teacher import Pairs, parameter_pairs
@@ -37,14 +45,23 @@ CONFIG = "config.json"
 
 def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[str, float]:
     """Train, evaluate on the test part, write the run's folder; returns the test figures."""
-    check(config)
-    prepare_folder(out, config, resume)
+    check(config, TASKS)
+    prepare_folder(out, config, data, resume)
+    with only_one(out):
+        if resume and (out / METRICS).exists():
+            print(f"{out}: finished already")
+            known = checkpoint.read_figures(out / METRICS)
+            return {k.removeprefix("test "): v for k, v in known.items() if k.startswith("test ")}
+        return _train(config, data, out, resume)
+
+
+def _train(config: Config, data: Path, out: Path, resume: bool) -> dict[str, float]:
     task = TASKS[config.task](data, config)
+    check_parts(task, data, config)
     set_seed(config.optim.seed)
     learner, pairs = build_learner(config, task)
     accelerator = make_accelerator(config, out)
     if accelerator.is_main_process:
-        out.mkdir(parents=True, exist_ok=True)
         checkpoint.write_json(out / CONFIG, describe(config, task, data))
     d = config.bags
     bags = BagDataset(
@@ -90,68 +107,68 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
                 for k, v in progress.history[progress.best_epoch - 1].items()
                 if k.startswith("validation")
             }
-        checkpoint.write_json(out / METRICS, metrics)
+        defined = {k: v for k, v in metrics.items() if v == v}  # AP without events, say, is not
+        checkpoint.write_json(out / METRICS, defined)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return figures
 
 
-def check(config: Config) -> None:
-    """Settings that contradict each other, told before any work is done."""
-    o, t = config.objective, config.teacher
-    if config.task not in TASKS:
-        raise InputError(f"task: expected one of {', '.join(TASKS)}, got {config.task}")
-    if t.modality and t.modality not in config.bags.modalities:
-        raise InputError(
-            f"--teacher.modality {t.modality}: expected one of {', '.join(config.bags.modalities)}"
-        )
-    if t.distill > 0 and t.average <= 0:
-        raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
-    if o.swap_scores and len(config.bags.modalities) != 2:
-        raise InputError("--objective.swap-scores: needs two modalities")
-    clock_of(config)
-    d = config.bags
-    if d.n_test_streams < 2 or d.n_train_streams < 2:
-        raise InputError(
-            "--bags.n-train-streams, --bags.n-test-streams: expected at least 2, one of each label"
-        )
-    if (
-        not 1
-        <= d.targets_per_stream[0]
-        <= d.targets_per_stream[1]
-        <= d.actions_per_stream[0]
-        <= d.actions_per_stream[1]
-    ):
-        raise InputError(
-            f"--bags.targets-per-stream {d.targets_per_stream}, --bags.actions-per-stream {d.actions_per_stream}: "
-            "expected fewest <= most, and no more targets than the fewest actions"
-        )
-    if config.model.smooth < 1 or config.model.smooth % 2 == 0:
-        raise InputError(f"--model.smooth: expected an odd number from 1 on, got {config.model.smooth}")
-    for name, value, low in (
-        ("decay-epochs", config.optim.decay_epochs, 0),
-        ("epochs", config.optim.epochs, 1),
-        ("batch-size", config.optim.batch_size, 1),
-        ("accumulate", config.optim.accumulate, 1),
-    ):
-        if value < low:
-            raise InputError(f"--optim.{name}: expected at least {low}, got {value}")
-
-
-def prepare_folder(out: Path, config: Config, resume: bool) -> None:
-    """Refuse to overwrite a run, and to resume one with other settings."""
-    if resume:
-        if (out / CONFIG).exists():
-            before = read_config(out)[0]
-            if before != config:
-                raise FileError(
-                    out / CONFIG,
-                    f"the run was made with other settings ({_difference(before, config)})",
-                    "resume with the same ones, or train into another --out",
-                )
-        return
-    if (out / STATE).exists() or (out / METRICS).exists():
+def prepare_folder(out: Path, config: Config, data: Path, resume: bool) -> None:
+    """Refuse to overwrite a run, and to resume one with other settings, data or processes."""
+    if resume and (out / CONFIG).exists():
+        before, _, trained_on = read_config(out)
+        do = "resume with the same, or train into another --out"
+        if before != config:
+            raise FileError(
+                out / CONFIG, f"the run was made with other settings ({_difference(before, config)})", do
+            )
+        if trained_on != data.resolve():
+            raise FileError(out / CONFIG, f"the run was made on {trained_on}, not on {data.resolve()}", do)
+        processes = checkpoint.read_json(out / CONFIG).get("processes")
+        if processes != n_asked():
+            raise FileError(out / CONFIG, f"the run was made by {processes} processes, not {n_asked()}", do)
+    left = [name for name in (STATE, BEST, METRICS) if (out / name).exists()]
+    if left and not resume:
         raise FileError(out, "already holds a run", "continue it with --resume or choose another --out")
+    if left and STATE not in left:
+        raise FileError(
+            out / STATE, f"is missing beside {left[0]}", "nothing to resume from; choose another --out"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".lock").touch()
+    except OSError as error:
+        raise FileError(out, f"cannot be written ({error.strerror})", "choose another --out") from error
+
+
+@contextmanager
+def only_one(out: Path) -> Iterator[None]:
+    """Keeps a second training out of the folder; the system drops the lock with the process."""
+    if fcntl is None or int(os.environ.get("RANK", 0)) != 0:
+        yield
+        return
+    with open(out / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FileError(out, "is being trained into by another process", "choose another --out") from None
+        yield
+
+
+def check_parts(task: Task, data: Path, config: Config) -> None:
+    """Every part that this run needs has recordings."""
+    asked = bool(config.bags.validation_subjects) if config.task != "xd-violence" else False
+    for part, needed in (("train", True), ("test", True), ("validation", asked)):
+        if needed and not getattr(task, part):
+            raise InputError(
+                f"{data}: holds no recordings of the {part} part; add them, or choose other subjects"
+            )
+
+
+def n_asked() -> int:
+    """Processes that torchrun or Accelerate's launcher was asked for."""
+    return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def _difference(a: Config, b: Config) -> str:
@@ -207,7 +224,7 @@ def describe(config: Config, task: Task, data: Path) -> dict[str, Any]:
         "mmcl": mmcl.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "processes": n_asked(),
         "data": str(data.resolve()),
         "classes": list(task.classes),
         "channels": dict(task.n_channels),
@@ -221,8 +238,12 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
     path = run / CONFIG
     saved = checkpoint.read_json(path)
     try:
-        return from_dict(Config, saved["config"], path), tuple(saved["classes"]), Path(saved["data"])
-    except (KeyError, TypeError) as error:
+        config = from_dict(Config, saved["config"], path)
+        classes, data = tuple(saved["classes"]), Path(saved["data"])
+        if config.task not in TASKS:
+            raise KeyError(config.task)
+        return config, classes, data
+    except (KeyError, TypeError, AttributeError) as error:
         raise FileError(
             path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
         ) from error
@@ -237,6 +258,16 @@ def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tup
     return student.eval(), config, classes
 
 
+def device_of(name: str) -> torch.device:
+    """The device of that name; InputError when this machine has none such."""
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {name}: not usable here ({str(error).splitlines()[0]}); use cpu"
+        ) from error
+
+
 def evaluate_on(
     student: nn.Module, config: Config, task: Task, part: str, device: torch.device | str = "cpu"
 ) -> dict[str, float]:
@@ -248,15 +279,17 @@ def evaluate_on(
 def evaluate(
     run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu"
 ) -> dict[str, float]:
-    """Figures of a run, computed anew; written into its metrics.json when it is finished."""
+    """Figures of a run, computed anew; written into its metrics.json when it is finished and these
+    are the data it was trained on."""
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or read_config(run)[2], config)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
-    figures = evaluate_on(student.to(device), config, task, part, device)
-    if not (run / METRICS).exists():
-        return figures  # the run is not finished: it writes its figures itself
-    known = checkpoint.read_json(run / METRICS)
+    figures = evaluate_on(student.to(device_of(device)), config, task, part, device)
+    on_own_data = data is None or data.resolve() == read_config(run)[2]
+    if not (run / METRICS).exists() or not on_own_data:
+        return figures  # not finished: it writes its figures itself; other data's are not the run's
+    known = checkpoint.read_figures(run / METRICS)
     tag = part if weights == "best" else f"{part}, last epoch,"
     checkpoint.write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
     return figures

@@ -1,0 +1,110 @@
+"""Settings that cannot work, told before any data are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from accelerate.tracking import get_available_trackers
+
+from mmcl.config import Config
+from mmcl.errors import InputError
+from mmcl.models.build import clock_of
+
+# section.field: smallest and largest value that make sense
+RANGES: dict[str, tuple[float, float]] = {
+    "bags.hop_s": (1e-3, 3600),
+    "bags.window_s": (1e-3, 3600),
+    "bags.validation_share": (0, 0.9),
+    "bags.crops": (1, 5),
+    "bags.max_snippets": (0, math.inf),
+    "bags.n_train_streams": (2, math.inf),
+    "bags.n_test_streams": (2, math.inf),
+    "bags.stream_seed": (0, 2**31),
+    "bags.augment": (0, 5),
+    "bags.shuffle_hops": (0, math.inf),
+    "bags.insertion": (0, 1),
+    "bags.insertion_from": (0, 1),
+    "bags.workers": (0, 1024),
+    "model.dim": (1, 65536),
+    "model.n_heads": (1, 65536),
+    "model.n_layers": (0, 1000),
+    "model.reach": (0, math.inf),
+    "model.dropout": (0, 0.49),  # the score heads take twice as much
+    "model.projection": (0, 65536),
+    "model.smooth": (1, 9999),
+    "objective.divisor": (1, math.inf),
+    "objective.smoothing": (0, 1),
+    "objective.unimodal": (0, math.inf),
+    "objective.normal": (0, math.inf),
+    "objective.contrast": (0, math.inf),
+    "objective.contrast_rise": (0, math.inf),
+    "objective.instance": (0, math.inf),
+    "objective.instance_end": (0, math.inf),
+    "objective.instances_per_bag": (1, math.inf),
+    "objective.temperature": (1e-3, 1e3),
+    "objective.beta": (0, 1e3),
+    "objective.tau": (0, 0.999),
+    "objective.instance_beta": (0, 1e3),
+    "objective.instance_tau": (0, 0.999),
+    "teacher.momentum": (0, 1),
+    "teacher.learning_rate_ratio": (0, 1e3),
+    "teacher.average": (0, 0.999999),
+    "teacher.distill": (0, math.inf),
+    "teacher.distill_from": (0, 1),
+    "optim.epochs": (1, math.inf),
+    "optim.batch_size": (1, math.inf),
+    "optim.learning_rate": (0, 1e3),
+    "optim.decay_epochs": (0, math.inf),
+    "optim.weight_decay": (0, 1e3),
+    "optim.warmup": (0, 1),
+    "optim.clip": (0, math.inf),
+    "optim.accumulate": (1, math.inf),
+    "optim.seed": (0, 2**31),
+    "optim.save_every": (1, math.inf),
+}
+
+
+def check(config: Config, tasks: Collection[str]) -> None:
+    """Raises InputError naming the first option that is out of its range or contradicts another."""
+    if config.task not in tasks:
+        raise InputError(f"task: expected one of {', '.join(tasks)}, got {config.task}")
+    for name, (low, high) in RANGES.items():
+        section, key = name.split(".")
+        value = getattr(getattr(config, section), key)
+        if not low <= value <= high:  # also where it is NaN
+            expected = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+            raise InputError(f"--{section}.{key.replace('_', '-')}: expected {expected}, got {value}")
+    d, m, o, t = config.bags, config.model, config.objective, config.teacher
+    if len(set(d.modalities)) < len(d.modalities):
+        raise InputError(f"--bags.modalities: expected each once, got {' '.join(d.modalities)}")
+    clock_of(config)
+    fewest, most = d.targets_per_stream
+    if not 1 <= fewest <= most <= d.actions_per_stream[0] <= d.actions_per_stream[1]:
+        raise InputError(
+            f"--bags.targets-per-stream {fewest} {most}, --bags.actions-per-stream "
+            f"{d.actions_per_stream[0]} {d.actions_per_stream[1]}: expected fewest <= most, and no more "
+            "targets than the fewest actions"
+        )
+    if m.dim % m.n_heads:
+        raise InputError(f"--model.dim {m.dim}: expected a multiple of --model.n-heads {m.n_heads}")
+    if m.smooth % 2 == 0:
+        raise InputError(f"--model.smooth: expected an odd number from 1 on, got {m.smooth}")
+    if o.contrast > 0 and not o.negatives:
+        raise InputError(
+            "--objective.negatives: expected one kind at least; --objective.contrast 0 switches it off"
+        )
+    if o.exclusive and config.task != "utd-mhad":
+        raise InputError(f"--objective.exclusive: the labels of {config.task} do not exclude each other")
+    if o.swap_scores and len(d.modalities) != 2:
+        raise InputError("--objective.swap-scores: needs two modalities")
+    if t.modality and t.modality not in d.modalities:
+        raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(d.modalities)}")
+    if t.distill > 0 and t.average <= 0:
+        raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
+    tracker = config.optim.tracker
+    known = [str(getattr(name, "value", name)) for name in get_available_trackers()]
+    if tracker != "none" and tracker not in known:
+        raise InputError(
+            f"--optim.tracker {tracker}: not installed or unknown; installed: {', '.join(known) or 'none'}, or use none"
+        )
