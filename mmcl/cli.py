@@ -37,12 +37,14 @@ class Train:
     config: Annotated[Config, tyro.conf.arg(name="")]
     resume: bool = False
     """Go on from the run's last checkpoint; starts anew where there is none yet."""
+    start_from: Path | None = None
+    """Folder of a run or an imported model of the same architecture whose weights to begin with."""
     debug: Debug = False
 
     def run(self) -> None:
         from mmcl.training.run import train
 
-        figures = train(self.config, self.data, self.out, self.resume)
+        figures = train(self.config, self.data, self.out, self.resume, self.start_from)
         if figures:
             print_figures("test", figures)
             print(f"run: {self.out}   report: mmcl report {self.out}")
@@ -69,6 +71,57 @@ class Evaluate:
 
         device_of(self.device)
         print_figures(self.part, evaluate(self.run_folder, self.data, self.part, self.weights, self.device))
+
+
+@dataclass(frozen=True)
+class ImportMacilSd:
+    """Make a model of the weights that MACIL-SD's authors released with their code.
+
+    Evaluate it (mmcl evaluate MODEL --data DIR) or fine-tune it (mmcl train xd-violence --start-from
+    MODEL ...) like a run of your own.
+    """
+
+    weights: tyro.conf.Positional[Path]
+    """The authors' macil_sd.pkl, read without running code from it."""
+    out: Path
+    """Folder to make for the model."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.training.run import import_macil_sd
+
+        import_macil_sd(self.weights, self.out)
+        print(f"model: {self.out}   figures: mmcl evaluate {self.out} --data XD-VIOLENCE")
+
+
+@dataclass(frozen=True)
+class CheckXdViolence:
+    """Look at every file of an XD-Violence folder and tell all that is wrong with it.
+
+    Checks names and label codes, missing crops and halves, files that belong to nothing, unreadable
+    and empty ones, widths, NaN, lengths of pairs and against the frame counts, lists, order, and the
+    truth that annotations and lengths make. Exits with 1 when anything is wrong.
+    """
+
+    data: Path
+    """Folder with the feature files anywhere below; lists, annotations.txt and *_frames.csv where there
+    are any."""
+    crops: int = 5
+    """Crops that each video should have."""
+    values: bool = True
+    """Read all values, to find NaN and infinity; --no-values looks at shapes only."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.data.doctor import examine
+
+        n_wrong = 0
+        for finding in examine(self.data, self.crops, self.values):
+            print(finding.text)
+            n_wrong += finding.is_wrong
+        if n_wrong:
+            raise InputError(f"{self.data}: {n_wrong} things are wrong, each named above")
+        print("nothing is wrong")
 
 
 @dataclass(frozen=True)
@@ -220,6 +273,14 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         "judge any system's scores on XD-Violence's test set",
         _plain(EvaluateXdViolence),
     ),
+    ("check", "xd-violence"): (
+        "look at every file of a feature folder, tell what is wrong",
+        _plain(CheckXdViolence),
+    ),
+    ("import-macil-sd",): (
+        "a model from the weights that MACIL-SD's authors released",
+        _plain(ImportMacilSd),
+    ),
     ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
     ("score",): ("snippet scores of your own recordings", _plain(Score)),
     ("report",): ("one HTML page of a run, or of many compared", _plain(Report)),
@@ -242,7 +303,7 @@ def find(args: list[str]) -> tuple[tuple[str, ...], Callable[[list[str], str], A
         if tuple(args[: len(words)]) == words:
             return words, parse
     known = [" ".join(words) for words in COMMANDS]
-    typed = " ".join(args[:2] if args[0] == "train" else args[:1])
+    typed = " ".join(args[:2] if args[0] in ("train", "check") else args[:1])
     near = difflib.get_close_matches(typed, known, 1, 0.4)
     hint = f"; did you mean 'mmcl {near[0]}'?" if near else ""
     raise InputError(f"unknown command 'mmcl {typed}'{hint} Commands: {', '.join(known)}")
@@ -260,7 +321,7 @@ def main(argv: list[str] | None = None) -> int:
     if (
         not args
         or args[0] in ("-h", "--help", "help")
-        or (args[0] == "train" and args[1:] in ([], ["-h"], ["--help"]))
+        or (args[0] in ("train", "check") and args[1:] in ([], ["-h"], ["--help"]))
     ):
         print(usage())
         return 0

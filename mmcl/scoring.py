@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.data.augment import n_hops_of
-from mmcl.data.bags import Item, collate
+from mmcl.data.bags import Item, collate, finite
 from mmcl.data.clock import on_grid
 from mmcl.errors import InputError
 from mmcl.models.pooling import topk_pool
@@ -44,7 +44,7 @@ class Scorer:
         try:
             for start in range(0, len(recordings), BATCH):
                 part = recordings[start : start + BATCH]
-                grids = [dict(on_grid(r, self.clock)) for r in part]
+                grids = [finite(on_grid(r, self.clock), r.name) for r in part]
                 for recording, logits in zip(part, self._logits(grids), strict=True):
                     yield self._timeline(recording, logits)
         finally:

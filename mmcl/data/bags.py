@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,16 +66,20 @@ class BagDataset(Dataset):
             grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
             if self.max_snippets:
                 grid = sample_down(grid, self.clock, self.max_snippets)
-        grid = {m: np.asarray(x, np.float32) for m, x in grid.items()}
-        for m, x in grid.items():
-            if not np.isfinite(x).all():
-                raise InputError(
-                    f"{self.names[index]}: NaN or infinity in its {m} signal; repair or remove it"
-                )
+        grid = finite(grid, self.names[index])
         return Item(grid, self.n_snippets(grid), self.labels[index], index)
 
     def n_snippets(self, grid: Grid) -> int:
         return self.clock.n_snippets(n_hops_of(grid, self.clock))
+
+
+def finite(grid: Mapping[str, np.ndarray], name: str) -> Grid:
+    """The signals in float32, read from the disk where they lie there; InputError on NaN or infinity."""
+    grid = {m: np.asarray(x, np.float32) for m, x in grid.items()}
+    for m, x in grid.items():
+        if not np.isfinite(x).all():
+            raise InputError(f"{name}: NaN or infinity in its {m} signal; repair or remove it")
+    return grid
 
 
 def collate(items: Sequence[Item]) -> Bags:

@@ -208,13 +208,14 @@ def find_features(folder: Path, n_crops: int = 5) -> dict[str, list[Features]]:
         if path.exists():
             names[part] = read_list(path)
         else:
-            of_part = {
-                video_of(n)
-                for n, p in found.items()
-                if ("test" in str(p.relative_to(folder)).lower().removesuffix(n.lower())) == (part == "test")
-            }
+            of_part = {video_of(n) for n, p in found.items() if is_test(p, folder) == (part == "test")}
             names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
     return {part: [_files_of(name, found, folder, n_crops) for name in of] for part, of in names.items()}
+
+
+def is_test(path: Path, folder: Path) -> bool:
+    """Does a folder on the way to the file say that it is of the test part."""
+    return any("test" in part.lower() for part in path.relative_to(folder).parts[:-1])
 
 
 def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int) -> Features:

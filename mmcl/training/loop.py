@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -49,6 +50,7 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
         raise InputError(
             "--optim.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no"
         )
+    AcceleratorState._reset_state()  # an earlier run of this process may have had another precision
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),  # without it Accelerate ignores torchrun on a CPU
@@ -62,7 +64,7 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
             project_dir=str(out),
         )
     except ValueError as error:
-        raise InputError(f"--optim.tracker {o.tracker}: {error}") from error
+        raise InputError(f"--optim.tracker {o.tracker}, --optim.precision {o.precision}: {error}") from error
     asked = int(os.environ.get("WORLD_SIZE", 1))
     if accelerator.num_processes != asked:
         raise InputError(

@@ -32,7 +32,9 @@ from mmcl.config import Config, from_dict, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.errors import FileError, InputError
 from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
+from mmcl.presets import PRESETS
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.training import checkpoint
 from mmcl.training.check import check
@@ -43,8 +45,14 @@ from mmcl.training.teacher import Pairs, parameter_pairs
 CONFIG = "config.json"
 
 
-def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[str, float]:
-    """Train, evaluate on the test part, write the run's folder; returns the test figures."""
+def train(
+    config: Config, data: Path, out: Path, resume: bool = False, start_from: Path | None = None
+) -> dict[str, float]:
+    """Train, evaluate on the test part, write the run's folder; returns the test figures.
+
+    start_from: folder of a run or an imported model of the same architecture, whose selected weights
+    the student begins with.
+    """
     check(config, TASKS)
     prepare_folder(out, config, data, resume)
     with only_one(out):
@@ -52,17 +60,19 @@ def train(config: Config, data: Path, out: Path, resume: bool = False) -> dict[s
             print(f"{out}: finished already")
             known = checkpoint.read_figures(out / METRICS)
             return {k.removeprefix("test "): v for k, v in known.items() if k.startswith("test ")}
-        return _train(config, data, out, resume)
+        return _train(config, data, out, resume, start_from)
 
 
-def _train(config: Config, data: Path, out: Path, resume: bool) -> dict[str, float]:
+def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path | None) -> dict[str, float]:
     task = TASKS[config.task](data, config)
     check_parts(task, data, config)
     set_seed(config.optim.seed)
     learner, pairs = build_learner(config, task)
+    if start_from is not None:
+        checkpoint.load_weights(start_from / BEST, learner.student)
     accelerator = make_accelerator(config, out)
     if accelerator.is_main_process:
-        checkpoint.write_json(out / CONFIG, describe(config, task, data))
+        checkpoint.write_json(out / CONFIG, describe(config, task, data, start_from))
     d = config.bags
     bags = BagDataset(
         task.train,
@@ -218,19 +228,56 @@ def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
         part.get_submodule("head").requires_grad_(False)
 
 
-def describe(config: Config, task: Task, data: Path) -> dict[str, Any]:
+def describe(config: Config, task: Task, data: Path, start_from: Path | None = None) -> dict[str, Any]:
     """What is saved as config.json: enough to repeat the run and to use its network."""
     return {
-        "mmcl": mmcl.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        **versions(),
         "processes": n_asked(),
         "data": str(data.resolve()),
+        "start from": None if start_from is None else str(start_from.resolve()),
         "classes": list(task.classes),
         "channels": dict(task.n_channels),
         "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
         "config": to_dict(config),
     }
+
+
+def versions() -> dict[str, str]:
+    return {"mmcl": mmcl.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def import_macil_sd(weights: Path, out: Path) -> None:
+    """A model folder from the state dict that MACIL-SD's authors released; no code of it is run.
+
+    It scores, evaluates and fine-tunes (``start_from``) like a run of ours.
+    """
+    if (out / CONFIG).exists():
+        raise FileError(out, "already holds a model or a run", "choose another --out")
+    try:
+        released = torch.load(weights, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileError(weights, "no such file", "check the path") from None
+    except Exception as error:
+        raise FileError(
+            weights, f"not a plain state dict ({type(error).__name__})", "give the authors' macil_sd.pkl"
+        ) from error
+    if not isinstance(released, dict):
+        raise FileError(weights, f"holds a {type(released).__name__}", "expected a state dict")
+    try:
+        student = from_released(released)
+    except InputError as error:
+        raise FileError(weights, str(error), "give the authors' macil_sd.pkl") from error
+    checkpoint.save_weights(out / BEST, student)
+    model = {
+        **versions(),
+        "processes": 1,
+        "data": "",
+        "imported from": weights.name,
+        "classes": ["violence"],
+        "channels": {m: encoder.project.in_features for m, encoder in student.encoder.items()},
+        "config": to_dict(PRESETS["xd-violence"]()),
+    }
+    checkpoint.write_json(out / CONFIG, model)
 
 
 def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
@@ -247,6 +294,13 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
         raise FileError(
             path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
         ) from error
+
+
+def data_of(run: Path) -> Path:
+    """The folder that the run was trained on."""
+    if not checkpoint.read_json(run / CONFIG).get("data"):
+        raise InputError(f"{run}: an imported model has no data of its own; give --data")
+    return read_config(run)[2]
 
 
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
@@ -282,7 +336,7 @@ def evaluate(
     """Figures of a run, computed anew; written into its metrics.json when it is finished and these
     are the data it was trained on."""
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
-    task = TASKS[config.task](data or read_config(run)[2], config)
+    task = TASKS[config.task](data or data_of(run), config)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
     figures = evaluate_on(student.to(device_of(device)), config, task, part, device)
