@@ -187,12 +187,6 @@ def judge_xd_violence(
 def xd_violence(data: Path, config: Config) -> Task:
     """Violent or not, from one bit (or the class codes) a video; features from the disk."""
     d = config.bags
-    if set(d.modalities) - {"visual", "audio"}:
-        raise InputError(f"--bags.modalities: expected visual, audio or both, got {' '.join(d.modalities)}")
-    if not 1 <= d.crops <= 5 or not 0 <= d.validation_share < 1:
-        raise InputError(
-            f"--bags.crops, --bags.validation-share: expected 1 to 5 and 0 to below 1, got {d.crops}, {d.validation_share}"
-        )
     videos = find_features(data, d.crops)
     if not videos["train"] or not videos["test"]:
         part = "train" if not videos["train"] else "test"

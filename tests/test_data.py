@@ -186,11 +186,13 @@ def test_bad_csv_is_told(tmp_path):
         ("a,b\n1,2\n1,2\n", "has 2 signal columns"),
         ("time_s,b\n1,2\n1,2\n", "does not rise in line 3"),
         ("time_s,b\n1,2\n9,2\n", "a gap of 8.0 s in line 3"),
+        ("a,b,a\n1,2,3\n1,2,3\n", "two columns 'a'"),
+        ("a,b\n1,2\n1,1e39\n", "NaN or infinity in line 3"),
         ("", "has no header"),
     ):
         path.write_text(text)
         with pytest.raises(FileError, match=match):
-            read_csv(path, 6, 50.0, "--inertial-hz")
+            read_csv(path, 6, None if "time_s" in text else 50.0, "--inertial-hz")
     with pytest.raises(FileError, match="its skeleton half is missing"):
         find_pairs([path])
     with pytest.raises(FileError, match="not named after its modality"):

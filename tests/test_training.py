@@ -21,7 +21,7 @@ from mmcl.models.norm import MaskedBatchNorm
 from mmcl.presets import PRESETS, ablation, changed
 from mmcl.training import checkpoint
 from mmcl.training.check import check
-from mmcl.training.run import evaluate, load_network, train
+from mmcl.training.run import evaluate, load_network, only_one, read_config, train
 from mmcl.training.schedules import contrast_weight, learning_rate_factor, transfer_momentum
 from mmcl.training.teacher import Average, parameter_pairs, transfer
 
@@ -154,6 +154,12 @@ def test_refusals(made, whole, tmp_path):
         ("bags", {"targets": (99,)}, "expected actions from 1 to 27"),
         ("bags", {"modalities": ("audio",)}, "expected one or more of"),
         ("bags", {"n_test_streams": 1}, "expected at least 2"),
+        ("model", {"reach": -1}, "--model.reach: expected at least 0"),
+        ("model", {"n_heads": 3}, "expected a multiple of --model.n-heads 3"),
+        ("objective", {"temperature": 0.0}, "--objective.temperature"),
+        ("objective", {"negatives": ()}, "--objective.negatives: expected one kind"),
+        ("optim", {"tracker": "nonsense"}, "not installed or unknown"),
+        ("bags", {"augment": float("nan")}, "--bags.augment: expected 0 to 5, got nan"),
         ("bags", {"targets_per_stream": (1, 13)}, "no more targets than the fewest actions"),
         ("model", {"smooth": 4}, "expected an odd number"),
         ("optim", {"precision": "fp16"}, "needs a GPU"),
@@ -165,6 +171,41 @@ def test_refusals(made, whole, tmp_path):
     assert not (tmp_path / "new" / "state.pt").exists()
 
 
+def test_a_finished_run_is_never_changed_by_accident(made, whole, tmp_path):
+    import shutil
+
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
+    again = run(made, out, "--resume")
+    assert "finished already" in again.stdout
+    other = tmp_path / "other"
+    shutil.copytree(made, other)
+    evaluate(out, other)  # other data's figures are not this run's
+    config = read_config(out)[0]
+    with pytest.raises(FileError, match="the run was made on"):
+        train(config, other, out, resume=True)
+    assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
+    (out / "state.pt").unlink()
+    with pytest.raises(FileError, match="nothing to resume from"):
+        train(config, made, out, resume=True)
+
+
+def test_one_training_at_a_time(made, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    with only_one(out), pytest.raises(FileError, match="by another process"):
+        train(PRESETS["utd-mhad-streams"](), made, out)
+
+
+def test_figures_that_are_not_defined_are_no_figures(tmp_path):
+    path = tmp_path / "x.json"
+    checkpoint.write_json(path, {"a": float("nan"), "b": [1.0, float("inf")]})
+    assert json.loads(path.read_text()) == {"a": None, "b": [1.0, None]}
+    with pytest.raises(FileError, match="holds no figures by name"):
+        checkpoint.read_figures(path)
+
+
 def test_checkpoint_of_another_architecture_is_told(whole, tmp_path):
     import shutil
 
@@ -174,6 +215,24 @@ def test_checkpoint_of_another_architecture_is_told(whole, tmp_path):
     saved["config"]["model"]["dim"] = 32
     path.write_text(json.dumps(saved))
     with pytest.raises(FileError, match="another architecture"):
+        load_network(tmp_path / "run")
+    for key, value, match in (
+        ("dim", "16", "expected int"),
+        ("norm", "foo", "expected one of batch, layer"),
+        ("n_layers", None, "expected int"),
+    ):
+        broken = json.loads(path.read_text())
+        broken["config"]["model"][key] = value
+        (tmp_path / "run" / "other").mkdir(exist_ok=True)
+        checkpoint.write_json(tmp_path / "run" / "other" / "config.json", broken)
+        with pytest.raises(InputError, match=match):
+            load_network(tmp_path / "run" / "other")
+    weights = safetensors.torch.load_file(whole / "best.safetensors")
+    next(iter(weights.values())).view(-1)[0] = float("nan")
+    safetensors.torch.save_file(weights, tmp_path / "run" / "best.safetensors")
+    saved["config"]["model"]["dim"] = 16
+    path.write_text(json.dumps(saved))
+    with pytest.raises(FileError, match="holds NaN"):
         load_network(tmp_path / "run")
     (tmp_path / "run" / "best.safetensors").write_bytes(b"nonsense")
     with pytest.raises(FileError, match="not a safetensors file"):
@@ -247,7 +306,7 @@ def test_schedules():
 
 def test_presets_are_valid_and_the_ablation_adds_up():
     for make in PRESETS.values():
-        check(make(), PRESETS)
+        check(make())
     steps = ablation(PRESETS["utd-mhad-streams"]())
     assert steps["MIL alone"].objective.instance == steps["MIL alone"].objective.contrast == 0
     assert steps["+ contrast"].objective.beta == 0 < steps["+ contrast"].objective.instance

@@ -235,9 +235,8 @@ def open_features(path: Path, n_columns: int | None = None) -> np.ndarray:
     try:
         x = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise FileError(
-            path, f"not a readable .npy file ({error})", "extract or download it again"
-        ) from error
+        found = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
+        raise FileError(path, found, "extract or download it again") from error
     width = "channels" if n_columns is None else str(n_columns)
     if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
         raise FileError(

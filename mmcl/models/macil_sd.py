@@ -36,7 +36,7 @@ class MacilSdNetwork(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        self.modalities = tuple(n_channels)
+        self.modalities, self.n_channels = tuple(n_channels), dict(n_channels)
         self.encoder = nn.ModuleDict({m: LinearEncoder(n, dim) for m, n in n_channels.items()})
         self.fusion = CrossModalAttention(
             self.modalities, dim, n_heads, dim, dropout, attention_dropout=dropout, shared=True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 
 from accelerate.tracking import get_available_trackers
 
 from mmcl.config import Config
 from mmcl.errors import InputError
 from mmcl.models.build import clock_of
+from mmcl.presets import PRESETS
 
 # section.field: smallest and largest value that make sense
 RANGES: dict[str, tuple[float, float]] = {
@@ -65,10 +65,10 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def check(config: Config, tasks: Collection[str]) -> None:
+def check(config: Config) -> None:
     """Raises InputError naming the first option that is out of its range or contradicts another."""
-    if config.task not in tasks:
-        raise InputError(f"task: expected one of {', '.join(tasks)}, got {config.task}")
+    if config.task not in PRESETS:
+        raise InputError(f"task: expected one of {', '.join(PRESETS)}, got {config.task}")
     for name, (low, high) in RANGES.items():
         section, key = name.split(".")
         value = getattr(getattr(config, section), key)
@@ -76,8 +76,12 @@ def check(config: Config, tasks: Collection[str]) -> None:
             expected = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
             raise InputError(f"--{section}.{key.replace('_', '-')}: expected {expected}, got {value}")
     d, m, o, t = config.bags, config.model, config.objective, config.teacher
-    if len(set(d.modalities)) < len(d.modalities):
-        raise InputError(f"--bags.modalities: expected each once, got {' '.join(d.modalities)}")
+    known = PRESETS[config.task]().bags.modalities
+    if not d.modalities or set(d.modalities) - set(known) or len(set(d.modalities)) < len(d.modalities):
+        got = " ".join(d.modalities) or "none"
+        raise InputError(
+            f"--bags.modalities: expected one or more of {', '.join(known)}, each once, got {got}"
+        )
     clock_of(config)
     fewest, most = d.targets_per_stream
     if not 1 <= fewest <= most <= d.actions_per_stream[0] <= d.actions_per_stream[1]:
@@ -103,8 +107,8 @@ def check(config: Config, tasks: Collection[str]) -> None:
     if t.distill > 0 and t.average <= 0:
         raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
     tracker = config.optim.tracker
-    known = [str(getattr(name, "value", name)) for name in get_available_trackers()]
-    if tracker != "none" and tracker not in known:
+    installed = [str(getattr(name, "value", name)) for name in get_available_trackers()]
+    if tracker != "none" and tracker not in installed:
         raise InputError(
-            f"--optim.tracker {tracker}: not installed or unknown; installed: {', '.join(known) or 'none'}, or use none"
+            f"--optim.tracker {tracker}: not installed or unknown; installed: {', '.join(installed) or 'none'}, or use none"
         )

@@ -53,7 +53,7 @@ def train(
     start_from: folder of a run or an imported model of the same architecture, whose selected weights
     the student begins with.
     """
-    check(config, TASKS)
+    check(config)
     prepare_folder(out, config, data, resume)
     with only_one(out):
         if resume and (out / METRICS).exists():
@@ -274,7 +274,7 @@ def import_macil_sd(weights: Path, out: Path) -> None:
         "data": "",
         "imported from": weights.name,
         "classes": ["violence"],
-        "channels": {m: encoder.project.in_features for m, encoder in student.encoder.items()},
+        "channels": student.n_channels,
         "config": to_dict(PRESETS["xd-violence"]()),
     }
     checkpoint.write_json(out / CONFIG, model)
