@@ -24,7 +24,7 @@ def utd_mhad() -> Config:
     return changed(
         Config(task="utd-mhad"),
         bags={"augment": 1.5, "shuffle_hops": 0, "insertion": 0.0},
-        model={"n_layers": 0, "smooth": 1},
+        model={"smooth": 1},
         objective={
             "exclusive": True,
             "divisor": 1,

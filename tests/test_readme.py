@@ -11,9 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from test_data import write_csv
+from test_xd_training import make_features
 
 from mmcl.data.synthetic import make_recordings
+from mmcl.data.xd_violence import find_features
+from mmcl.models.macil_sd import RELEASED, MacilSdNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,6 +25,7 @@ COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for
 SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
+    "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
     "mmcl demo": "--epochs 1",
     "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
 }
@@ -36,6 +41,19 @@ def folder(tmp_path_factory) -> Path:
     write_csv(own / "walk_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(own / "walk_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
     shutil.copytree(ROOT / "pipelines", place / "pipelines")
+    xd = place / "XD-VIOLENCE"
+    make_features(xd, n_each=1, widths=(1024, 128), n_crops=5)
+    test = find_features(xd)["test"]
+    (xd / "visual_test.list").write_text("".join(f"{v.name}__{c}.npy\n" for v in test for c in range(5)))
+    lengths = [len(np.load(v.audio)) for v in test]
+    lines = [f"{v.name},{16 * n + 1}" for v, n in zip(test, lengths, strict=True)]
+    (xd / "test_frames.csv").write_text("\n".join(["name,frames", *lines]))
+    np.save(place / "scores.npy", rng.random(sum(lengths)))
+    network = MacilSdNetwork({"visual": 1024, "audio": 128})
+    released = {
+        f"{a}.{k}": v for a, b in RELEASED.items() for k, v in network.get_submodule(b).state_dict().items()
+    }
+    torch.save(released, place / "macil_sd.pkl")
     return place
 
 
@@ -61,7 +79,7 @@ def test_commands_of_the_readme(folder):
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         ran.append(command.split()[0])
-    assert ran.count("mmcl") >= 9
+    assert ran.count("mmcl") >= 14
     for made in (
         "demo/run/report.html",
         "runs/report.html",

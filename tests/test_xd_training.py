@@ -26,7 +26,9 @@ SMALL = [
 ]  # fmt: skip
 
 
-def make_features(folder: Path, seed: int = 0, n_each: int = 2, widths: tuple[int, int] = (12, 6)) -> None:
+def make_features(
+    folder: Path, seed: int = 0, n_each: int = 2, widths: tuple[int, int] = (12, 6), n_crops: int = 2
+) -> None:
     """Videos of noise; a violent one has a stretch that both streams see. Names hold #, = and dots."""
     rng = np.random.default_rng(seed)
     lines = []
@@ -37,7 +39,7 @@ def make_features(folder: Path, seed: int = 0, n_each: int = 2, widths: tuple[in
             n = int(rng.integers(8, 40))
             name = f"v={part}.{i}__#00-0{i % 9}_label_{codes}"
             visual, audio = (
-                rng.standard_normal((2, n, widths[0])),
+                rng.standard_normal((n_crops, n, widths[0])),
                 rng.standard_normal((n, widths[1])),
             )
             if codes != "A":
@@ -45,7 +47,7 @@ def make_features(folder: Path, seed: int = 0, n_each: int = 2, widths: tuple[in
                 visual[:, start : start + 4, 0] += 6
                 audio[start : start + 4, 0] += 6
                 lines.append(f"{name}.mp4 {16 * start} {16 * (start + 4) + 500 * (i == 0)}")
-            for crop in range(2):
+            for crop in range(n_crops):
                 np.save(folder / rgb / f"{name}__{crop}.npy", visual[crop].astype(np.float32))
             trimmed = audio[: n - 1] if i == 3 else audio
             np.save(folder / vggish / f"{name}__vggish.npy", trimmed.astype(np.float16))
