@@ -124,3 +124,79 @@ def semi_bag_terms(
                     total / weights if weights else torch.zeros((), dtype=torch.float64)
                 )
     return terms
+
+
+def layer_norm(x, weight, bias):
+    mean = x.mean()
+    return (x - mean) / torch.sqrt(((x - mean) ** 2).mean() + 1e-5) * weight + bias
+
+
+class TwoStream:
+    """MACIL-SD's network over one bag without padding, snippet by snippet; weights by our names."""
+
+    def __init__(self, weights, modalities, n_heads=4):
+        self.w, self.modalities, self.n_heads = weights, modalities, n_heads
+
+    def linear(self, name, x):
+        return self.w[f"{name}.weight"] @ x + self.w[f"{name}.bias"]
+
+    def attend(self, query, context):
+        """One pre-norm layer; the norm is on the query path only."""
+        at = f"fusion.layer.{self.modalities[0]}"
+        keys = [self.linear(f"{at}.key", c) for c in context]
+        values = [self.linear(f"{at}.value", c) for c in context]
+        out = []
+        for x in query:
+            q = self.linear(
+                f"{at}.query",
+                layer_norm(x, self.w[f"{at}.norm_attention.weight"], self.w[f"{at}.norm_attention.bias"]),
+            )
+            heads, size = [], len(q) // self.n_heads
+            for h in range(self.n_heads):
+                part = slice(h * size, (h + 1) * size)
+                weight = [torch.exp((q[part] * k[part]).sum() / math.sqrt(size)) for k in keys]
+                heads.append(sum(a * v[part] for a, v in zip(weight, values, strict=True)) / sum(weight))
+            y = x + self.linear(f"{at}.out", torch.cat(heads))
+            hidden = layer_norm(y, self.w[f"{at}.norm_hidden.weight"], self.w[f"{at}.norm_hidden.bias"])
+            hidden = self.linear(f"{at}.hidden", hidden)
+            out.append(y + self.linear(f"{at}.back", hidden * (hidden > 0)))
+        return out
+
+    def __call__(self, features):
+        """features[m]: (snippet, channel). Returns embeddings and logits by modality, snippet lists."""
+        own = {m: [self.linear(f"encoder.{m}.project", x) for x in features[m]] for m in self.modalities}
+        other = {m: next((o for o in self.modalities if o != m), m) for m in self.modalities}
+        embedding = {m: self.attend(own[m], own[other[m]]) for m in self.modalities}
+        logit = {m: [self.linear("classifier", e)[0] for e in embedding[m]] for m in self.modalities}
+        return embedding, logit
+
+
+def mean_of_highest(values, divisor):
+    n = len(values)
+    return sum(sorted(values, key=lambda v: v.item(), reverse=True)[: min(n // divisor + 1, n)]) / min(n // divisor + 1, n)
+
+
+def bag_loss(logits, labels, divisor):
+    """Binary cross-entropy of the pooled logit, mean over bags."""
+    total = 0.0
+    for values, label in zip(logits, labels, strict=True):
+        p = 1 / (1 + torch.exp(-mean_of_highest(values, divisor)))
+        total = total - (torch.log(p) if label else torch.log(1 - p))
+    return total / len(labels)
+
+
+def macil_sd_losses(student, teacher, bags, labels, weight, divisor, temperature):
+    """All losses of one step: ``{"mil", "teacher", "contrast a->b/kind"}``, the contrast already weighted."""
+    results = [student(bag) for bag in bags]
+    joint = [[sum(parts) for parts in zip(*logit.values(), strict=True)] for _, logit in results]
+    losses = {"mil": bag_loss(joint, labels, divisor)}
+    visual = [teacher({"visual": bag["visual"]})[1]["visual"] for bag in bags]
+    losses["teacher"] = bag_loss(visual, labels, divisor)
+    is_event = [1 / (1 + math.exp(-mean_of_highest(j, divisor).item())) > 0.5 for j in joint]
+    lengths = [len(j) for j in joint]
+    embedding, score = {}, {}
+    for m in student.modalities:
+        embedding[m] = {(b, t): e for b, (emb, _) in enumerate(results) for t, e in enumerate(emb[m])}
+        score[m] = [[1 / (1 + math.exp(-v.item())) for v in logit[m]] for _, logit in results]
+    terms = semi_bag_terms(embedding, score, lengths, is_event, divisor=divisor, temperature=temperature)
+    return losses | {f"contrast {k}": weight * v for k, v in terms.items()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.errors import InputError
+from mmcl.precision import at_least_float32
 
 
 def mil_loss(logit: Tensor, label: Tensor, exclusive: bool = False, smoothing: float = 0.0) -> Tensor:
@@ -20,7 +21,7 @@ def mil_loss(logit: Tensor, label: Tensor, exclusive: bool = False, smoothing: f
             f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}"
         )
     with torch.autocast(logit.device.type, enabled=False):
-        logit = logit if logit.dtype == torch.float64 else logit.float()
+        logit = at_least_float32(logit)
         label = label.to(logit.dtype)
         if exclusive:
             return nn.functional.cross_entropy(logit, label, label_smoothing=smoothing)

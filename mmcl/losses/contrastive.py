@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mmcl.errors import InputError
 from mmcl.losses.weighting import concentration
+from mmcl.precision import at_least_float32
 
 
 def weighted_info_nce(
@@ -94,4 +95,4 @@ def contrast(
 
 def unit(x: Tensor) -> Tensor:
     """Unit length over the last axis, in float32 or better; a zero vector stays zero."""
-    return nn.functional.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)
+    return nn.functional.normalize(at_least_float32(x), dim=-1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmcl.losses.contrastive import contrast
 from mmcl.losses.semibags import mean_of, take
+from mmcl.precision import at_least_float32
 from mmcl.processes import gather, n_processes, pad_to_common, total
 from mmcl.types import Picks, SemiBags
 
@@ -44,10 +45,7 @@ def semi_bag_contrast(
     data-parallel training takes of gradients) equals the value of one process with all bags.
     Source: MACIL-SD (arXiv 2207.05500), eq. 5 to 8, with the weights of ``contrast``.
     """
-    event = {
-        m: mean_of(z.float() if z.dtype != torch.float64 else z, semibags.event[m])
-        for m, z in projection.items()
-    }
+    event = {m: mean_of(at_least_float32(z), semibags.event[m]) for m, z in projection.items()}
     kinds = [kind for kind in negatives if kind != "other" or bag_class is not None]
     terms = {}
     for b in projection:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mmcl.precision import at_least_float32
 from mmcl.processes import sum_over_processes, total
 
 Norm = Literal["batch", "layer"]
@@ -48,7 +49,7 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            exact = x if x.dtype == torch.float64 else x.float()
+            exact = at_least_float32(x)
             mean, var = (
                 self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
             )

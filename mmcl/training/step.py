@@ -11,6 +11,7 @@ from mmcl.losses.instance_contrast import instance_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
 from mmcl.models.pooling import topk_pool
+from mmcl.precision import at_least_float32
 from mmcl.processes import n_processes, total
 from mmcl.types import Bags, Encoded
 
@@ -70,12 +71,12 @@ def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
         heads |= {m: (o.unimodal, logit) for m, logit in encoded.logit.items()}
     losses = {}
     for name, (weight, logit) in heads.items():
-        pooled = topk_pool(logit.float(), bags.mask, o.divisor)
+        pooled = topk_pool(at_least_float32(logit), bags.mask, o.divisor)
         losses[f"mil {name}"] = weight * mil_loss(pooled, bags.label, o.exclusive, o.smoothing)
         if o.normal > 0 and not o.exclusive:
             normal = bags.mask[..., None] & (bags.label == 0)[:, None, :]
             losses[f"normal {name}"] = (
-                weight * o.normal * masked_mean(nn.functional.softplus(logit.float()), normal)
+                weight * o.normal * masked_mean(nn.functional.softplus(at_least_float32(logit)), normal)
             )
     return losses
 
@@ -109,30 +110,30 @@ def distillation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: Objective
     What the modalities see together thereby reaches the stream that could not find it alone. Bags
     without events need no guide: their label says it all.
     """
-    target = to_score(guide.joint_logit.float(), o.exclusive)
+    target = to_score(at_least_float32(guide.joint_logit), o.exclusive)
     known = bags.mask & (bags.label.sum(1) > 0)[:, None]
     losses = []
     for logit in encoded.logit.values():
         if o.exclusive:
-            losses.append(-(target * logit.float().log_softmax(-1)).sum(-1))
+            losses.append(-(target * at_least_float32(logit).log_softmax(-1)).sum(-1))
         else:
             losses.append(
-                nn.functional.binary_cross_entropy_with_logits(logit.float(), target, reduction="none").sum(
-                    -1
-                )
+                nn.functional.binary_cross_entropy_with_logits(
+                    at_least_float32(logit), target, reduction="none"
+                ).sum(-1)
             )
     return masked_mean(torch.stack(losses).sum(0), known)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean where mask is True, over all processes (each returns its share, see gather.py)."""
+    """Mean where mask is True, over all processes (each returns its share, see processes.py)."""
     return x.masked_fill(~mask, 0).sum() / total(mask.sum()).clamp(min=1) * n_processes()
 
 
 def class_of(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
     """``(bag,)``: the class whose scores cluster the bag, by its label or by prediction; of a bag
     without any label, its highest-scored one."""
-    pooled = topk_pool(encoded.joint_logit.float(), bags.mask, o.divisor)
+    pooled = topk_pool(at_least_float32(encoded.joint_logit), bags.mask, o.divisor)
     if o.assign == "label":
         pooled = torch.where((bags.label.sum(1, keepdim=True) > 0) & (bags.label == 0), -torch.inf, pooled)
     return pooled.argmax(1)
@@ -142,7 +143,7 @@ def event_bags(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
     """``(bag,)`` bool: does the bag hold an event, by its label or by its predicted score."""
     if o.assign == "label":
         return bags.label.sum(1) > 0
-    pooled = topk_pool(encoded.joint_logit.float(), bags.mask, o.divisor)
+    pooled = topk_pool(at_least_float32(encoded.joint_logit), bags.mask, o.divisor)
     return (to_score(pooled, o.exclusive) > 0.5).any(1)
 
 
@@ -152,7 +153,7 @@ def pick_class(logit: Tensor, bag_class: Tensor) -> Tensor:
 
 
 def class_score(logit: Tensor, bag_class: Tensor, o: ObjectiveConfig) -> Tensor:
-    return pick_class(to_score(logit.float(), o.exclusive), bag_class)
+    return pick_class(to_score(at_least_float32(logit), o.exclusive), bag_class)
 
 
 def to_score(logit: Tensor, exclusive: bool) -> Tensor:

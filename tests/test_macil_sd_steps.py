@@ -1,0 +1,108 @@
+"""Ten training steps of the real loop against MACIL-SD in plain loops, teacher included."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import reference
+import safetensors.torch
+import torch
+
+from mmcl.data.bags import BagDataset, Batches
+from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.presets import changed, xd_violence
+from mmcl.training.loop import fit
+from mmcl.training.step import Learner
+from mmcl.training.teacher import parameter_pairs
+from mmcl.types import Bags, Recording
+
+CHANNELS = {"visual": 7, "audio": 5}
+EPOCHS = 5
+
+
+def recordings(n: int = 12) -> list[Recording]:
+    rng = np.random.default_rng(0)
+    made = []
+    for i in range(n):
+        length = int(rng.integers(1, 14))
+        x = {m: rng.standard_normal((length, c)).astype(np.float32) for m, c in CHANNELS.items()}
+        made.append(Recording(f"r{i}", x, dict.fromkeys(x, 1.5), np.array([i % 2], np.float32)))
+    return made
+
+
+def to_double(module, args):
+    bags, *rest = args
+    return (
+        Bags({m: x.double() for m, x in bags.x.items()}, bags.mask, bags.label.double(), bags.index),
+        *rest,
+    )
+
+
+def test_ten_steps(tmp_path):
+    """Losses of every epoch and all weights at the end, to 1e-5 (float64: rounding is not the point)."""
+    torch.manual_seed(0)
+    config = changed(
+        xd_violence(),
+        bags={"max_snippets": 0},
+        model={"dim": 8, "dropout": 0.0},
+        objective={"divisor": 4, "contrast": 0.25},
+        optim={
+            "epochs": EPOCHS,
+            "batch_size": 6,
+            "decay_epochs": 6,
+            "learning_rate": 4e-3,
+            "tracker": "none",
+        },
+    )
+    student = network(config, clock_of(config), 1, n_channels=CHANNELS).double()
+    teacher = network(config, clock_of(config), 1, ("visual",), CHANNELS).double()
+    with torch.no_grad():
+        student.classifier.weight.mul_(4)  # so that some bags are predicted violent from the start
+    start = {k: v.detach().clone().requires_grad_() for k, v in student.named_parameters()}
+    start_teacher = {k: v.detach().clone().requires_grad_() for k, v in teacher.named_parameters()}
+    learner = Learner(student, teacher, config.objective)
+    learner.register_forward_pre_hook(to_double)
+    pairs = parameter_pairs(student, teacher, teacher_modules("visual", "macil-sd"))
+    dataset = BagDataset(recordings(), clock_of(config), strength=0.0)
+    fit(config, learner, pairs, dataset, None, "", tmp_path)
+    history = json.loads((tmp_path / "history.json").read_text())
+    weights = safetensors.torch.load_file(tmp_path / "last.safetensors")
+
+    ours = reference.TwoStream(start, ("visual", "audio"))
+    theirs = reference.TwoStream(start_teacher, ("visual",))
+    adam = torch.optim.Adam([{"params": list(start.values())}, {"params": list(start_teacher.values())}])
+    batches, step, n_events = Batches(12, 6, shuffled=True), 0, 0
+    for epoch in range(EPOCHS):
+        batches.epoch = epoch
+        sums: dict[str, float] = {}
+        for batch in batches:
+            for group, peak in zip(adam.param_groups, (4e-3, 0.2 * 4e-3), strict=True):
+                group["lr"] = peak * (1 + math.cos(math.pi * step / (2 * 6))) / 2
+            items = [dataset[-1, i] for _, i in batch]
+            bags = [{m: torch.from_numpy(np.array(x)).double() for m, x in item.x.items()} for item in items]
+            labels = [bool(item.label[0]) for item in items]
+            weight = min(0.25, 0.1 * epoch)
+            losses = reference.macil_sd_losses(ours, theirs, bags, labels, weight, 4, 0.1)
+            adam.zero_grad()
+            sum(losses.values()).backward()
+            adam.step()
+            step += 1
+            sums = {k: sums.get(k, 0.0) + v.item() / 2 for k, v in losses.items()}
+            n_events += sum(v.item() > 0 for k, v in losses.items() if k.startswith("contrast"))
+        m = 1 - (1 - 0.91) * (math.cos(math.pi * epoch / EPOCHS) + 1) / 2
+        with torch.no_grad():
+            for name, value in start_teacher.items():
+                start[name].mul_(m).add_((1 - m) * value)
+        found = history[epoch]
+        names = {"mil": "loss mil joint", "teacher": "loss teacher mil joint"}
+        for k, v in sums.items():
+            assert found[names.get(k, f"loss {k}")] == pytest.approx(v, abs=1e-5), (epoch, k)
+    assert step == 10
+    assert n_events > 10  # the contrast took part
+    for k, v in start.items():
+        torch.testing.assert_close(
+            weights[k], v.detach(), atol=1e-5, rtol=0, msg=lambda text, k=k: f"{k}: {text}"
+        )
