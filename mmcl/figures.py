@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mmcl.types import Timeline
 
@@ -98,6 +99,7 @@ def curves_figure(
             axes.axvline(best_epoch, color=INK, linewidth=0.6, linestyle=":")
         axes.set_title(title, fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(names) > 1:
             axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     return png(figure)

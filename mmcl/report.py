@@ -94,7 +94,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
             "All figures",
             "As in metrics.json.",
             ("figure", "value"),
-            [(k, f"{v:.4g}") for k, v in metrics.items()],
+            [(k, f"{v:,.0f}" if v == int(v) and abs(v) > 1 else f"{v:.4f}") for k, v in metrics.items()],
         ),
     ]
     siblings = [r for r in find_runs(run.parent, "*/") if same_task(r, config)]

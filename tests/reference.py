@@ -173,7 +173,9 @@ class TwoStream:
 
 def mean_of_highest(values, divisor):
     n = len(values)
-    return sum(sorted(values, key=lambda v: v.item(), reverse=True)[: min(n // divisor + 1, n)]) / min(n // divisor + 1, n)
+    return sum(sorted(values, key=lambda v: v.item(), reverse=True)[: min(n // divisor + 1, n)]) / min(
+        n // divisor + 1, n
+    )
 
 
 def bag_loss(logits, labels, divisor):
