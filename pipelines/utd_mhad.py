@@ -4,7 +4,7 @@
 
 Streams: MIL alone, + contrast, + concentration, + teacher (the full system); recognition: all labels.
 Five seeds each, trained on subjects 1, 3, 5, 7 and judged on 2, 4, 6, 8 (settings were chosen on
-1, 3, 5 -> 7). About 75 minutes on 2 cores. Stopped, it goes on where it was; `--seeds 0` is a sixth of it.
+1, 3, 5 -> 7). About 90 minutes on 2 cores. Stopped, it goes on where it was; `--seeds 0` is a sixth of it.
 """
 
 from __future__ import annotations

@@ -154,13 +154,14 @@ def prepare_folder(out: Path, config: Config, data: Path, resume: bool) -> None:
 
 @contextmanager
 def only_one(out: Path) -> Iterator[None]:
-    """Keeps a second training out of the folder; the system drops the lock with the process."""
+    """Keeps a second training out of the folder. The system drops the lock with the process, and workers
+    that outlive a killed one for a moment do not hold it."""
     if fcntl is None or int(os.environ.get("RANK", 0)) != 0:
         yield
         return
     with open(out / ".lock", "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise FileError(out, "is being trained into by another process", "choose another --out") from None
         yield
