@@ -226,7 +226,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Demo:
-    """See the method work on recordings that it makes itself, in about two minutes on two cores.
+    """See the method work on recordings that it makes itself, in about a minute on two cores.
 
     Makes skeleton + inertial recordings of eight made-up people, strings them into untrimmed streams,
     learns from one bit a stream which moments hold a target action, and judges every half second of
@@ -235,7 +235,7 @@ class Demo:
 
     out: Path = Path("demo")
     """Folder for recordings, run and report; made anew each time."""
-    epochs: int = 16
+    epochs: int = 8
     """Passes over the training streams."""
     seed: int = 0
     """Seed of the recordings, the streams and the training."""

@@ -16,7 +16,7 @@ from mmcl.training.run import train
 MARK = "made-by-mmcl-demo"
 
 
-def run_demo(out: Path, epochs: int = 16, seed: int = 0) -> dict[str, float]:
+def run_demo(out: Path, epochs: int = 8, seed: int = 0) -> dict[str, float]:
     """Make recordings, train, evaluate, report; prints the figure of merit and the report's path."""
     started = time.perf_counter()
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
