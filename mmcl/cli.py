@@ -67,9 +67,8 @@ class Evaluate:
     debug: Debug = False
 
     def run(self) -> None:
-        from mmcl.training.run import device_of, evaluate
+        from mmcl.training.run import evaluate
 
-        device_of(self.device)
         print_figures(self.part, evaluate(self.run_folder, self.data, self.part, self.weights, self.device))
 
 

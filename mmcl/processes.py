@@ -23,7 +23,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.clone()  # it may be another tensor's gradient too
+        grad = grad.clone(memory_format=torch.contiguous_format)  # it may be another tensor's gradient too
         dist.all_reduce(grad)
         start = dist.get_rank() * ctx.n
         return grad[start : start + ctx.n]
@@ -69,7 +69,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:
-        grad = grad.clone()
+        grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad)
         return grad
 

@@ -14,6 +14,7 @@ from mmcl.data.xd_violence import (
     FEATURE,
     FRAMES_PER_SNIPPET,
     codes_of,
+    file_names,
     frame_truth,
     is_test,
     n_snippets,
@@ -60,7 +61,7 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
     n_trimmed = 0
     for name in tqdm(videos, unit="video", disable=None):
         rows: dict[str, int] = {}
-        for file in [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__vggish.npy"]:
+        for file in file_names(name, n_crops):
             if file not in found:
                 yield Finding(f"{name}: {file} is missing")
                 continue
@@ -169,7 +170,7 @@ def _truth(folder: Path, lengths: dict[str, int], of_test: list[str]) -> Iterato
             yield Finding(str(error))
     for name in sorted(annotations.keys() - set(names)):
         yield Finding(f"annotations.txt: {name} is no test video of this folder")
-    usable = [n for n in known if bool(_is_violent(n)) == (n in annotations) and lengths[n] > 0]
+    usable = [n for n in known if _is_violent(n) == (n in annotations) and lengths[n] > 0]
     if not usable:
         return
     truth = frame_truth(usable, lengths, annotations)

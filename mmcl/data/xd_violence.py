@@ -218,8 +218,13 @@ def is_test(path: Path, folder: Path) -> bool:
     return any("test" in part.lower() for part in path.relative_to(folder).parts[:-1])
 
 
+def file_names(name: str, n_crops: int) -> list[str]:
+    """A video's feature files: its visual crops in order, then its audio."""
+    return [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__vggish.npy"]
+
+
 def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int) -> Features:
-    wanted = [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__vggish.npy"]
+    wanted = file_names(name, n_crops)
     missing = [w for w in wanted if w not in found]
     if missing:
         raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")

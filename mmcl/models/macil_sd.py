@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention
 from mmcl.models.linear import LinearEncoder
+from mmcl.models.network import encode
 from mmcl.types import Bags, Encoded
 
 
@@ -44,13 +45,7 @@ class MacilSdNetwork(nn.Module):
         self.classifier = nn.Linear(dim, n_classes)
 
     def forward(self, bags: Bags) -> Encoded:
-        missing = [m for m in self.modalities if m not in bags.x]
-        if missing:
-            raise InputError(
-                f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}"
-            )
-        own = {m: self.encoder[m](bags.x[m], bags.mask) for m in self.modalities}
-        fused = self.fusion(own, bags.mask)
+        fused = self.fusion(encode(self.encoder, bags), bags.mask)
         logit = {m: self.classifier(e) for m, e in fused.items()}
         joint_logit: Tensor = torch.stack(list(logit.values())).sum(0)
         return Encoded(fused, logit, joint_logit, fused, bags.mask)

@@ -42,6 +42,14 @@ def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
     return (total / nn.functional.avg_pool1d(weight, n, 1, n // 2).clamp(min=1e-6)).transpose(1, 2)
 
 
+def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
+    """Every modality's own embedding, before fusion; InputError where the bags lack a modality."""
+    missing = [m for m in encoders if m not in bags.x]
+    if missing:
+        raise InputError(f"bags: expected modalities {', '.join(encoders)}, missing {', '.join(missing)}")
+    return {m: encoder(bags.x[m], bags.mask) for m, encoder in encoders.items()}
+
+
 class MultimodalNetwork(nn.Module):
     """Instance bags of any modalities in, ``Encoded`` out.
 
@@ -90,7 +98,7 @@ class MultimodalNetwork(nn.Module):
         )
 
     def forward(self, bags: Bags) -> Encoded:
-        own = self.encode(bags)
+        own = encode(self.encoder, bags)
         logit = {m: moving_average(self.head[m](e), bags.mask, self.smooth) for m, e in own.items()}
         fused = self.fusion(own, bags.mask)
         if self.joint == "sum":
@@ -102,11 +110,3 @@ class MultimodalNetwork(nn.Module):
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
         return Encoded(fused, logit, joint_logit, projection, bags.mask)
-
-    def encode(self, bags: Bags) -> dict[str, Tensor]:
-        missing = [m for m in self.modalities if m not in bags.x]
-        if missing:
-            raise InputError(
-                f"bags: expected modalities {', '.join(self.modalities)}, missing {', '.join(missing)}"
-            )
-        return {m: self.encoder[m](bags.x[m], bags.mask) for m in self.modalities}

@@ -336,11 +336,12 @@ def evaluate(
 ) -> dict[str, float]:
     """Figures of a run, computed anew; written into its metrics.json when it is finished and these
     are the data it was trained on."""
+    where = device_of(device)
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or data_of(run), config)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
-    figures = evaluate_on(student.to(device_of(device)), config, task, part, device)
+    figures = evaluate_on(student.to(where), config, task, part, where)
     on_own_data = data is None or data.resolve() == read_config(run)[2]
     if not (run / METRICS).exists() or not on_own_data:
         return figures  # not finished: it writes its figures itself; other data's are not the run's
