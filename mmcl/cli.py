@@ -147,7 +147,7 @@ class EvaluateXdViolence:
 
     def run(self) -> None:
         from mmcl.frame_evaluation import frame_figures, read_scores, read_truth
-        from mmcl.training.checkpoint import write_json
+        from mmcl.storage import write_json
 
         if self.bootstrap < 0:
             raise InputError(f"--bootstrap: expected 0 or more, got {self.bootstrap}")
@@ -156,6 +156,58 @@ class EvaluateXdViolence:
         print_figures(f"{self.scores} on {len(truth.names)} videos", figures)
         if self.out is not None:
             write_json(self.out, figures)
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Make features of video and audio files, one row for each 16 frames at 24 fps.
+
+    Writes NAME__0.npy (visual; NAME__0 to __4 with --crops 5), NAME__FRONTEND.npy (audio) and
+    NAME__info.json, in XD-Violence's layout: train on the folder when the files' names end in label codes.
+    What is there already is left as it is, so that a stopped job goes on; under `torchrun
+    --nproc_per_node N -m mmcl extract ...` each process takes its share of the files. Ends with a
+    table of the files that failed and why.
+    """
+
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
+    """Files, folders whose media files to take, or patterns such as 'videos/*.mp4'."""
+    out: Path
+    """Folder of the store."""
+    visual: Literal["descriptors", "i3d", "s3d", "r2plus1d", "mvit", "swin3d", "none"] = "descriptors"
+    """Front-end of the picture; descriptors need no weights, and know colours, edges and motion only."""
+    audio: Literal["log-mel", "vggish", "none"] = "log-mel"
+    """Front-end of the sound; log-mel needs no weights, and knows loudness in bands only."""
+    visual_weights: str = ""
+    """A file, or an address with #sha256=HEX behind it; the public weights if left out."""
+    audio_weights: str = ""
+    """The same for the sound."""
+    crops: Literal[1, 5] = 1
+    """The centre of the picture, or also its four corners (networks only)."""
+    pca: Path | None = None
+    """VGGish's PCA parameters (.npz): whiten and quantise its features as AudioSet's were."""
+    half: bool = False
+    """Keep float16: half the disk."""
+    timeout_s: float = 60.0
+    """Seconds without progress after which a file's decoder is given up."""
+    device: str = "cpu"
+    """Where to compute (cpu, cuda)."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.features.extract import extract
+        from mmcl.features.frontends import make_front_ends
+        from mmcl.training.run import device_of
+
+        front_ends = make_front_ends(
+            self.visual,
+            self.audio,
+            visual_weights=self.visual_weights,
+            audio_weights=self.audio_weights,
+            n_crops=self.crops,
+            pca=self.pca,
+        )
+        device = device_of(self.device)
+        extract(self.sources, self.out, front_ends.to(device), half=self.half, timeout_s=self.timeout_s)
 
 
 @dataclass(frozen=True)
@@ -280,6 +332,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         "a model from the weights that MACIL-SD's authors released",
         _plain(ImportMacilSd),
     ),
+    ("extract",): ("features of video and audio files", _plain(Extract)),
     ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
     ("score",): ("snippet scores of your own recordings", _plain(Score)),
     ("report",): ("one HTML page of a run, or of many compared", _plain(Report)),

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from mmcl.data.files import MODALITIES, find_pairs, read_recording
 from mmcl.errors import InputError
 from mmcl.figures import timeline_figure
+from mmcl.storage import write_json, write_whole
 from mmcl.tasks import scorer
-from mmcl.training.checkpoint import write_json, write_whole
 from mmcl.training.run import device_of, load_network
 from mmcl.types import Timeline
 

@@ -16,8 +16,8 @@ import numpy as np
 from mmcl.config import Config, to_dict
 from mmcl.errors import FileError, InputError
 from mmcl.figures import curves_figure, timeline_figure
+from mmcl.storage import read_figures, read_json, write_whole
 from mmcl.tasks import TASKS, scorer
-from mmcl.training.checkpoint import read_figures, read_json, write_whole
 from mmcl.training.loop import METRICS
 from mmcl.training.run import CONFIG, load_network, read_config
 from mmcl.types import Timeline

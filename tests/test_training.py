@@ -19,6 +19,7 @@ from mmcl.config import Config
 from mmcl.errors import FileError, InputError
 from mmcl.models.norm import MaskedBatchNorm
 from mmcl.presets import PRESETS, ablation, changed
+from mmcl.storage import read_figures, write_json, write_whole
 from mmcl.training import checkpoint
 from mmcl.training.check import check
 from mmcl.training.run import evaluate, load_network, only_one, read_config, train
@@ -202,10 +203,10 @@ def test_one_training_at_a_time(made, tmp_path):
 
 def test_figures_that_are_not_defined_are_no_figures(tmp_path):
     path = tmp_path / "x.json"
-    checkpoint.write_json(path, {"a": float("nan"), "b": [1.0, float("inf")]})
+    write_json(path, {"a": float("nan"), "b": [1.0, float("inf")]})
     assert json.loads(path.read_text()) == {"a": None, "b": [1.0, None]}
     with pytest.raises(FileError, match="holds no figures by name"):
-        checkpoint.read_figures(path)
+        read_figures(path)
 
 
 def test_checkpoint_of_another_architecture_is_told(whole, tmp_path):
@@ -226,7 +227,7 @@ def test_checkpoint_of_another_architecture_is_told(whole, tmp_path):
         broken = json.loads(path.read_text())
         broken["config"]["model"][key] = value
         (tmp_path / "run" / "other").mkdir(exist_ok=True)
-        checkpoint.write_json(tmp_path / "run" / "other" / "config.json", broken)
+        write_json(tmp_path / "run" / "other" / "config.json", broken)
         with pytest.raises(InputError, match=match):
             load_network(tmp_path / "run" / "other")
     weights = safetensors.torch.load_file(whole / "best.safetensors")
@@ -259,14 +260,14 @@ def test_a_state_never_runs_code(tmp_path):
 
 def test_full_disk_keeps_what_was_saved(tmp_path):
     path = tmp_path / "x.json"
-    checkpoint.write_json(path, {"a": 1})
+    write_json(path, {"a": 1})
 
     def fails(part):
         part.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(FileError, match="the disk is full; what was saved before is intact"):
-        checkpoint.write_whole(path, fails)
+        write_whole(path, fails)
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mmcl.config import Config, to_dict
 from mmcl.data.bags import BagDataset, Batches, loader
 from mmcl.errors import FileError, InputError
+from mmcl.storage import write_json
 from mmcl.training import checkpoint
 from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
 from mmcl.training.step import Learner
@@ -279,7 +280,7 @@ def _save(out: Path, learner: Learner, average: Average, optimizer, scaler, prog
         "progress": vars(progress),
     }
     checkpoint.save_state(out / STATE, state)
-    checkpoint.write_json(out / "history.json", progress.history)
+    write_json(out / "history.json", progress.history)
 
 
 def _restore(path: Path, learner: Learner, average: Average, optimizer, scaler) -> Progress:

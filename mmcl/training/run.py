@@ -35,6 +35,7 @@ from mmcl.models.build import clock_of, network, teacher_modules
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
 from mmcl.presets import PRESETS
+from mmcl.storage import read_figures, read_json, write_json
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.training import checkpoint
 from mmcl.training.check import check
@@ -58,7 +59,7 @@ def train(
     with only_one(out):
         if resume and (out / METRICS).exists():
             print(f"{out}: finished already")
-            known = checkpoint.read_figures(out / METRICS)
+            known = read_figures(out / METRICS)
             return {k.removeprefix("test "): v for k, v in known.items() if k.startswith("test ")}
         return _train(config, data, out, resume, start_from)
 
@@ -72,7 +73,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         checkpoint.load_weights(start_from / BEST, learner.student)
     accelerator = make_accelerator(config, out)
     if accelerator.is_main_process:
-        checkpoint.write_json(out / CONFIG, describe(config, task, data, start_from))
+        write_json(out / CONFIG, describe(config, task, data, start_from))
     d = config.bags
     bags = BagDataset(
         task.train,
@@ -118,7 +119,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
                 if k.startswith("validation")
             }
         defined = {k: v for k, v in metrics.items() if v == v}  # AP without events, say, is not
-        checkpoint.write_json(out / METRICS, defined)
+        write_json(out / METRICS, defined)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return figures
@@ -135,7 +136,7 @@ def prepare_folder(out: Path, config: Config, data: Path, resume: bool) -> None:
             )
         if trained_on != data.resolve():
             raise FileError(out / CONFIG, f"the run was made on {trained_on}, not on {data.resolve()}", do)
-        processes = checkpoint.read_json(out / CONFIG).get("processes")
+        processes = read_json(out / CONFIG).get("processes")
         if processes != n_asked():
             raise FileError(out / CONFIG, f"the run was made by {processes} processes, not {n_asked()}", do)
     left = [name for name in (STATE, BEST, METRICS) if (out / name).exists()]
@@ -278,13 +279,13 @@ def import_macil_sd(weights: Path, out: Path) -> None:
         "channels": student.n_channels,
         "config": to_dict(PRESETS["xd-violence"]()),
     }
-    checkpoint.write_json(out / CONFIG, model)
+    write_json(out / CONFIG, model)
 
 
 def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
     """Settings, classes and data folder of a run."""
     path = run / CONFIG
-    saved = checkpoint.read_json(path)
+    saved = read_json(path)
     try:
         config = from_dict(Config, saved["config"], path)
         classes, data = tuple(saved["classes"]), Path(saved["data"])
@@ -299,7 +300,7 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
 
 def data_of(run: Path) -> Path:
     """The folder that the run was trained on."""
-    if not checkpoint.read_json(run / CONFIG).get("data"):
+    if not read_json(run / CONFIG).get("data"):
         raise InputError(f"{run}: an imported model has no data of its own; give --data")
     return read_config(run)[2]
 
@@ -307,7 +308,7 @@ def data_of(run: Path) -> Path:
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
     """The trained network of a run, its settings and classes."""
     config, classes, _ = read_config(run)
-    n_channels = checkpoint.read_json(run / CONFIG).get("channels", {})
+    n_channels = read_json(run / CONFIG).get("channels", {})
     student = network(config, clock_of(config), len(classes), n_channels=n_channels)
     checkpoint.load_weights(run / weights, student)
     return student.eval(), config, classes
@@ -345,7 +346,7 @@ def evaluate(
     on_own_data = data is None or data.resolve() == read_config(run)[2]
     if not (run / METRICS).exists() or not on_own_data:
         return figures  # not finished: it writes its figures itself; other data's are not the run's
-    known = checkpoint.read_figures(run / METRICS)
+    known = read_figures(run / METRICS)
     tag = part if weights == "best" else f"{part}, last epoch,"
-    checkpoint.write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
+    write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
     return figures

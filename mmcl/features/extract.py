@@ -1,0 +1,196 @@
+"""From video and audio files to features: one file at a time, any number of files, any number of processes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from mmcl.data.media import SNIPPET_S, TIMEOUT_S, Media, Snippet, read_snippets
+from mmcl.errors import FileError, InputError
+from mmcl.features.frontends import FrontEnds
+from mmcl.features.store import info_path, open_store, write_features
+
+VIDEO_ENDINGS = [
+    "mp4",
+    "m4v",
+    "mkv",
+    "webm",
+    "avi",
+    "mov",
+    "ts",
+    "mts",
+    "m2ts",
+    "mpg",
+    "mpeg",
+    "flv",
+    "wmv",
+    "3gp",
+    "ogv",
+    "gif",
+]
+AUDIO_ENDINGS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
+BATCH = 16  # snippets that a front-end sees at once
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """A file's features: ``features["visual"]`` (snippet, crop, channel), ``features["audio"]``
+    (snippet, channel), only of the streams that the file holds."""
+
+    media: Media
+    features: dict[str, np.ndarray]
+
+    @property
+    def n_snippets(self) -> int:
+        return len(next(iter(self.features.values())))
+
+
+def find_media(sources: Iterable[Path | str]) -> list[Path]:
+    """Files, the media files in folders and below, and those that patterns (``*.mp4``) match.
+
+    Raises InputError where a source is or matches nothing, or two files have one name.
+    """
+    files: list[Path] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            found = [p for p in sorted(source.rglob("*")) if _is_media(p)]
+        elif source.exists():
+            found = [source]
+        else:
+            found = [
+                Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()
+            ]
+        if not found:
+            what = "holds no video or audio files" if source.is_dir() else "no such file"
+            raise FileError(source, what, "check the path")
+        files += found
+    files = list(dict.fromkeys(files))
+    names: dict[str, Path] = {}
+    for path in files:
+        if path.stem in names:
+            raise FileError(
+                path, f"has the name of {names[path.stem]}", "rename one: results are named after files"
+            )
+        names[path.stem] = path
+    return files
+
+
+def _is_media(path: Path) -> bool:
+    return path.suffix[1:].lower() in (*VIDEO_ENDINGS, *AUDIO_ENDINGS) and path.is_file()
+
+
+@torch.inference_mode()
+def extract_file(
+    path: Path,
+    front_ends: FrontEnds,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    progress: Callable[[int], object] = lambda n: None,
+) -> Extracted:
+    """Features of every snippet of a file; a few snippets at a time are in memory.
+
+    progress: told of every batch of snippets done. Raises FileError as ``read_snippets``, and where
+    the file holds no stream that the front-ends take.
+    """
+    side = getattr(front_ends.visual, "short_side", 16)
+    media, snippets = read_snippets(path, side, timeout_s=timeout_s)
+    use = {
+        "visual": front_ends.visual if media.video is not None else None,
+        "audio": front_ends.audio if media.audio is not None else None,
+    }
+    if not any(use.values()):
+        has = "picture" if media.video is not None else "sound"
+        snippets.close()  # type: ignore[attr-defined]
+        raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
+    rows: dict[str, list[np.ndarray]] = {m: [] for m, front in use.items() if front is not None}
+    batch: list[Snippet] = []
+
+    def flush() -> None:
+        for m, kept in rows.items():
+            x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
+            y = _forward(use[m], x, front_ends.device)
+            if not np.isfinite(y).all():
+                raise FileError(
+                    path, f"its {m} features are not finite", "check the weights of the front-end"
+                )
+            kept.append(y)
+        progress(len(batch))
+        batch.clear()
+
+    for snippet in snippets:
+        batch.append(snippet)
+        if len(batch) == BATCH:
+            flush()
+    if batch:
+        flush()
+    return Extracted(media, {m: np.concatenate(kept) for m, kept in rows.items()})
+
+
+def _forward(front: nn.Module | None, x: np.ndarray, device: torch.device | str) -> np.ndarray:
+    assert front is not None
+    return front(torch.from_numpy(x).to(device)).float().cpu().numpy()
+
+
+def extract(
+    sources: Sequence[Path | str],
+    out: Path,
+    front_ends: FrontEnds,
+    *,
+    half: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the
+    files. half: keep float16.
+
+    Raises InputError at the end when any file failed; a table of failures is printed before.
+    """
+    rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    files = find_media(sources)
+    open_store(out, front_ends.cards)
+    mine = files[rank::n_ranks]
+    todo = [path for path in mine if not info_path(out, path.stem).exists()]
+    failed: list[tuple[Path, str]] = []
+    video_s, started = 0.0, time.perf_counter()
+    bar = tqdm(todo, unit="file", disable=None, dynamic_ncols=True)
+    for path in bar:
+        try:
+            done = extract_file(path, front_ends, timeout_s=timeout_s)
+            features = {m: x.astype(np.float16 if half else np.float32) for m, x in done.features.items()}
+            info = {
+                "file": path.name,
+                "snippets": done.n_snippets,
+                "seconds": round(done.n_snippets * SNIPPET_S, 3),
+                "streams": list(features),
+            }
+            write_features(out, path.stem, features, front_ends.cards, info)
+            video_s += done.n_snippets * SNIPPET_S
+            bar.set_postfix_str(f"{video_s / (time.perf_counter() - started):.1f}x real time")
+            lacking = [m for m in front_ends.cards if m not in features]
+            if lacking:
+                tqdm.write(f"{path}: has no {lacking[0]} stream")
+        except (InputError, MemoryError) as error:
+            failed.append((path, str(error).removeprefix(f"{path}: ") or "not enough memory"))
+            if isinstance(error, FileError) and out in error.path.parents:
+                raise  # the store itself cannot be written: the next file would fare no better
+    share = f" (part {rank + 1} of {n_ranks})" if n_ranks > 1 else ""
+    speed = f", {video_s / (time.perf_counter() - started):.1f}x real time" if todo else ""
+    n_done = len(todo) - len(failed)
+    print(
+        f"{n_done} extracted, {len(mine) - len(todo)} were there already, {len(failed)} failed{share}{speed}"
+    )
+    if failed:
+        width = max(len(str(path)) for path, _ in failed)
+        for path, why in failed:
+            print(f"  {path!s:{width}}  {why}")
+        raise InputError(
+            f"{len(failed)} of {len(mine)} files failed, each named above; the others are in {out}"
+        )

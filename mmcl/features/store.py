@@ -1,0 +1,67 @@
+"""Features on the disk, in XD-Violence's layout, with a card that says what made them.
+
+store.json              what made the features
+NAME__0.npy .. __4.npy  visual features of each crop (snippet, channel)
+NAME__vggish.npy        audio features, named after their front-end
+NAME__info.json         written last: what the video held, how long it is
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.errors import FileError
+from mmcl.features.frontends import Card, card_from
+from mmcl.storage import read_json, write_json, write_whole
+
+CARD = "store.json"
+
+
+def read_cards(folder: Path) -> dict[str, Card]:
+    """``{modality: card}``; empty for a folder without one, as the data set's own features come."""
+    path = folder / CARD
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("front-ends"), dict):
+        raise FileError(path, "holds no front-ends", "extract the features again")
+    return {m: card_from(c, path) for m, c in content["front-ends"].items()}
+
+
+def open_store(folder: Path, cards: dict[str, Card]) -> None:
+    """Make the store, or check that an old one was made by the same front-ends."""
+    known = read_cards(folder)
+    for m in known.keys() | cards.keys() if known else ():
+        ours, theirs = cards.get(m), known.get(m)
+        found = "" if ours is None or theirs is None else theirs.differs_from(ours)
+        if ours is None or theirs is None or found or ours.crops != theirs.crops:
+            what = found or ("other crops" if ours and theirs else f"other streams ({' and '.join(known)})")
+            raise FileError(folder / CARD, f"the store holds features of {what}", "choose another --out")
+    if not known:
+        write_json(folder / CARD, {"front-ends": {m: asdict(c) for m, c in cards.items()}})
+
+
+def info_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}__info.json"
+
+
+def write_features(
+    folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, Card], info: dict
+) -> None:
+    """visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``; each file whole, the info last."""
+    files = {}
+    if "visual" in features:
+        files = {f"{name}__{c}.npy": features["visual"][:, c] for c in range(features["visual"].shape[1])}
+    if "audio" in features:
+        files[f"{name}__{cards['audio'].name}.npy"] = features["audio"]
+    for file_name, x in files.items():
+        write_whole(folder / file_name, lambda part, x=x: _save(part, x))
+    write_json(info_path(folder, name), info)
+
+
+def _save(part: Path, x: np.ndarray) -> None:
+    with open(part, "wb") as file:  # np.save would add .npy to the name
+        np.save(file, np.ascontiguousarray(x))
