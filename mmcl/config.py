@@ -69,6 +69,9 @@ class BagsConfig:
     stream; the bag label stands."""
     insertion_from: float = 0.35
     """Part of the run after which insertion begins: first find the events, then harden."""
+    modality_dropout: float = 0.0
+    """Probability that a training bag loses one of its streams, so that the network also learns to
+    score recordings that have one only (a video without sound)."""
     workers: int = 0
     """Processes that prepare bags beside the training process."""
 

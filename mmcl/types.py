@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -82,13 +83,16 @@ class Bags:
 
     ``x[m]``: ``(bag, frame, ...)``, the raw samples on the clock's grid, zeros where padded.
     ``mask``: ``(bag, snippet)`` bool, True = real. ``label``: ``(bag, class)`` float, 0 or 1.
-    ``index``: ``(bag,)`` the bag's number in its data set.
+    ``index``: ``(bag,)`` the bag's number in its data set. ``present[m]``: ``(bag,)`` bool, False
+    where a bag lacks modality m (its ``x[m]`` is zeros, and never looked at); without an entry all
+    have it. A modality that no bag has may be left out of ``x``.
     """
 
     x: Mapping[str, Tensor]
     mask: Tensor
     label: Tensor
     index: Tensor
+    present: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device) -> Bags:
         move = lambda t: t.to(device, non_blocking=True)
@@ -97,7 +101,16 @@ class Bags:
             move(self.mask),
             move(self.label),
             move(self.index),
+            {m: move(p) for m, p in self.present.items()},
         )
+
+    @property
+    def has_all(self) -> Tensor:
+        """``(bag,)`` bool: no modality is missing."""
+        every = torch.ones(len(self.mask), dtype=torch.bool, device=self.mask.device)
+        for present in self.present.values():
+            every = every & present
+        return every
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,11 @@ class SemiBags:
     background: Mapping[str, Picks]
     normal: Mapping[str, Picks]
     is_event: Tensor
+
+    def only(self, bags: Tensor) -> SemiBags:
+        """Nothing picked in the other bags; bags: ``(bag,)`` bool."""
+        keep = lambda parts: {m: Picks(p.idx, p.mask & bags[:, None]) for m, p in parts.items()}
+        return SemiBags(keep(self.event), keep(self.background), keep(self.normal), self.is_event)
 
 
 @dataclass(frozen=True)

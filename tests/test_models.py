@@ -152,9 +152,8 @@ def test_refusals():
     with pytest.raises(InputError, match="frames_per_hop"):
         InertialEncoder(frames_per_hop=15)
     x = bags()
-    half = Bags({"skeleton": x.x["skeleton"]}, x.mask, x.label, x.index)
-    with pytest.raises(InputError, match="missing inertial"):
-        net()(half)
+    with pytest.raises(InputError, match="expected modalities skeleton, inertial, got thermal"):
+        net()(Bags({"thermal": x.x["skeleton"]}, x.mask, x.label, x.index))
     with pytest.raises(InputError, match="whole number of hops"):
         clock_of(changed(utd_mhad_streams(), bags={"window_s": 0.7}))
 
@@ -166,3 +165,36 @@ def test_velocity_is_in_units_a_hop_and_zero_at_the_ends():
     v = encoder.velocity(x, real)
     torch.testing.assert_close(v[0, 1:-1], torch.ones(22, 20, 3))
     assert v[0, 0].abs().max() == v[0, -1].abs().max() == 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_missing_stream_is_never_looked_at(training):
+    """A bag that lacks a stream has one result, whatever lies in its place and whatever the other bags have."""
+    torch.manual_seed(0)
+    network = net().train(training)
+    for part in network.modules():
+        if isinstance(part, torch.nn.Dropout | torch.nn.Dropout1d):
+            part.p = 0.0
+    whole = bags()
+    n = len(whole.mask)
+    present = torch.arange(n) % 2 == 0
+    results = []
+    for filling in (0.0, 7.0):
+        x = dict(whole.x)
+        shape = (-1, *[1] * (x["inertial"].ndim - 1))
+        x["inertial"] = torch.where(present.view(shape), x["inertial"], filling)
+        results.append(network(Bags(x, whole.mask, whole.label, whole.index, {"inertial": present})))
+    for a, b in (
+        (results[0].joint_logit, results[1].joint_logit),
+        *zip(*(r.logit.values() for r in results)),
+    ):
+        torch.testing.assert_close(a, b)
+    if training:
+        return  # batch norm sees the other bags
+    odd = slice(1, None, 2)
+    alone = Bags({"skeleton": whole.x["skeleton"][odd]}, whole.mask[odd], whole.label[odd], whole.index[odd])
+    without = network(alone)
+    torch.testing.assert_close(without.joint_logit, results[0].joint_logit[odd], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(without.logit["inertial"], without.logit["skeleton"])
+    both = network(whole)
+    torch.testing.assert_close(both.joint_logit[::2], results[0].joint_logit[::2], atol=1e-5, rtol=1e-5)

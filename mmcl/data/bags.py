@@ -23,6 +23,8 @@ class Item:
     n_snippets: int
     label: np.ndarray
     index: int
+    absent: frozenset[str] = frozenset()
+    """Modalities that the network is not to see."""
 
 
 class BagDataset(Dataset):
@@ -42,12 +44,14 @@ class BagDataset(Dataset):
         insertion: float = 0.0,
         insertion_from: int = 0,
         max_snippets: int = 0,
+        modality_dropout: float = 0.0,
         seed: int = 0,
     ):
         if not recordings:
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
         self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
+        self.modality_dropout = modality_dropout
         self.names = [r.name for r in recordings]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
@@ -59,6 +63,7 @@ class BagDataset(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Item:
         epoch, index = key
         grid = self.grids[index]
+        absent: frozenset[str] = frozenset()
         if epoch >= 0:
             rng = np.random.default_rng([self.seed, epoch, index])
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
@@ -66,8 +71,10 @@ class BagDataset(Dataset):
             grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
             if self.max_snippets:
                 grid = sample_down(grid, self.clock, self.max_snippets)
+            if self.modality_dropout and rng.random() < self.modality_dropout:
+                absent = frozenset({sorted(grid)[rng.integers(len(grid))]})
         grid = finite(grid, self.names[index])
-        return Item(grid, self.n_snippets(grid), self.labels[index], index)
+        return Item(grid, self.n_snippets(grid), self.labels[index], index, absent)
 
     def n_snippets(self, grid: Grid) -> int:
         return self.clock.n_snippets(n_hops_of(grid, self.clock))
@@ -89,12 +96,15 @@ def collate(items: Sequence[Item]) -> Bags:
         longest = max(len(i.x[m]) for i in items)
         padded = np.zeros((len(items), longest, *items[0].x[m].shape[1:]), np.float32)
         for row, item in zip(padded, items, strict=True):
-            row[: len(item.x[m])] = item.x[m]
+            if m not in item.absent:
+                row[: len(item.x[m])] = item.x[m]
         x[m] = torch.from_numpy(padded)
     lengths = torch.tensor([i.n_snippets for i in items])
     mask = torch.arange(int(lengths.max())) < lengths[:, None]
     label = torch.from_numpy(np.stack([i.label for i in items]))
-    return Bags(x, mask, label, torch.tensor([i.index for i in items]))
+    present = {m: torch.tensor([m not in i.absent for i in items]) for m in x}
+    present = present if any(i.absent for i in items) else {}
+    return Bags(x, mask, label, torch.tensor([i.index for i in items]), present)
 
 
 class Batches(Sampler):

@@ -13,9 +13,11 @@ from tqdm import tqdm
 from mmcl.data.xd_violence import (
     FEATURE,
     FRAMES_PER_SNIPPET,
+    audio_kind,
     codes_of,
     file_names,
     frame_truth,
+    is_audio,
     is_test,
     n_snippets,
     open_features,
@@ -55,13 +57,18 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
             codes_of(name)
         except InputError as error:
             yield Finding(str(error))
+    try:
+        audio = audio_kind(found, folder)
+    except FileError as error:
+        yield Finding(str(error))
+        audio = "vggish"
     lengths: dict[str, int] = {}
     widths: dict[str, Counter[int]] = {"visual": Counter(), "audio": Counter()}
     width_of: dict[Path, int] = {}
     n_trimmed = 0
     for name in tqdm(videos, unit="video", disable=None):
         rows: dict[str, int] = {}
-        for file in file_names(name, n_crops):
+        for file in file_names(name, n_crops, audio):
             if file not in found:
                 yield Finding(f"{name}: {file} is missing")
                 continue
@@ -72,7 +79,7 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
                 continue
             rows[file] = len(x)
             width_of[found[file]] = x.shape[1]
-            widths["audio" if file.endswith("__vggish.npy") else "visual"][x.shape[1]] += 1
+            widths["audio" if is_audio(file) else "visual"][x.shape[1]] += 1
             if values and (bad := first_bad_row(x)) is not None:
                 yield Finding(f"{found[file]}: NaN or infinity in row {bad}")
         if rows:
@@ -85,7 +92,7 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
     for modality, count in widths.items():
         usual = count.most_common(1)[0][0] if count else 0
         for path, width in width_of.items():
-            if path.name.endswith("__vggish.npy") == (modality == "audio") and width != usual:
+            if is_audio(path.name) == (modality == "audio") and width != usual:
                 yield Finding(f"{path}: has {width} channels, the other {modality} features {usual}")
     yield from _against_frames(folder, lengths)
     for part in ("train", "test"):

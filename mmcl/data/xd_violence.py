@@ -32,7 +32,8 @@ FRAMES_PER_SNIPPET = 16
 FPS = 24.0
 
 LABEL = re.compile(r"_label_([A-Za-z0-9-]+)$")
-FEATURE = re.compile(r"(.+)__(?:[0-4]|vggish)(?:\.npy)?$")
+AUDIO = ("vggish", "log-mel")  # what files of audio features are named after
+FEATURE = re.compile(rf"(.+)__(?:[0-4]|{'|'.join(AUDIO)})(?:\.npy)?$")
 
 
 def codes_of(name: str) -> tuple[str, ...]:
@@ -210,7 +211,10 @@ def find_features(folder: Path, n_crops: int = 5) -> dict[str, list[Features]]:
         else:
             of_part = {video_of(n) for n, p in found.items() if is_test(p, folder) == (part == "test")}
             names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
-    return {part: [_files_of(name, found, folder, n_crops) for name in of] for part, of in names.items()}
+    audio = audio_kind(found, folder)
+    return {
+        part: [_files_of(name, found, folder, n_crops, audio) for name in of] for part, of in names.items()
+    }
 
 
 def is_test(path: Path, folder: Path) -> bool:
@@ -218,18 +222,30 @@ def is_test(path: Path, folder: Path) -> bool:
     return any("test" in part.lower() for part in path.relative_to(folder).parts[:-1])
 
 
-def file_names(name: str, n_crops: int) -> list[str]:
+def file_names(name: str, n_crops: int, audio: str = "vggish") -> list[str]:
     """A video's feature files: its visual crops in order, then its audio."""
-    return [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__vggish.npy"]
+    return [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__{audio}.npy"]
 
 
-def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int) -> Features:
-    wanted = file_names(name, n_crops)
+def is_audio(file_name: str) -> bool:
+    return file_name.removesuffix(".npy").endswith(tuple(f"__{kind}" for kind in AUDIO))
+
+
+def audio_kind(file_names: Iterable[str], folder: Path) -> str:
+    """Which audio features the folder holds; FileError when it holds two kinds."""
+    kinds = {name.removesuffix(".npy").rsplit("__", 1)[1] for name in file_names if is_audio(name)}
+    if len(kinds) > 1:
+        raise FileError(folder, f"holds {' and '.join(sorted(kinds))} features", "keep one kind in a folder")
+    return kinds.pop() if kinds else AUDIO[0]
+
+
+def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int, audio: str) -> Features:
+    wanted = file_names(name, n_crops, audio)
     missing = [w for w in wanted if w not in found]
     if missing:
         raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")
-    *visual, audio = (found[w] for w in wanted)
-    return Features(name, tuple(visual), audio)
+    *visual, heard = (found[w] for w in wanted)
+    return Features(name, tuple(visual), heard)
 
 
 def open_features(path: Path, n_columns: int | None = None) -> np.ndarray:

@@ -9,6 +9,7 @@ NAME__info.json         written last: what the video held, how long it is
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,10 @@ def write_features(
     if "audio" in features:
         files[f"{name}__{cards['audio'].name}.npy"] = features["audio"]
     for file_name, x in files.items():
-        write_whole(folder / file_name, lambda part, x=x: _save(part, x))
+        write_whole(folder / file_name, partial(_save, x))
     write_json(info_path(folder, name), info)
 
 
-def _save(part: Path, x: np.ndarray) -> None:
+def _save(x: np.ndarray, part: Path) -> None:
     with open(part, "wb") as file:  # np.save would add .npy to the name
         np.save(file, np.ascontiguousarray(x))

@@ -43,11 +43,33 @@ def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
 
 
 def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
-    """Every modality's own embedding, before fusion; InputError where the bags lack a modality."""
-    missing = [m for m in encoders if m not in bags.x]
-    if missing:
-        raise InputError(f"bags: expected modalities {', '.join(encoders)}, missing {', '.join(missing)}")
-    return {m: encoder(bags.x[m], bags.mask) for m, encoder in encoders.items()}
+    """Every modality's own embedding, before fusion. Where a bag lacks a modality, the mean of those it
+    has stands in (``stand_in``). InputError where the bags hold none of the modalities."""
+    own = {}
+    for m, encoder in encoders.items():
+        if m in bags.x:
+            seen = bags.mask if m not in bags.present else bags.mask & bags.present[m][:, None]
+            own[m] = encoder(bags.x[m], seen)
+    if not own:
+        raise InputError(
+            f"bags: expected modalities {', '.join(encoders)}, got {', '.join(bags.x) or 'none'}"
+        )
+    return stand_in(own, bags, tuple(encoders))
+
+
+def stand_in(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]) -> dict[str, Tensor]:
+    """``x[m] (bag, snippet, ...)`` with the mean of a bag's present modalities where it lacks m.
+
+    Attention between streams then is attention within the one that is there, and a sum over streams
+    keeps its size.
+    """
+    if len(x) == len(modalities) and not bags.present:
+        return x
+    every = torch.ones_like(bags.mask[:, 0])
+    there = {m: bags.present.get(m, every)[:, None, None] for m in x}
+    n = torch.stack(list(there.values())).sum(0)
+    mean = torch.stack([v * there[m] for m, v in x.items()]).sum(0) / n
+    return {m: torch.where(there[m], x[m], mean) if m in x else mean for m in modalities}
 
 
 class MultimodalNetwork(nn.Module):
@@ -99,7 +121,9 @@ class MultimodalNetwork(nn.Module):
 
     def forward(self, bags: Bags) -> Encoded:
         own = encode(self.encoder, bags)
-        logit = {m: moving_average(self.head[m](e), bags.mask, self.smooth) for m, e in own.items()}
+        own_logit = {m: self.head[m](e) for m, e in own.items() if m in bags.x}
+        logit = stand_in(own_logit, bags, self.modalities)
+        logit = {m: moving_average(v, bags.mask, self.smooth) for m, v in logit.items()}
         fused = self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)

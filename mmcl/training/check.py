@@ -25,6 +25,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "bags.shuffle_hops": (0, math.inf),
     "bags.insertion": (0, 1),
     "bags.insertion_from": (0, 1),
+    "bags.modality_dropout": (0, 1),
     "bags.workers": (0, 1024),
     "model.dim": (1, 65536),
     "model.n_heads": (1, 65536),
@@ -100,6 +101,12 @@ def check(config: Config) -> None:
         )
     if o.exclusive and config.task != "utd-mhad":
         raise InputError(f"--objective.exclusive: the labels of {config.task} do not exclude each other")
+    if d.modality_dropout and len(d.modalities) < 2:
+        raise InputError("--bags.modality-dropout: needs two modalities")
+    if d.modality_dropout and t.modality:
+        raise InputError(
+            "--bags.modality-dropout: the unimodal teacher cannot miss its only stream; use --teacher.modality ''"
+        )
     if o.swap_scores and len(d.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
     if t.modality and t.modality not in d.modalities:

@@ -31,6 +31,7 @@ import mmcl
 from mmcl.config import Config, from_dict, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.errors import FileError, InputError
+from mmcl.features.frontends import Card, card_from
 from mmcl.models.build import clock_of, network, teacher_modules
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
@@ -70,6 +71,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     set_seed(config.optim.seed)
     learner, pairs = build_learner(config, task)
     if start_from is not None:
+        same_front_ends(start_from, task)
         checkpoint.load_weights(start_from / BEST, learner.student)
     accelerator = make_accelerator(config, out)
     if accelerator.is_main_process:
@@ -83,6 +85,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         insertion=d.insertion,
         insertion_from=round(d.insertion_from * config.optim.epochs),
         max_snippets=d.max_snippets,
+        modality_dropout=d.modality_dropout,
         seed=config.optim.seed,
     )
 
@@ -239,6 +242,7 @@ def describe(config: Config, task: Task, data: Path, start_from: Path | None = N
         "start from": None if start_from is None else str(start_from.resolve()),
         "classes": list(task.classes),
         "channels": dict(task.n_channels),
+        "front-ends": dict(task.front_ends),
         "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
         "config": to_dict(config),
     }
@@ -314,6 +318,21 @@ def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tup
     return student.eval(), config, classes
 
 
+def front_ends_of(run: Path) -> dict[str, Card]:
+    """What made the features that the run was trained on, by modality, where that is known."""
+    saved = read_json(run / CONFIG).get("front-ends", {})
+    return {m: card_from(card, run / CONFIG) for m, card in saved.items()}
+
+
+def same_front_ends(run: Path, task: Task) -> None:
+    """Raises InputError when the task's features were made by another front-end than the run's."""
+    known = front_ends_of(run)
+    for m, card in task.front_ends.items():
+        found = m in known and known[m].differs_from(card_from(card, "features"))
+        if found:
+            raise InputError(f"{run}: was trained on {m} features of another front-end ({found} of these)")
+
+
 def device_of(name: str) -> torch.device:
     """The device of that name; InputError when this machine has none such."""
     try:
@@ -340,6 +359,7 @@ def evaluate(
     where = device_of(device)
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or data_of(run), config)
+    same_front_ends(run, task)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
     figures = evaluate_on(student.to(where), config, task, part, where)

@@ -48,7 +48,7 @@ class Learner(nn.Module):
         if instance > 0 and len(encoded.projection) > 1:
             terms = instance_contrast(
                 encoded.projection,
-                bags.mask,
+                bags.mask & bags.has_all[:, None],
                 n_per_bag=o.instances_per_bag,
                 temperature=o.temperature,
                 beta=o.instance_beta,
@@ -90,6 +90,7 @@ def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: fl
             score = dict(zip(score, reversed(list(score.values())), strict=True))
         is_event = event_bags(encoded, bags, o)
         parts = semi_bags(score, bags.mask, is_event, split=o.split, divisor=o.divisor)
+        parts = parts.only(bags.has_all) if bags.present else parts
     terms = semi_bag_contrast(
         encoded.projection,
         parts,
