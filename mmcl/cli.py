@@ -187,6 +187,8 @@ class Extract:
     """VGGish's PCA parameters (.npz): whiten and quantise its features as AudioSet's were."""
     half: bool = False
     """Keep float16: half the disk."""
+    jobs: int = 2
+    """Files decoded at a time."""
     timeout_s: float = 60.0
     """Seconds without progress after which a file's decoder is given up."""
     device: str = "cpu"
@@ -207,7 +209,14 @@ class Extract:
             pca=self.pca,
         )
         device = device_of(self.device)
-        extract(self.sources, self.out, front_ends.to(device), half=self.half, timeout_s=self.timeout_s)
+        extract(
+            self.sources,
+            self.out,
+            front_ends.to(device),
+            half=self.half,
+            jobs=self.jobs,
+            timeout_s=self.timeout_s,
+        )
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,9 @@ class ModelConfig:
     of each frame."""
     joints: Literal["co-occurrence", "graph", "flat"] = "flat"
     """How the skeleton encoder brings joints together."""
+    features: Literal["convolution", "linear"] = "convolution"
+    """Encoder of precomputed features: standardised, convolved and attended over time, or one linear
+    map (as MACIL-SD)."""
     joint: Literal["ensemble", "concat", "sum"] = "ensemble"
     """Joint score: from the fused streams side by side (concat), that plus the streams' own scores
     (ensemble), or the sum of one score of each fused stream (MACIL-SD)."""

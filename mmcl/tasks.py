@@ -21,6 +21,7 @@ from mmcl.data.utd_mhad import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, read_utd_
 from mmcl.data.xd_violence import (
     CLASSES,
     FPS,
+    FRAMES_PER_SNIPPET,
     codes_of,
     find_features,
     frame_truth,
@@ -176,6 +177,8 @@ def judge_xd_violence(
         }
         for suffix, head in heads.items():
             score = np.concatenate([np.mean([head(t).max(1) for t in of], 0) for of in crops.values()])
+            is_event = truth.positive > FRAMES_PER_SNIPPET / 2
+            figures[f"snippet average precision{suffix}"] = average_precision(is_event, score)
             if suffix:
                 whole = Ranking(score, truth.positive, truth.negative, truth.video).counts(
                     np.ones(len(crops))

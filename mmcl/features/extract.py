@@ -6,6 +6,7 @@ import glob
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,13 +147,16 @@ def extract(
     front_ends: FrontEnds,
     *,
     half: bool = False,
+    jobs: int = 2,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
     """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the
-    files. half: keep float16.
+    files. half: keep float16. jobs: files decoded at a time.
 
     Raises InputError at the end when any file failed; a table of failures is printed before.
     """
+    if jobs < 1:
+        raise InputError(f"--jobs: expected 1 or more, got {jobs}")
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     files = find_media(sources)
     open_store(out, front_ends.cards)
@@ -160,27 +164,39 @@ def extract(
     todo = [path for path in mine if not info_path(out, path.stem).exists()]
     failed: list[tuple[Path, str]] = []
     video_s, started = 0.0, time.perf_counter()
-    bar = tqdm(todo, unit="file", disable=None, dynamic_ncols=True)
-    for path in bar:
-        try:
-            done = extract_file(path, front_ends, timeout_s=timeout_s)
-            features = {m: x.astype(np.float16 if half else np.float32) for m, x in done.features.items()}
-            info = {
-                "file": path.name,
-                "snippets": done.n_snippets,
-                "seconds": round(done.n_snippets * SNIPPET_S, 3),
-                "streams": list(features),
-            }
-            write_features(out, path.stem, features, front_ends.cards, info)
+
+    def do(path: Path) -> Extracted:
+        done = extract_file(path, front_ends, timeout_s=timeout_s)
+        features = {m: x.astype(np.float16 if half else np.float32) for m, x in done.features.items()}
+        info = {
+            "file": path.name,
+            "snippets": done.n_snippets,
+            "seconds": round(done.n_snippets * SNIPPET_S, 3),
+            "streams": list(features),
+        }
+        write_features(out, path.stem, features, front_ends.cards, info)
+        return done
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        running = {pool.submit(do, path): path for path in todo}
+        bar = tqdm(as_completed(running), total=len(todo), unit="file", disable=None, dynamic_ncols=True)
+        for future in bar:
+            path = running[future]
+            try:
+                done = future.result()
+            except (InputError, MemoryError) as error:
+                failed.append((path, str(error).removeprefix(f"{path}: ") or "not enough memory"))
+                if isinstance(error, FileError) and out in error.path.parents:
+                    raise  # the store itself cannot be written: the next file would fare no better
+                continue
             video_s += done.n_snippets * SNIPPET_S
             bar.set_postfix_str(f"{video_s / (time.perf_counter() - started):.1f}x real time")
-            lacking = [m for m in front_ends.cards if m not in features]
+            lacking = [m for m in front_ends.cards if m not in done.features]
             if lacking:
                 tqdm.write(f"{path}: has no {lacking[0]} stream")
-        except (InputError, MemoryError) as error:
-            failed.append((path, str(error).removeprefix(f"{path}: ") or "not enough memory"))
-            if isinstance(error, FileError) and out in error.path.parents:
-                raise  # the store itself cannot be written: the next file would fare no better
+    finally:
+        pool.shutdown(cancel_futures=True)
     share = f" (part {rank + 1} of {n_ranks})" if n_ranks > 1 else ""
     speed = f", {video_s / (time.perf_counter() - started):.1f}x real time" if todo else ""
     n_done = len(todo) - len(failed)
@@ -188,6 +204,7 @@ def extract(
         f"{n_done} extracted, {len(mine) - len(todo)} were there already, {len(failed)} failed{share}{speed}"
     )
     if failed:
+        failed.sort()
         width = max(len(str(path)) for path, _ in failed)
         for path, why in failed:
             print(f"  {path!s:{width}}  {why}")

@@ -8,6 +8,7 @@ from torch import nn
 
 from mmcl.config import Config
 from mmcl.errors import InputError
+from mmcl.models.features import FeatureEncoder
 from mmcl.models.linear import LinearEncoder
 from mmcl.models.macil_sd import MacilSdNetwork
 from mmcl.models.network import MultimodalNetwork
@@ -49,7 +50,17 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
         return SkeletonEncoder(n_channels.get(modality, 20), joints=m.joints, **shared)  # type: ignore[arg-type]
     if modality == "inertial":
         return InertialEncoder(n_channels.get(modality, 6), **shared)  # type: ignore[arg-type]
-    return LinearEncoder(n_channels[modality], m.dim)
+    if m.features == "linear":
+        return LinearEncoder(n_channels[modality], m.dim)
+    return FeatureEncoder(
+        n_channels[modality],
+        m.dim,
+        dropout=m.dropout,
+        n_heads=m.n_heads,
+        n_layers=m.n_layers,
+        reach=m.reach,
+        norm=m.norm,
+    )
 
 
 def network(

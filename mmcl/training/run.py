@@ -33,6 +33,7 @@ from mmcl.data.bags import BagDataset
 from mmcl.errors import FileError, InputError
 from mmcl.features.frontends import Card, card_from
 from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.features import FeatureEncoder
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
 from mmcl.presets import PRESETS
@@ -45,6 +46,7 @@ from mmcl.training.step import Learner
 from mmcl.training.teacher import Pairs, parameter_pairs
 
 CONFIG = "config.json"
+MOST_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
 
 
 def train(
@@ -216,10 +218,16 @@ def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
 
 def _fit_statistics(part: nn.Module, task: Task) -> None:
     encoders = part.get_submodule("encoder")
+    some = task.train[:: -(-len(task.train) // MOST_FOR_STATISTICS)]
     for m, encoder in encoders.named_children():
-        if isinstance(encoder, InertialEncoder):
-            x = np.concatenate([r.signal[m] for r in task.train])
-            encoder.fit(torch.from_numpy(x.mean(0)), torch.from_numpy(x.std(0)))
+        if isinstance(encoder, InertialEncoder | FeatureEncoder):
+            n, total, square = 0, 0.0, 0.0
+            for recording in some:
+                x = np.asarray(recording.signal[m], np.float64)
+                n, total, square = n + len(x), total + x.sum(0), square + (x * x).sum(0)
+            mean = total / n
+            std = np.sqrt(np.maximum(square / n - mean**2, 0))
+            encoder.fit(torch.from_numpy(mean), torch.from_numpy(std))
 
 
 def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
