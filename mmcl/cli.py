@@ -62,6 +62,8 @@ class Evaluate:
     """Recordings to judge by."""
     weights: Literal["best", "last"] = "best"
     """The selected epoch's weights, or the last epoch's."""
+    without: str = ""
+    """Judge as if this modality were missing (audio, visual, skeleton, inertial); not written down."""
     device: str = "cpu"
     """Where to compute (cpu, cuda)."""
     debug: Debug = False
@@ -69,7 +71,10 @@ class Evaluate:
     def run(self) -> None:
         from mmcl.training.run import evaluate
 
-        print_figures(self.part, evaluate(self.run_folder, self.data, self.part, self.weights, self.device))
+        figures = evaluate(
+            self.run_folder, self.data, self.part, self.weights, self.device, without=self.without
+        )
+        print_figures(self.part + (f", without {self.without}" if self.without else ""), figures)
 
 
 @dataclass(frozen=True)
@@ -221,43 +226,87 @@ class Extract:
 
 @dataclass(frozen=True)
 class Score:
-    """Score every snippet of recordings of your own.
+    """Score every snippet of videos or sensor recordings of your own.
 
-    A recording is a pair of files that differ in the modality's name: NAME_inertial.mat and
-    NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header; any
-    length. Inertial columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y
-    and z [m] of 20 joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give
-    it below. Writes NAME.json, NAME.csv (start_s, end_s, joint score, one per modality) and NAME.png.
+    Which of the two, the model says. Writes NAME.json (scores, events), NAME.csv (start_s, end_s, joint
+    score, one per modality) and NAME.png; of videos also NAME.html, where the video plays beside its
+    curves and a click on a curve seeks. A bad file is named in one line, the others are scored, and the
+    exit code is 1.
+
+    Videos: any file, folder or pattern such as 'videos/*.mp4'. One without sound, or sound without
+    picture, is scored by the stream that is there.
+
+    Sensor recordings: pairs of files that differ in the modality's name, NAME_inertial.mat and
+    NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header. Inertial
+    columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y and z [m] of 20
+    joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give it below.
     """
 
-    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder that mmcl train made."""
-    recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RECORDING")]
-    """Files, or folders whose files to take."""
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """Folder that mmcl train or mmcl import-macil-sd made."""
+    recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
+    """Files, folders whose files to take, or patterns (videos)."""
     out: Path | None = None
-    """Folder for the results; RUN/scores if left out."""
+    """Folder for the results; MODEL/scores if left out."""
+    json: Literal["", "-"] = ""
+    """"-": one JSON object a recording and line on standard output; files only if --out is given."""
+    threshold: float = 0.5
+    """An event's highest joint score is at least this."""
+    low: float = 0.3
+    """An event goes on while the joint score is at least this."""
+    min_s: float = 0.0
+    """Shorter events are left out [s]."""
+    page: bool = True
+    """Write NAME.html of each video."""
+    embed_mb: float = 30.0
+    """A video of at most so many megabytes is put into its page; others are referred to."""
+    overlay: bool = False
+    """Also write NAME-scored.mp4, the video with its scores drawn under the picture."""
+    visual: str = ""
+    """Front-end of the picture, where the model's card does not know it (features from elsewhere)."""
+    audio: str = ""
+    """The same for the sound."""
+    visual_weights: str = ""
+    """Weights of the front-end: a file, or an address with #sha256=HEX; the public ones if left out."""
+    audio_weights: str = ""
+    """The same for the sound."""
+    pca: Path | None = None
+    """VGGish's PCA parameters, for models trained on features that were made with them."""
+    timeout_s: float = 60.0
+    """Seconds without progress after which a video's decoder is given up."""
     inertial_hz: float | None = None
     """Samples a second of inertial CSV files without a column time_s."""
     skeleton_hz: float | None = None
     """Frames a second of skeleton CSV files without a column time_s."""
-    threshold: float = 0.5
-    """Score from which a snippet counts as an event in the printed summary."""
     device: str = "cpu"
     """Where to compute (cpu, cuda)."""
     debug: Debug = False
 
     def run(self) -> None:
-        from mmcl.infer import score_files
+        from mmcl.events import EventRule
+        from mmcl.infer import Output, score_files
+        from mmcl.score_videos import VideoOptions, score_videos
+        from mmcl.training.run import channels_of
 
-        rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
-        score_files(
-            self.run_folder,
-            self.recordings,
-            self.out or self.run_folder / "scores",
-            rates,
-            self.threshold,
-            self.device,
-        )
+        lines = self.json == "-"
+        folder = self.out if self.out is not None or lines else self.run_folder / "scores"
+        output = Output(folder, EventRule(self.threshold, self.low, self.min_s), lines)
+        if channels_of(self.run_folder):  # takes features: of videos
+            options = VideoOptions(
+                self.page,
+                self.embed_mb,
+                self.overlay,
+                self.visual,
+                self.audio,
+                self.visual_weights,
+                self.audio_weights,
+                self.pca,
+                self.timeout_s,
+            )
+            score_videos(self.run_folder, self.recordings, output, options, self.device)
+        else:
+            rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
+            score_files(self.run_folder, self.recordings, output, rates, self.device)
 
 
 @dataclass(frozen=True)
@@ -343,7 +392,7 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
     ),
     ("extract",): ("features of video and audio files", _plain(Extract)),
     ("evaluate",): ("figures of a finished run, computed anew", _plain(Evaluate)),
-    ("score",): ("snippet scores of your own recordings", _plain(Score)),
+    ("score",): ("snippet scores of your own videos or sensor recordings", _plain(Score)),
     ("report",): ("one HTML page of a run, or of many compared", _plain(Report)),
     ("demo",): ("see the method work on recordings it makes itself", _plain(Demo)),
 }

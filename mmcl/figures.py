@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -78,6 +80,21 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
         ha="left",
     )
     return png(figure)
+
+
+def strip_figure(timeline: Timeline, threshold: float, width: int, height: int) -> np.ndarray:
+    """``(height, width, 3)`` uint8: the highest joint score over time, edge to edge, on dark."""
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor="#15191d")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.axis("off")
+    axes.set_xlim(0, float(timeline.end_s[-1]))
+    axes.set_ylim(-0.03, 1.03)
+    edges = [*timeline.start_s, timeline.end_s[-1]]
+    axes.stairs(timeline.score.max(1), edges, color="#4fb3d9", linewidth=1.4, fill=False, baseline=None)
+    axes.axhline(threshold, color="#9aa5b1", linewidth=0.7, linestyle=":")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def curves_figure(

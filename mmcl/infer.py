@@ -1,69 +1,124 @@
-"""The inference tool: recordings in, snippet scores out as JSON, CSV and a picture each."""
+"""The inference tool: recordings in, snippet scores out, a bad one told and the others done all the same."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from mmcl.data.files import MODALITIES, find_pairs, read_recording
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
+from mmcl.events import EventRule, find_events
 from mmcl.figures import timeline_figure
-from mmcl.storage import write_json, write_whole
+from mmcl.storage import first_line, write_json, write_whole
 from mmcl.tasks import scorer
 from mmcl.training.run import device_of, load_network
 from mmcl.types import Timeline
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is made of timelines. folder: for NAME.json, .csv and .png, None = none. lines: one JSON
+    object a recording on standard output, everything else going to standard error."""
+
+    folder: Path | None
+    rule: EventRule = field(default_factory=EventRule)
+    lines: bool = False
+
+    def say(self, text: str) -> None:
+        tqdm.write(text, file=sys.stderr if self.lines else sys.stdout)
+
+    def prepare(self) -> None:
+        """Raises FileError when the folder cannot be written, before anything is scored."""
+        if self.folder is not None:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                probe = self.folder / ".mmcl-probe"
+                probe.touch()
+                probe.unlink()
+            except OSError as error:
+                raise FileError(
+                    self.folder, f"cannot be written ({error.strerror})", "choose another --out"
+                ) from error
+
+    def write(self, timeline: Timeline, about: Mapping[str, Any]) -> None:
+        content = {**to_json(timeline, self.rule), **about}
+        if self.lines:
+            sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.flush()
+        if self.folder is not None:
+            write_timeline(timeline, self.folder, content, self.rule)
+
+
+def score_each(
+    items: Sequence[Item],
+    score: Callable[[Item], Timeline],
+    output: Output,
+    exclusive: bool,
+    noun: str,
+    name_of: Callable[[Item], str],
+) -> None:
+    """``score`` writes what it makes; InputError at the end when any item failed, listing them."""
+    output.prepare()
+    failed: list[str] = []
+    for item in tqdm(items, unit=noun, disable=None):
+        try:
+            output.say(summary(score(item), output.rule, exclusive))
+        except (InputError, MemoryError) as error:
+            failed.append(first_line(error) if str(error) else f"{name_of(item)}: not enough memory")
+            output.say(f"failed: {failed[-1]}")
+    where = f" into {output.folder}" if output.folder is not None else ""
+    output.say(f"{len(items) - len(failed)} of {len(items)} scored{where}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: " + " | ".join(failed))
 
 
 def score_files(
     run: Path,
     paths: Sequence[Path],
-    out: Path,
+    output: Output,
     rate_hz: Mapping[str, float | None],
-    threshold: float = 0.5,
     device: str = "cpu",
 ) -> None:
-    """Score each recording and write its files at once; a bad one is told and the others go on.
-
-    Raises InputError at the end when any recording failed, listing them.
-    """
-    if not 0 <= threshold <= 1:
-        raise InputError(f"--threshold: expected 0 to 1, got {threshold}")
+    """Score pairs of sensor files; each one's results are written at once."""
+    where = device_of(device)
     network, config, classes = load_network(run)
-    judge = scorer(network.to(device_of(device)), config, classes, device)
+    judge = scorer(network.to(where), config, classes, where)
     if not set(config.bags.modalities) <= set(MODALITIES):
         raise InputError(f"{run}: scores {' and '.join(config.bags.modalities)} features, not recordings")
     pairs = find_pairs(paths, config.bags.modalities)
-    failed: list[str] = []
-    for pair in tqdm(pairs, unit="recording", disable=None):
-        try:
-            (timeline,) = judge.score([read_recording(pair, rate_hz)])
-            write_timeline(timeline, out, threshold)
-            tqdm.write(summary(timeline, threshold, judge.exclusive))
-        except (InputError, MemoryError) as error:
-            failed.append(str(error) or f"{next(iter(pair.values()))}: not enough memory")
-            tqdm.write(f"failed: {error}")
-    print(f"{len(pairs) - len(failed)} of {len(pairs)} scored into {out}")
-    if failed:
-        raise InputError(f"{len(failed)} of {len(pairs)} recordings failed: " + " | ".join(failed))
+
+    def score(pair: Mapping[str, Path]) -> Timeline:
+        (timeline,) = judge.score([read_recording(pair, rate_hz)])
+        output.write(timeline, {"files": {m: path.name for m, path in pair.items()}})
+        return timeline
+
+    score_each(
+        pairs, score, output, judge.exclusive, "recording", lambda pair: str(next(iter(pair.values())))
+    )
 
 
-def summary(timeline: Timeline, threshold: float, exclusive: bool) -> str:
+def summary(timeline: Timeline, rule: EventRule, exclusive: bool) -> str:
     if exclusive:
         best = int(timeline.bag_score.argmax())
         return f"{timeline.name}: {timeline.classes[best]} ({timeline.bag_score[best]:.2f})"
     top = timeline.score.max(1)
-    above = int((top >= threshold).sum())
-    return f"{timeline.name}: {above} of {len(top)} snippets at {threshold} or more, highest {top.max():.2f} at {timeline.start_s[top.argmax()]:.1f} s"
+    n = len(find_events(timeline, rule))
+    return f"{timeline.name}: {n} event{'s' * (n != 1)}, highest score {top.max():.2f} at {timeline.start_s[top.argmax()]:.1f} s"
 
 
-def write_timeline(timeline: Timeline, out: Path, threshold: float) -> None:
+def write_timeline(timeline: Timeline, folder: Path, content: Mapping[str, Any], rule: EventRule) -> None:
     """NAME.json, NAME.csv and NAME.png, each written whole."""
-    write_json(out / f"{timeline.name}.json", to_json(timeline))
+    write_json(folder / f"{timeline.name}.json", content)
     text = io.StringIO()
     writer = csv.writer(text)
     columns = {"joint": timeline.score, **timeline.modality_score}
@@ -74,12 +129,12 @@ def write_timeline(timeline: Timeline, out: Path, threshold: float) -> None:
     for i in range(len(timeline.score)):
         scores = (f"{v:.6f}" for s in columns.values() for v in s[i])
         writer.writerow([f"{timeline.start_s[i]:.3f}", f"{timeline.end_s[i]:.3f}", *scores])
-    write_whole(out / f"{timeline.name}.csv", lambda part: part.write_text(text.getvalue()))
-    picture = timeline_figure(timeline, threshold)
-    write_whole(out / f"{timeline.name}.png", lambda part: part.write_bytes(picture))
+    write_whole(folder / f"{timeline.name}.csv", lambda part: part.write_text(text.getvalue()))
+    picture = timeline_figure(timeline, rule.high)
+    write_whole(folder / f"{timeline.name}.png", lambda part: part.write_bytes(picture))
 
 
-def to_json(timeline: Timeline) -> dict[str, Any]:
+def to_json(timeline: Timeline, rule: EventRule) -> dict[str, Any]:
     snippets = [
         {
             "start_s": round(float(timeline.start_s[i]), 3),
@@ -89,11 +144,14 @@ def to_json(timeline: Timeline) -> dict[str, Any]:
         }
         for i in range(len(timeline.score))
     ]
+    rounded = lambda e: {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()}
     return {
         "name": timeline.name,
         "classes": list(timeline.classes),
         "recording": dict(
             zip(timeline.classes, (round(float(v), 6) for v in timeline.bag_score), strict=True)
         ),
+        "rule": asdict(rule),
+        "events": [rounded(e) for e in find_events(timeline, rule)],
         "snippets": snippets,
     }

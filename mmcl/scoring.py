@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +26,8 @@ BATCH = 16
 class Scorer:
     """A trained network with what its scores mean.
 
-    ``score(recordings)`` yields one Timeline each, in order. A recording longer than ``CHUNK``
+    ``score(recordings)`` yields one Timeline each, in order. A recording may lack some of the network's
+    modalities; it is scored by those it has. A recording longer than ``CHUNK``
     snippets is scored in chunks that overlap by the network's context, which gives the scores of
     the whole; a network without bounded context sees it whole.
     """
@@ -42,8 +44,7 @@ class Scorer:
         was_training = self.network.training
         self.network.eval()
         try:
-            for start in range(0, len(recordings), BATCH):
-                part = recordings[start : start + BATCH]
+            for part in _alike(recordings):
                 grids = [finite(on_grid(r, self.clock), r.name) for r in part]
                 for recording, logits in zip(part, self._logits(grids), strict=True):
                     yield self._timeline(recording, logits)
@@ -68,7 +69,8 @@ class Scorer:
 
     def _forward(self, items: list[Item]) -> list[dict[str, Tensor]]:
         encoded: Encoded = self.network(collate(items).to(self.device))
-        logits = {"joint": encoded.joint_logit, **encoded.logit}
+        seen = {m: logit for m, logit in encoded.logit.items() if m in items[0].x}  # not what stands in
+        logits = {"joint": encoded.joint_logit, **seen}
         at_home = {k: v.float().cpu() for k, v in logits.items()}
         return [{k: v[i, : item.n_snippets] for k, v in at_home.items()} for i, item in enumerate(items)]
 
@@ -93,6 +95,14 @@ class Scorer:
             self.classes,
             recording.intervals,
         )
+
+
+def _alike(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
+    """Batches in order, each of recordings with the same modalities."""
+    for _, group in itertools.groupby(recordings, lambda r: frozenset(r.signal)):
+        alike = list(group)
+        for start in range(0, len(alike), BATCH):
+            yield alike[start : start + BATCH]
 
 
 def _cut(grid: dict[str, np.ndarray], clock: Clock, low: int, high: int) -> Item:

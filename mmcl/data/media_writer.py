@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +41,14 @@ def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:
         video.pix_fmt = "yuv420p"
         audio = None if piece is None else out.add_stream("aac", rate=hz, layout="mono")
         heard = 0
+
+        def catch_up(to: float) -> None:
+            nonlocal piece, heard
+            while audio is not None and piece is not None and heard <= to:
+                out.mux(audio.encode(_sound(piece, heard, hz)))
+                heard += len(piece)
+                piece = next(pieces, None)
+
         for n, frame in enumerate(frames):
             height, width = (side // 2 * 2 for side in frame.shape[:2])
             if n == 0:
@@ -47,15 +56,9 @@ def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]), format="rgb24")
             picture.pts, picture.time_base = n, 1 / rate
             out.mux(video.encode(picture))
-            while piece is not None and heard <= (n + 1) / rate * hz:
-                out.mux(audio.encode(_sound(piece, heard, hz)))
-                heard += len(piece)
-                piece = next(pieces, None)
+            catch_up((n + 1) / rate * hz)
         out.mux(video.encode(None))
-        while piece is not None:
-            out.mux(audio.encode(_sound(piece, heard, hz)))
-            heard += len(piece)
-            piece = next(pieces, None)
+        catch_up(math.inf)
         if audio is not None:
             out.mux(audio.encode(None))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -35,7 +37,7 @@ class FeatureEncoder(nn.Module):
         self.register_buffer("std", torch.ones(n_channels))
         sizes = (n_channels, dim, dim)
         self.blocks = nn.ModuleList(
-            ConvBlock(i, o, 3, 1, dropout, norm) for i, o in zip(sizes, sizes[1:], strict=False)
+            ConvBlock(i, o, 3, 1, dropout, norm) for i, o in itertools.pairwise(sizes)
         )
         self.layers = nn.ModuleList(
             AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers)

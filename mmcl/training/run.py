@@ -14,6 +14,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,10 @@ def versions() -> dict[str, str]:
     return {"mmcl": mmcl.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
+# What XD-Violence's authors say of their features; of which weights, only the names are known.
+RELEASED_FEATURES = {"visual": Card("i3d", 1024, crops=5), "audio": Card("vggish", 128)}
+
+
 def import_macil_sd(weights: Path, out: Path) -> None:
     """A model folder from the state dict that MACIL-SD's authors released; no code of it is run.
 
@@ -289,6 +294,7 @@ def import_macil_sd(weights: Path, out: Path) -> None:
         "imported from": weights.name,
         "classes": ["violence"],
         "channels": student.n_channels,
+        "front-ends": {m: asdict(card) for m, card in RELEASED_FEATURES.items()},
         "config": to_dict(PRESETS["xd-violence"]()),
     }
     write_json(out / CONFIG, model)
@@ -320,8 +326,7 @@ def data_of(run: Path) -> Path:
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
     """The trained network of a run, its settings and classes."""
     config, classes, _ = read_config(run)
-    n_channels = read_json(run / CONFIG).get("channels", {})
-    student = network(config, clock_of(config), len(classes), n_channels=n_channels)
+    student = network(config, clock_of(config), len(classes), n_channels=channels_of(run))
     checkpoint.load_weights(run / weights, student)
     return student.eval(), config, classes
 
@@ -330,6 +335,11 @@ def front_ends_of(run: Path) -> dict[str, Card]:
     """What made the features that the run was trained on, by modality, where that is known."""
     saved = read_json(run / CONFIG).get("front-ends", {})
     return {m: card_from(card, run / CONFIG) for m, card in saved.items()}
+
+
+def channels_of(run: Path) -> dict[str, int]:
+    """Width of the features that the run's network takes, by modality."""
+    return read_json(run / CONFIG).get("channels", {})
 
 
 def same_front_ends(run: Path, task: Task) -> None:
@@ -352,27 +362,42 @@ def device_of(name: str) -> torch.device:
 
 
 def evaluate_on(
-    student: nn.Module, config: Config, task: Task, part: str, device: torch.device | str = "cpu"
+    student: nn.Module,
+    config: Config,
+    task: Task,
+    part: str,
+    device: torch.device | str = "cpu",
+    without: str = "",
 ) -> dict[str, float]:
+    """without: a modality to leave out of all recordings."""
+    left = [m for m in config.bags.modalities if m != without]
     recordings = getattr(task, part)
     judge = scorer(student, config, task.classes, device)
-    return task.judge(recordings, list(judge.score(recordings)), judge.clock)
+    seen = [r.only(left) for r in recordings] if without else recordings
+    return task.judge(recordings, list(judge.score(seen)), judge.clock)
 
 
 def evaluate(
-    run: Path, data: Path | None = None, part: str = "test", weights: str = "best", device: str = "cpu"
+    run: Path,
+    data: Path | None = None,
+    part: str = "test",
+    weights: str = "best",
+    device: str = "cpu",
+    without: str = "",
 ) -> dict[str, float]:
     """Figures of a run, computed anew; written into its metrics.json when it is finished and these
-    are the data it was trained on."""
+    are the data it was trained on. without: a modality to leave out of all recordings; not written."""
     where = device_of(device)
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
     task = TASKS[config.task](data or data_of(run), config)
     same_front_ends(run, task)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
-    figures = evaluate_on(student.to(where), config, task, part, where)
+    if without and (without not in config.bags.modalities or len(config.bags.modalities) == 1):
+        raise InputError(f"--without {without}: the run's modalities are {', '.join(config.bags.modalities)}")
+    figures = evaluate_on(student.to(where), config, task, part, where, without)
     on_own_data = data is None or data.resolve() == read_config(run)[2]
-    if not (run / METRICS).exists() or not on_own_data:
+    if not (run / METRICS).exists() or not on_own_data or without:
         return figures  # not finished: it writes its figures itself; other data's are not the run's
     known = read_figures(run / METRICS)
     tag = part if weights == "best" else f"{part}, last epoch,"

@@ -1,0 +1,56 @@
+"""A copy of a video with its scores drawn under the picture."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.data.media import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET, SNIPPET_S, Snippet, read_snippets
+from mmcl.data.media_writer import write_video
+from mmcl.events import EventRule, find_events
+from mmcl.figures import strip_figure
+from mmcl.types import Timeline
+
+SHORT_SIDE, STRIP = 360, 96  # pixels
+CURSOR, ALARM, EDGE = (255, 255, 255), (226, 60, 40), 6
+
+
+def write_overlay(path: Path, timeline: Timeline, folder: Path, rule: EventRule, timeout_s: float) -> Path:
+    """``NAME-scored.mp4``: the joint score with a cursor below the picture, a red edge around it during
+    events. Mono sound, 24 fps; a few snippets at a time are in memory."""
+    _, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
+    seen, heard = itertools.tee(snippets)
+    out = folder / f"{timeline.name}-scored.mp4"
+    write_video(out, _frames(seen, timeline, rule), FPS, _sound(heard), AUDIO_HZ)
+    return out
+
+
+def _frames(snippets: Iterator[Snippet], timeline: Timeline, rule: EventRule) -> Iterator[np.ndarray]:
+    events = find_events(timeline, rule)
+    strip = None
+    for i, snippet in enumerate(snippets):
+        assert snippet.frames is not None
+        height, width = (side // 2 * 2 for side in snippet.frames.shape[1:3])
+        if strip is None:
+            strip = strip_figure(timeline, rule.high, width, STRIP)
+        for k, frame in enumerate(snippet.frames):
+            now_s = (i * FRAMES_PER_SNIPPET + k) / FPS
+            page = np.concatenate([frame[:height, :width], strip])
+            x = min(int(now_s / timeline.end_s[-1] * width), width - 2)
+            page[height:, x : x + 2] = CURSOR
+            if any(e.start_s <= now_s < e.end_s for e in events):
+                page[:EDGE], page[height - EDGE : height] = ALARM, ALARM
+                page[:height, :EDGE] = page[:height, -EDGE:] = ALARM
+            yield page
+
+
+def _sound(snippets: Iterator[Snippet]) -> Iterator[np.ndarray]:
+    end = 0
+    for i, snippet in enumerate(snippets):
+        if snippet.audio is None:
+            return
+        start, end = end, round((i + 1) * SNIPPET_S * AUDIO_HZ)
+        yield snippet.audio[start - end :]
