@@ -335,25 +335,31 @@ class Report:
 
 @dataclass(frozen=True)
 class Demo:
-    """See the method work on recordings that it makes itself, in about a minute on two cores.
+    """See the method work on recordings that it makes itself, in a minute or two on two cores.
 
-    Makes skeleton + inertial recordings of eight made-up people, strings them into untrimmed streams,
-    learns from one bit a stream which moments hold a target action, and judges every half second of
-    streams of people it never saw.
+    videos: makes clips with picture and sound, extracts features that need no weights, learns from one
+    bit a clip at which moments something both flashes and booms (there also are silent flashes and
+    unseen booms), judges clips it never saw and writes pages where they play beside their scores.
+
+    sensors: makes skeleton + inertial recordings of eight made-up people, strings them into untrimmed
+    streams, learns from one bit a stream which moments hold a target action, and judges every half
+    second of streams of people it never saw.
     """
 
+    kind: tyro.conf.Positional[Literal["videos", "sensors"]] = "videos"
+    """What to make and learn."""
     out: Path = Path("demo")
     """Folder for recordings, run and report; made anew each time."""
-    epochs: int = 8
-    """Passes over the training streams."""
+    epochs: int = 0
+    """Passes over the training recordings, 0 = as many as it takes."""
     seed: int = 0
-    """Seed of the recordings, the streams and the training."""
+    """Seed of the recordings and the training."""
     debug: Debug = False
 
     def run(self) -> None:
         from mmcl.demo import run_demo
 
-        run_demo(self.out, self.epochs, self.seed)
+        run_demo(self.out, self.kind, self.epochs or None, self.seed)
 
 
 def _train(task: str) -> Callable[[list[str], str], Any]:

@@ -1,27 +1,105 @@
-"""The demo: recordings made here, learned from one bit a stream, judged every half second."""
+"""The demos: recordings made here, learned from one bit each, judged moment by moment."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from pathlib import Path
+from typing import Literal
 
+from mmcl.config import Config
 from mmcl.data.synthetic import make_recordings
+from mmcl.data.synthetic_video import make_clips
 from mmcl.errors import FileError
-from mmcl.presets import changed, utd_mhad_streams
+from mmcl.features.extract import extract
+from mmcl.features.frontends import make_front_ends
+from mmcl.frame_evaluation import ANNOTATIONS
+from mmcl.infer import Output
+from mmcl.presets import changed, clips, utd_mhad_streams
 from mmcl.report import write_report
+from mmcl.score_videos import VideoOptions, score_videos
+from mmcl.storage import write_whole
 from mmcl.training.check import check
 from mmcl.training.run import train
 
 MARK = "made-by-mmcl-demo"
+N_TRAIN, N_TEST, CLIP_S, N_SCORED = 96, 32, 12.0, 3
+FIGURE = "snippet average precision"
 
 
-def run_demo(out: Path, epochs: int = 8, seed: int = 0) -> dict[str, float]:
+def run_demo(
+    out: Path, kind: Literal["videos", "sensors"] = "videos", epochs: int | None = None, seed: int = 0
+) -> dict[str, float]:
     """Make recordings, train, evaluate, report; prints the figure of merit and the report's path."""
     started = time.perf_counter()
+    config = _of_videos(seed) if kind == "videos" else _of_sensors(seed)
+    config = changed(config, optim={"epochs": epochs or config.optim.epochs})
+    check(config)
+    _prepare(out)
+    run = out / "run"
+    figures = (_videos if kind == "videos" else _sensors)(config, out, run, seed)
+    report = write_report(run)
+    what = (
+        "clips never seen, learned from one bit a clip"
+        if kind == "videos"
+        else "streams of people never seen, learned from one bit a stream"
+    )
+    print(f"\nEvents found in {what} ({time.perf_counter() - started:.0f} s):")
+    chance = (
+        ""
+        if "share of event snippets" not in figures
+        else f"   (chance {figures['share of event snippets']:.3f})"
+    )
+    print(f"  {FIGURE:45} {figures[FIGURE]:.3f}{chance}")
+    for key in (k for k in figures if k.startswith(f"{FIGURE},")):
+        print(f"  {key:45} {figures[key]:.3f}")
+    if kind == "videos":
+        print(f"open a scored clip: {next((out / 'scores').glob('*.html')).resolve()}")
+    print(f"open the report: {report.resolve()}")
+    return figures
+
+
+def _prepare(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
         raise FileError(out, "is not empty and not of an earlier demo", "choose another --out")
-    config = changed(
+    try:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
+    except OSError as error:
+        raise FileError(out, f"cannot be written ({error.strerror})", "choose another --out") from error
+
+
+def _of_videos(seed: int) -> Config:
+    return changed(clips(), bags={"validation_share": 0.0}, optim={"seed": seed})
+
+
+def _videos(config: Config, out: Path, run: Path, seed: int) -> dict[str, float]:
+    print(f"making {N_TRAIN + N_TEST} clips of {CLIP_S:.0f} s with picture and sound", flush=True)
+    features = out / "features"
+    for number, (part, n) in enumerate((("train", N_TRAIN), ("test", N_TEST))):
+        names = make_clips(out / "clips" / part, n, CLIP_S, 2 * seed + number, part)
+        lines = "".join(f"{name}__0.npy\n" for name in sorted(names, key=lambda n: (n.endswith("_A"), n)))
+        _write_text(features / f"visual_{part}.list", lines)
+    shutil.copy(out / "clips" / "test" / ANNOTATIONS, features / ANNOTATIONS)
+    print("extracting features (descriptors, log-mel: no weights needed)", flush=True)
+    extract([out / "clips"], features, make_front_ends())
+    print(
+        "training; each clip has one bit as its label: something both flashes and booms, or not", flush=True
+    )
+    figures = train(config, features, run)
+    print(f"scoring {N_SCORED} held-out clips", flush=True)
+    some = sorted((out / "clips" / "test").glob("*.mp4"))[:N_SCORED]
+    score_videos(run, some, Output(out / "scores"), VideoOptions())
+    return figures
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_whole(path, lambda part: part.write_text(text))
+
+
+def _of_sensors(seed: int) -> Config:
+    return changed(
         utd_mhad_streams(),
         bags={
             "n_train_streams": 120,
@@ -30,30 +108,15 @@ def run_demo(out: Path, epochs: int = 8, seed: int = 0) -> dict[str, float]:
             "targets": (13, 18),
             "actions_per_stream": (6, 10),
         },
-        optim={"epochs": epochs, "seed": seed, "batch_size": 4},
+        optim={"epochs": 8, "seed": seed, "batch_size": 4},
     )
-    check(config)
-    try:
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / MARK).touch()
-    except OSError as error:
-        raise FileError(out, f"cannot be written ({error.strerror})", "choose another --out") from error
+
+
+def _sensors(config: Config, out: Path, run: Path, seed: int) -> dict[str, float]:
     print("making 320 recordings of 8 made-up people: 10 actions, skeleton + inertial", flush=True)
     make_recordings(out / "recordings", seed)
     print(
         "training on streams of people 1, 3, 5 (selected on 7); each has one bit as its label: boxing or pushing, or not",
         flush=True,
     )
-    run = out / "run"
-    figures = train(config, out / "recordings", run)
-    report = write_report(run)
-    name = "snippet average precision"
-    print(
-        f"\nEvents found in streams of people never seen, learned from one bit a stream ({time.perf_counter() - started:.0f} s):"
-    )
-    print(f"  {name:45} {figures[name]:.3f}   (chance {figures['share of event snippets']:.3f})")
-    for key in (k for k in figures if k.startswith(f"{name},")):
-        print(f"  {key:45} {figures[key]:.3f}")
-    print(f"open the report: {report.resolve()}")
-    return figures
+    return train(config, out / "recordings", run)

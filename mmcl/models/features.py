@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from mmcl.models.norm import Norm
 
 class FeatureEncoder(nn.Module):
     """Rows of features ``(bag, snippet, channel)`` -> ``(bag, snippet, dim)``: standardised by the
-    training data's statistics (``fit``), two masked convolutions over three snippets, then
+    training data's statistics (``fit``), projected, a masked convolution over three snippets, then
     ``n_layers`` of attention within ``reach`` snippets."""
 
     mean: Tensor
@@ -35,14 +33,13 @@ class FeatureEncoder(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_channels))
         self.register_buffer("std", torch.ones(n_channels))
-        sizes = (n_channels, dim, dim)
         self.blocks = nn.ModuleList(
-            ConvBlock(i, o, 3, 1, dropout, norm) for i, o in itertools.pairwise(sizes)
+            [ConvBlock(n_channels, dim, 1, 1, dropout, norm), ConvBlock(dim, dim, 3, 1, dropout, norm)]
         )
         self.layers = nn.ModuleList(
             AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers)
         )
-        self.context: int | None = None if reach is None and n_layers else 2 + n_layers * (reach or 0)
+        self.context: int | None = None if reach is None and n_layers else 1 + n_layers * (reach or 0)
 
     def fit(self, mean: Tensor, std: Tensor) -> None:
         self.mean.copy_(mean)
