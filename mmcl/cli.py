@@ -352,6 +352,8 @@ class Demo:
     """Folder for recordings, run and report; made anew each time."""
     epochs: int = 0
     """Passes over the training recordings, 0 = as many as it takes."""
+    clips: int = 96
+    """Training clips to make (videos); a third as many are held out."""
     seed: int = 0
     """Seed of the recordings and the training."""
     debug: Debug = False
@@ -359,7 +361,7 @@ class Demo:
     def run(self) -> None:
         from mmcl.demo import run_demo
 
-        run_demo(self.out, self.kind, self.epochs or None, self.seed)
+        run_demo(self.out, self.kind, self.epochs or None, self.seed, self.clips)
 
 
 def _train(task: str) -> Callable[[list[str], str], Any]:

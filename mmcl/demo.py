@@ -10,7 +10,7 @@ from typing import Literal
 from mmcl.config import Config
 from mmcl.data.synthetic import make_recordings
 from mmcl.data.synthetic_video import make_clips
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 from mmcl.features.extract import extract
 from mmcl.features.frontends import make_front_ends
 from mmcl.frame_evaluation import ANNOTATIONS
@@ -23,21 +23,29 @@ from mmcl.training.check import check
 from mmcl.training.run import train
 
 MARK = "made-by-mmcl-demo"
-N_TRAIN, N_TEST, CLIP_S, N_SCORED = 96, 32, 12.0, 3
+CLIP_S, N_SCORED = 12.0, 3
 FIGURE = "snippet average precision"
 
 
 def run_demo(
-    out: Path, kind: Literal["videos", "sensors"] = "videos", epochs: int | None = None, seed: int = 0
+    out: Path,
+    kind: Literal["videos", "sensors"] = "videos",
+    epochs: int | None = None,
+    seed: int = 0,
+    n_clips: int = 96,
 ) -> dict[str, float]:
     """Make recordings, train, evaluate, report; prints the figure of merit and the report's path."""
     started = time.perf_counter()
+    if n_clips < 2:
+        raise InputError(f"--clips: expected 2 or more, got {n_clips}")
     config = _of_videos(seed) if kind == "videos" else _of_sensors(seed)
     config = changed(config, optim={"epochs": epochs or config.optim.epochs})
     check(config)
     _prepare(out)
     run = out / "run"
-    figures = (_videos if kind == "videos" else _sensors)(config, out, run, seed)
+    figures = (
+        _videos(config, out, run, seed, n_clips) if kind == "videos" else _sensors(config, out, run, seed)
+    )
     report = write_report(run)
     what = (
         "clips never seen, learned from one bit a clip"
@@ -74,10 +82,11 @@ def _of_videos(seed: int) -> Config:
     return changed(clips(), bags={"validation_share": 0.0}, optim={"seed": seed})
 
 
-def _videos(config: Config, out: Path, run: Path, seed: int) -> dict[str, float]:
-    print(f"making {N_TRAIN + N_TEST} clips of {CLIP_S:.0f} s with picture and sound", flush=True)
+def _videos(config: Config, out: Path, run: Path, seed: int, n_clips: int) -> dict[str, float]:
+    n_test = max(n_clips // 3, 2)
+    print(f"making {n_clips + n_test} clips of {CLIP_S:.0f} s with picture and sound", flush=True)
     features = out / "features"
-    for number, (part, n) in enumerate((("train", N_TRAIN), ("test", N_TEST))):
+    for number, (part, n) in enumerate((("train", n_clips), ("test", n_test))):
         names = make_clips(out / "clips" / part, n, CLIP_S, 2 * seed + number, part)
         lines = "".join(f"{name}__0.npy\n" for name in sorted(names, key=lambda n: (n.endswith("_A"), n)))
         _write_text(features / f"visual_{part}.list", lines)

@@ -26,7 +26,7 @@ SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
-    "mmcl demo": "--epochs 1",
+    "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
 }
 

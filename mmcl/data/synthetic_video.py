@@ -15,30 +15,33 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.data.media_writer import write_video
+from mmcl.errors import InputError
 from mmcl.storage import write_whole
 
 FPS, HEIGHT, WIDTH, HZ = 24, 90, 120, 16_000
-KINDS = ("both", "seen", "heard")
+SHORTEST_S = 10.0  # room for an event and its distractors
 FIRE = np.array([255, 190, 70], np.float32)
 EVENT_CODE = "G"  # XD-Violence's code of explosions
 
 
 @dataclass(frozen=True)
 class Burst:
+    """kind: "both", "seen" or "heard"; start and end in frames."""
+
     kind: str
-    start: int  # frames
+    start: int
     end: int
 
 
 def plan(rng: np.random.Generator, n_frames: int, is_event: bool) -> list[Burst]:
     """Bursts that do not touch, each 1.3 to 2.7 s: an event or two in event clips, distractors in all."""
-    kinds = ["both"] * (int(rng.integers(1, 3)) if is_event else 0)
-    kinds += ["seen"] * int(rng.integers(1, 3)) + ["heard"] * int(rng.integers(1, 3))
-    kinds = [kinds[i] for i in rng.permutation(len(kinds))]
-    lengths = rng.integers(32, 65, len(kinds))
-    spare = n_frames - int(lengths.sum()) - 24 * (len(kinds) + 1)
-    if spare < 0:
-        return plan(rng, n_frames, is_event)
+    spare = -1
+    while spare < 0:
+        kinds = ["both"] * (int(rng.integers(1, 3)) if is_event else 0)
+        kinds += ["seen"] * int(rng.integers(1, 3)) + ["heard"] * int(rng.integers(1, 3))
+        kinds = [kinds[i] for i in rng.permutation(len(kinds))]
+        lengths = rng.integers(32, 65, len(kinds))
+        spare = n_frames - int(lengths.sum()) - 24 * (len(kinds) + 1)
     gaps = 24 + np.diff(np.sort(rng.integers(0, spare + 1, len(kinds))), prepend=0)
     bursts, at = [], 0
     for kind, length, gap in zip(kinds, lengths, gaps, strict=True):
@@ -92,6 +95,8 @@ def sound(rng: np.random.Generator, n_frames: int, bursts: list[Burst]) -> np.nd
 def make_clips(folder: Path, n_clips: int, seconds: float, seed: int = 0, prefix: str = "clip") -> list[str]:
     """Write ``PREFIX_0000_label_G-0-0.mp4`` (with an event, every second one) and ``.._label_A.mp4``, and
     their events into ``annotations.txt``, as XD-Violence's; returns the names."""
+    if seconds < SHORTEST_S:
+        raise InputError(f"seconds: expected {SHORTEST_S:g} or more, got {seconds:g}")
     folder.mkdir(parents=True, exist_ok=True)
     n_frames = round(seconds * FPS)
     names, lines = [], []
