@@ -18,7 +18,6 @@ from mmcl.infer import Output
 from mmcl.presets import changed, clips, utd_mhad_streams
 from mmcl.report import write_report
 from mmcl.score_videos import VideoOptions, score_videos
-from mmcl.storage import write_whole
 from mmcl.training.check import check
 from mmcl.training.run import train
 
@@ -85,14 +84,13 @@ def _of_videos(seed: int) -> Config:
 def _videos(config: Config, out: Path, run: Path, seed: int, n_clips: int) -> dict[str, float]:
     n_test = max(n_clips // 3, 2)
     print(f"making {n_clips + n_test} clips of {CLIP_S:.0f} s with picture and sound", flush=True)
-    features = out / "features"
     for number, (part, n) in enumerate((("train", n_clips), ("test", n_test))):
-        names = make_clips(out / "clips" / part, n, CLIP_S, 2 * seed + number, part)
-        lines = "".join(f"{name}__0.npy\n" for name in sorted(names, key=lambda n: (n.endswith("_A"), n)))
-        _write_text(features / f"visual_{part}.list", lines)
-    shutil.copy(out / "clips" / "test" / ANNOTATIONS, features / ANNOTATIONS)
+        make_clips(out / "clips" / part, n, CLIP_S, 2 * seed + number, part)
     print("extracting features (descriptors, log-mel: no weights needed)", flush=True)
-    extract([out / "clips"], features, make_front_ends())
+    features = out / "features"
+    for part in ("train", "test"):
+        extract([out / "clips" / part], features / part, make_front_ends())
+    shutil.copy(out / "clips" / "test" / ANNOTATIONS, features / ANNOTATIONS)
     print(
         "training; each clip has one bit as its label: something both flashes and booms, or not", flush=True
     )
@@ -101,10 +99,6 @@ def _videos(config: Config, out: Path, run: Path, seed: int, n_clips: int) -> di
     some = sorted((out / "clips" / "test").glob("*.mp4"))[:N_SCORED]
     score_videos(run, some, Output(out / "scores"), VideoOptions())
     return figures
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda part: part.write_text(text))
 
 
 def _of_sensors(seed: int) -> Config:

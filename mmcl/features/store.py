@@ -22,14 +22,20 @@ CARD = "store.json"
 
 
 def read_cards(folder: Path) -> dict[str, Card]:
-    """``{modality: card}``; empty for a folder without one, as the data set's own features come."""
-    path = folder / CARD
-    if not path.exists():
-        return {}
-    content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("front-ends"), dict):
-        raise FileError(path, "holds no front-ends", "extract the features again")
-    return {m: card_from(c, path) for m, c in content["front-ends"].items()}
+    """``{modality: card}`` of the store, or of the stores in the folders below, which must agree; empty
+    for a folder without one, as the data set's own features come."""
+    cards: dict[str, Card] = {}
+    for path in [folder / CARD] if (folder / CARD).exists() else sorted(folder.glob(f"*/{CARD}")):
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("front-ends"), dict):
+            raise FileError(path, "holds no front-ends", "extract the features again")
+        for m, c in content["front-ends"].items():
+            card = card_from(c, path)
+            found = m in cards and cards[m].differs_from(card)
+            if found:
+                raise FileError(path, f"holds features of another front-end ({found})", "extract them alike")
+            cards[m] = card
+    return cards
 
 
 def open_store(folder: Path, cards: dict[str, Card]) -> None:
