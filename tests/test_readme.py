@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from test_data import write_csv
 from test_xd_training import make_features
 
 from mmcl.data.synthetic import make_recordings
+from mmcl.data.synthetic_video import make_clips
 from mmcl.data.xd_violence import find_features
 from mmcl.models.macil_sd import RELEASED, MacilSdNetwork
 
@@ -27,6 +29,7 @@ SMALL = {
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
     "mmcl demo": "--epochs 1 --clips 6",
+    "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
     "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
 }
 
@@ -40,7 +43,9 @@ def folder(tmp_path_factory) -> Path:
     own.mkdir()
     write_csv(own / "walk_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(own / "walk_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
-    shutil.copytree(ROOT / "pipelines", place / "pipelines")
+    make_clips(place / "my-videos", 2, 10.0)
+    for kind in ("pipelines", "tools"):
+        shutil.copytree(ROOT / kind, place / kind)
     xd = place / "XD-VIOLENCE"
     make_features(xd, n_each=1, widths=(1024, 128), n_crops=5)
     test = find_features(xd)["test"]
@@ -72,7 +77,7 @@ def test_commands_of_the_readme(folder):
         small = " ".join(options for part, options in SMALL.items() if part in command + " ")
         if "tensorboard" in command:
             small = "--inspect"
-        words = f"{command} {small}".split()
+        words = shlex.split(f"{command} {small}")
         if words[0] in ("mmcl", "tensorboard", "torchrun", "python"):
             words[0] = str(Path(sys.executable).parent / words[0])
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -82,6 +87,10 @@ def test_commands_of_the_readme(folder):
     assert ran.count("mmcl") >= 14
     for made in (
         "demo/run/report.html",
+        "demo-sensors/run/report.html",
+        "scores/clip_0000_label_G-0-0.html",
+        "features/clip_0001_label_A__log-mel.npy",
+        "runs/xd-table/report.html",
         "runs/report.html",
         "runs/table/report.html",
         "scores/walk.csv",

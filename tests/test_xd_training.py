@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -315,3 +317,17 @@ def test_a_truth_of_other_features_is_told(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "gone_label_A has no features" in out
     assert "not in the usual order" in out
+
+
+@pytest.mark.skipif(not (SHARED / "xd_violence").exists(), reason="the real lists are not here")
+def test_a_tenth_of_the_real_names(tmp_path):
+    """Generated features under real names and lengths: checked, trained on for an epoch, judged by frames."""
+    tool = Path(__file__).parents[1] / "tools" / "generate_xd_violence.py"
+    words = ["--lists", str(SHARED / "xd_violence"), "--out", str(tmp_path / "data"), "--every", "10"]
+    small = ["--visual", "16", "--audio", "16", "--links"]
+    subprocess.run([sys.executable, str(tool), *words, *small], check=True, capture_output=True)
+    assert main(["check", "xd-violence", "--data", str(tmp_path / "data")]) == 0
+    words = ["train", "xd-violence", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    assert main([*words, "--optim.epochs", "1", "--model.dim", "16", "--optim.tracker", "none"]) == 0
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < figures["test frame average precision, step-wise"] <= 1

@@ -42,6 +42,7 @@ ROUNDING_S = 1e-3  # Matroska counts milliseconds
 TIMEOUT_S = 60.0
 
 # Where decord 0.6 was found frame-exact; elsewhere PyAV decodes.
+DECORD_LONGEST_S = 1800.0  # it keeps an index of the whole file in memory, half a gigabyte for two hours
 DECORD_FORMATS = ("mov", "matroska", "webm")
 DECORD_CODECS = ("h264", "hevc", "mpeg4", "vp9")
 
@@ -95,6 +96,7 @@ class Media:
             and v.rotation == 0
             and not v.is_cut
             and v.start_s == self.start_s == 0
+            and (self.duration_s or 0) <= DECORD_LONGEST_S
         )
 
 

@@ -39,6 +39,7 @@ VIDEO_ENDINGS = [
     "gif",
 ]
 AUDIO_ENDINGS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
+BLOCK = 1024
 BATCH = 16  # snippets that a front-end sees at once
 
 
@@ -112,7 +113,7 @@ def extract_file(
         has = "picture" if media.video is not None else "sound"
         snippets.close()  # type: ignore[attr-defined]
         raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
-    rows: dict[str, list[np.ndarray]] = {m: [] for m, front in use.items() if front is not None}
+    rows = {m: Rows() for m, front in use.items() if front is not None}
     batch: list[Snippet] = []
 
     def flush() -> None:
@@ -123,7 +124,7 @@ def extract_file(
                 raise FileError(
                     path, f"its {m} features are not finite", "check the weights of the front-end"
                 )
-            kept.append(y)
+            kept.add(y)
         progress(len(batch))
         batch.clear()
 
@@ -133,7 +134,28 @@ def extract_file(
             flush()
     if batch:
         flush()
-    return Extracted(media, {m: np.concatenate(kept) for m, kept in rows.items()})
+    return Extracted(media, {m: kept.all() for m, kept in rows.items()})
+
+
+class Rows:
+    """Rows added bit by bit, kept in large blocks: small arrays between large passing ones would keep
+    the allocator from giving the large ones' memory back."""
+
+    def __init__(self) -> None:
+        self.blocks: list[np.ndarray] = []
+        self.n_last = BLOCK  # rows used in the last block
+
+    def add(self, rows: np.ndarray) -> None:
+        while len(rows):
+            if self.n_last == BLOCK:
+                self.blocks.append(np.empty((BLOCK, *rows.shape[1:]), rows.dtype))
+                self.n_last = 0
+            now, rows = rows[: BLOCK - self.n_last], rows[BLOCK - self.n_last :]
+            self.blocks[-1][self.n_last : self.n_last + len(now)] = now
+            self.n_last += len(now)
+
+    def all(self) -> np.ndarray:
+        return np.concatenate([*self.blocks[:-1], self.blocks[-1][: self.n_last]])
 
 
 def _forward(front: nn.Module | None, x: np.ndarray, device: torch.device | str) -> np.ndarray:
