@@ -61,6 +61,12 @@ class BagsConfig:
     """Seed that the streams are a function of; the test streams do not depend on the run's seed."""
     augment: float = 1.0
     """Strength of the augmentations on the fly (rotation, scale, speed, noise), 0 = none."""
+    stretch_s: float = 0.0
+    """Play every recording slower or faster to last so many seconds, 0 = as it is: for trimmed actions,
+    whose pace says little of what they are."""
+    crop: float = 1.0
+    """Smallest part of its recording that a training bag may keep, 1 = it keeps all. For trimmed
+    actions: of a stream it could cut off the event."""
     shuffle_hops: int = 6
     """Cut a training stream into pieces of about this many hops and shuffle them, 0 = never. The
     bag label stands, and the network cannot learn a bag by what follows what."""

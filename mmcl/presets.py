@@ -23,7 +23,7 @@ def utd_mhad() -> Config:
     """27-class recognition of trimmed recordings, each a bag, all labels."""
     return changed(
         Config(task="utd-mhad"),
-        bags={"augment": 1.5, "shuffle_hops": 0, "insertion": 0.0},
+        bags={"augment": 1.5, "stretch_s": 4.0, "crop": 0.7, "shuffle_hops": 0, "insertion": 0.0},
         model={"smooth": 1},
         objective={
             "exclusive": True,

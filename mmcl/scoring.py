@@ -80,14 +80,15 @@ class Scorer:
             raise InputError(
                 f"{recording.name}: its scores are not finite; the signal holds values far out of range"
             )
-        start = np.arange(n) * self.clock.hop_s
+        pace = recording.duration_s / self.clock.stretch_s if self.clock.stretch_s else 1.0
+        start = np.arange(n) * self.clock.hop_s * pace
         real = torch.ones(1, n, dtype=torch.bool)
         bag = {k: topk_pool(v[None], real, self.divisor)[0] for k, v in logits.items()}
         score = {k: to_score(v, self.exclusive).numpy() for k, v in logits.items()}
         return Timeline(
             recording.name,
             start,
-            start + self.clock.window_s,
+            start + self.clock.window_s * pace,
             score.pop("joint"),
             score,
             to_score(bag["joint"], self.exclusive).numpy(),

@@ -22,12 +22,14 @@ class Clock:
 
     Snippet ``i`` covers the seconds ``[i * hop_s, i * hop_s + window_s)``. The window is a whole
     number of hops. ``frames_per_hop[m]`` says how many raw samples of modality m stand for one hop
-    (1 for precomputed features, one row a snippet).
+    (1 for precomputed features, one row a snippet). With ``stretch_s`` above 0 every recording is played
+    to last so many seconds; its snippets then cover other seconds of its own.
     """
 
     hop_s: float
     window_s: float
     frames_per_hop: Mapping[str, int]
+    stretch_s: float = 0.0
 
     @property
     def hops_per_window(self) -> int:

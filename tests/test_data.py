@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import torch
 
-from mmcl.data.augment import augment, n_hops_of
+from mmcl.data.augment import augment, crop, n_hops_of
 from mmcl.data.bags import BagDataset, Batches, collate, loader
 from mmcl.data.clock import body_frame, on_grid, resample
 from mmcl.data.files import find_pairs, read_csv, read_recording
@@ -199,3 +199,28 @@ def test_bad_csv_is_told(tmp_path):
         find_pairs([write_csv(tmp_path / "x.csv", np.ones((2, 6)), list("abcdef"))])
     with pytest.raises(FileError, match="no such file"):
         find_pairs([tmp_path / "nothing_inertial.csv"])
+
+
+def test_stretched_recordings_all_last_the_same(rng):
+    clock = Clock(0.5, 1.0, {"inertial": 16}, 4.0)
+    for n in (50, 137, 400):
+        x = np.linspace(0, 1, n)[:, None].repeat(6, 1).astype(np.float32)
+        (grid,) = on_grid(Recording("r", {"inertial": x}, {"inertial": 50.0}), clock).values()
+        assert grid.shape == (128, 6)
+        np.testing.assert_allclose(
+            grid[:, 0], np.interp((np.arange(128) + 0.5) / 128 * n - 0.5, np.arange(n), x[:, 0]), atol=1e-6
+        )
+
+
+def test_crop_keeps_a_stretch_of_all_modalities(rng):
+    hops = np.arange(12)
+    grid = {"skeleton": hops.repeat(8), "inertial": hops.repeat(16)}
+    lengths = set()
+    for _ in range(300):
+        kept = crop(grid, CLOCK, rng, 0.5)
+        n = len(kept["skeleton"]) // 8
+        first = int(kept["skeleton"][0])
+        np.testing.assert_array_equal(kept["skeleton"], np.arange(first, first + n).repeat(8))
+        np.testing.assert_array_equal(kept["inertial"], np.arange(first, first + n).repeat(16))
+        lengths.add(n)
+    assert lengths == set(range(6, 13))

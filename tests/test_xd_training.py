@@ -319,6 +319,12 @@ def test_a_truth_of_other_features_is_told(tmp_path, capsys):
     assert "not in the usual order" in out
 
 
+def test_a_name_without_label_code_is_told(tmp_path):
+    np.save(tmp_path / "holiday__0.npy", np.zeros((3, 12), np.float32))
+    with pytest.raises(FileError, match=r"holiday__0\.npy: its name has no label code"):
+        find_features(tmp_path)
+
+
 @pytest.mark.skipif(not (SHARED / "xd_violence").exists(), reason="the real lists are not here")
 def test_a_tenth_of_the_real_names(tmp_path):
     """Generated features under real names and lengths: checked, trained on for an epoch, judged by frames."""

@@ -75,6 +75,19 @@ def shuffle(grid: Grid, clock: Clock, rng: np.random.Generator, hops: int) -> Gr
     }
 
 
+def crop(
+    grid: Grid, clock: Clock, rng: np.random.Generator, smallest: float, probability: float = 0.7
+) -> Grid:
+    """Keep a stretch of at least ``smallest`` of the recording, with this probability."""
+    n_hops = n_hops_of(grid, clock)
+    least = max(int(np.ceil(smallest * n_hops)), clock.hops_per_window)
+    if rng.random() >= probability or least >= n_hops:
+        return grid
+    kept = int(rng.integers(least, n_hops + 1))
+    start = int(rng.integers(0, n_hops - kept + 1))
+    return {m: x[start * f : (start + kept) * f] for m, x in grid.items() for f in (clock.frames_per_hop[m],)}
+
+
 def sample_down(grid: Grid, clock: Clock, n_most: int) -> Grid:
     """At most ``n_most`` hops, evenly spread from the first to the last (MACIL-SD: 200 rows)."""
     n_hops = n_hops_of(grid, clock)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmcl.data.augment import Grid, augment, insert, n_hops_of, sample_down
+from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, sample_down
 from mmcl.data.clock import on_grid
 from mmcl.errors import InputError
 from mmcl.types import Bags, Clock, Recording
@@ -41,6 +41,7 @@ class BagDataset(Dataset):
         *,
         strength: float = 1.0,
         shuffle_hops: int = 0,
+        crop: float = 1.0,
         insertion: float = 0.0,
         insertion_from: int = 0,
         max_snippets: int = 0,
@@ -51,7 +52,7 @@ class BagDataset(Dataset):
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
         self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
-        self.modality_dropout = modality_dropout
+        self.crop, self.modality_dropout = crop, modality_dropout
         self.names = [r.name for r in recordings]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
@@ -69,6 +70,8 @@ class BagDataset(Dataset):
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
             grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
+            if self.crop < 1:
+                grid = crop(grid, self.clock, rng, self.crop)
             if self.max_snippets:
                 grid = sample_down(grid, self.clock, self.max_snippets)
             if self.modality_dropout and rng.random() < self.modality_dropout:

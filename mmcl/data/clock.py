@@ -47,7 +47,8 @@ def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
 
     The last hop may reach past the end of the recording by less than half a hop.
     """
-    n_hops = max(round(recording.duration_s / clock.hop_s), clock.hops_per_window)
+    duration_s = clock.stretch_s or recording.duration_s
+    n_hops = max(round(duration_s / clock.hop_s), clock.hops_per_window)
     grid = {}
     for m, x in recording.signal.items():
         if m not in clock.frames_per_hop:
@@ -63,5 +64,6 @@ def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
         if clock.frames_per_hop[m] == 1 and len(x) == n_frames:
             grid[m] = x  # features are on the grid already, and may lie on the disk
             continue
-        grid[m] = resample(x, recording.rate_hz[m], clock.rate_hz(m), n_frames).astype(np.float32)
+        rate_hz = len(x) / clock.stretch_s if clock.stretch_s else recording.rate_hz[m]
+        grid[m] = resample(x, rate_hz, clock.rate_hz(m), n_frames).astype(np.float32)
     return grid

@@ -197,7 +197,9 @@ def find_features(folder: Path, n_crops: int = 5) -> dict[str, list[Features]]:
         raise FileError(folder, "no such folder", "give the folder that holds the feature files")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.npy")):
-        if FEATURE.fullmatch(path.name) and LABEL.search(video_of(path.name)):
+        if FEATURE.fullmatch(path.name):
+            if not LABEL.search(video_of(path.name)):
+                raise FileError(path, "its name has no label code", f"expected NAME_label_{NORMAL}, say")
             if path.name in found:
                 raise FileError(path, f"also lies in {found[path.name].parent}", "keep one of the two")
             found[path.name] = path

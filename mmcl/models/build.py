@@ -30,7 +30,7 @@ def clock_of(config: Config) -> Clock:
         raise InputError(
             f"--bags.modalities: expected one or more of {', '.join(frames)}, got {' '.join(d.modalities) or 'none'}"
         )
-    return Clock(d.hop_s, d.window_s, {m: frames[m] for m in d.modalities})
+    return Clock(d.hop_s, d.window_s, {m: frames[m] for m in d.modalities}, d.stretch_s)
 
 
 def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str, int]) -> nn.Module:

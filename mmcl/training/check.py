@@ -22,6 +22,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "bags.n_test_streams": (2, math.inf),
     "bags.stream_seed": (0, 2**31),
     "bags.augment": (0, 5),
+    "bags.stretch_s": (0, 3600),
+    "bags.crop": (0.05, 1),
     "bags.shuffle_hops": (0, math.inf),
     "bags.insertion": (0, 1),
     "bags.insertion_from": (0, 1),

@@ -85,6 +85,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         clock_of(config),
         strength=d.augment,
         shuffle_hops=d.shuffle_hops,
+        crop=d.crop,
         insertion=d.insertion,
         insertion_from=round(d.insertion_from * config.optim.epochs),
         max_snippets=d.max_snippets,
