@@ -66,6 +66,8 @@ class BagDataset(Dataset):
         grid = self.grids[index]
         absent: frozenset[str] = frozenset()
         if epoch >= 0:
+            if self.strength > 0 or self.shuffle_hops:
+                grid = {m: np.asarray(x) for m, x in grid.items()}
             rng = np.random.default_rng([self.seed, epoch, index])
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)

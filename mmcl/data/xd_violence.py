@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmcl.data.on_disk import OnDisk
 from mmcl.errors import FileError, InputError
 from mmcl.types import Recording
 
@@ -296,10 +297,15 @@ def read_features(
                 )
             n_trimmed += gap
             n = min(len(visual), len(audio))
-            signal = {"visual": visual[:n], "audio": audio[:n]}
+            signal = {"visual": _first(path, visual, n), "audio": _first(video.audio, audio, n)}
             name = f"{video.name}__{crop}"
             recordings.append(Recording(name, signal, dict.fromkeys(signal, rate), label, video.name))
     return recordings, n_trimmed
+
+
+def _first(path: Path, x: np.ndarray, n: int) -> np.ndarray:
+    """The first n rows, left in the file; an OnDisk is used like an array."""
+    return OnDisk(path, (n, *x.shape[1:]), x.dtype)  # type: ignore[return-value]
 
 
 def _lines(path: Path) -> list[str]:

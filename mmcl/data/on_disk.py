@@ -1,0 +1,45 @@
+"""An array that stays in its file: opened for each reading, so that any number of them can wait.
+
+A mapped array keeps its file open, and a data set has more files than a process may open.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcl.errors import FileError
+
+
+class OnDisk:
+    """The first ``n`` rows of a ``.npy`` file. ``x[idx]`` reads those rows alone, ``np.asarray(x)`` all.
+
+    Raises FileError when the file cannot be read (any more).
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype):
+        self.path, self.shape, self.dtype, self.ndim = path, shape, dtype, len(shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, idx: Any) -> np.ndarray:
+        try:
+            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FileError(
+                self.path, f"cannot be read any more ({error})", "was it moved or changed?"
+            ) from error
+        if mapped.shape[1:] != self.shape[1:] or len(mapped) < len(self):
+            raise FileError(
+                self.path,
+                f"holds shape {mapped.shape} now, had {self.shape} before",
+                "it changed while in use; start again",
+            )
+        return np.array(mapped[: len(self)][idx])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
