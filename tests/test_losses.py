@@ -228,3 +228,22 @@ def test_shapes_that_do_not_match_are_told():
         topk_pool(torch.ones(2, 3, 1), torch.ones(2, 4, dtype=torch.bool))
     with pytest.raises(InputError, match="label: expected shape"):
         mil_loss(torch.ones(2, 3), torch.ones(2, 1))
+
+
+@pytest.mark.parametrize(("beta", "tau", "detach"), [(0.0, 0.0, False), (1.0, 0.1, False), (2.0, 0.0, True)])
+def test_blocks_change_nothing(beta, tau, detach):
+    g = torch.Generator().manual_seed(0)
+    draw = lambda n: torch.randn(n, 6, generator=g, dtype=torch.float64).requires_grad_()
+    inputs = draw(11), draw(11), draw(17)
+    mask = torch.rand(11, 17, generator=g) < 0.7
+    mask[3] = False
+    upstream = torch.rand(11, generator=g, dtype=torch.float64)
+    results = []
+    for block in (10_000, 40, 1):
+        loss = contrast(
+            *inputs, mask, temperature=0.1, beta=beta, tau=tau, detach_weights=detach, block_elements=block
+        )
+        results.append((loss, *torch.autograd.grad(loss @ upstream, inputs)))
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            torch.testing.assert_close(a, b)

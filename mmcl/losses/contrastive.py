@@ -14,13 +14,17 @@ beta = tau = 0 is InfoNCE. Sources: van den Oord et al. 2018 (InfoNCE); Chuang e
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmcl.errors import InputError
 from mmcl.losses.weighting import concentration
 from mmcl.precision import at_least_float32
+
+BLOCK_ELEMENTS = 1 << 23  # pairs of query and negative at once
 
 
 def weighted_info_nce(
@@ -69,6 +73,7 @@ def contrast(
     beta: float = 0.0,
     tau: float = 0.0,
     detach_weights: bool = False,
+    block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
     """Loss of each query against its own positive and a shared set of negatives.
 
@@ -76,7 +81,9 @@ def contrast(
     ``(negative,)`` or ``(query, negative)`` bool, True = a real negative (of that query).
     temperature: > 0. beta: concentration, >= 0. tau: class prior, probability in [0, 1) that a
     negative is a positive in truth. Returns ``(query,)``. Computed in float32 at least, also under
-    autocast, for half precision overflows at low temperatures.
+    autocast, for half precision overflows at low temperatures. Above ``block_elements`` pairs the
+    queries are worked off in blocks that are computed again for the gradient, so that memory grows
+    with the negatives, not with the pairs.
     """
     if temperature <= 0 or beta < 0 or not 0 <= tau < 1:
         raise InputError(
@@ -84,13 +91,33 @@ def contrast(
         )
     if mask is None:
         mask = torch.ones(len(negative), dtype=torch.bool, device=negative.device)
+    rows = partial(_rows, temperature=temperature, beta=beta, tau=tau, detach_weights=detach_weights)
     with torch.autocast(query.device.type, enabled=False):
         q, p, n = (unit(x) for x in (query, positive, negative))
-        s_positive = (q * p).sum(-1) / temperature
-        s_negative = q @ n.T / temperature
-        mask = mask.expand_as(s_negative)
-        weight = concentration(s_negative, mask, beta, detach_weights)
-        return weighted_info_nce(s_positive, s_negative, mask, weight, temperature=temperature, tau=tau)
+        mask = mask.expand(len(q), len(n))
+        size = max(block_elements // max(len(n), 1), 1)
+        if len(q) <= size:
+            return rows(q, p, n, mask)
+        blocks = zip(q.split(size), p.split(size), mask.split(size), strict=True)
+        once = partial(checkpoint, rows, use_reentrant=False, preserve_rng_state=False)
+        return torch.cat([once(a, b, n, real) for a, b, real in blocks])
+
+
+def _rows(
+    q: Tensor,
+    p: Tensor,
+    n: Tensor,
+    mask: Tensor,
+    *,
+    temperature: float,
+    beta: float,
+    tau: float,
+    detach_weights: bool,
+) -> Tensor:
+    s_positive = (q * p).sum(-1) / temperature
+    s_negative = q @ n.T / temperature
+    weight = concentration(s_negative, mask, beta, detach_weights) if beta else None
+    return weighted_info_nce(s_positive, s_negative, mask, weight, temperature=temperature, tau=tau)
 
 
 def unit(x: Tensor) -> Tensor:
