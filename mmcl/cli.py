@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -213,7 +214,8 @@ class Extract:
             n_crops=self.crops,
             pca=self.pca,
         )
-        device = device_of(self.device)
+        rank = os.environ.get("LOCAL_RANK")  # of several processes each takes a GPU of its own
+        device = device_of(f"cuda:{rank}" if self.device == "cuda" and rank else self.device)
         extract(
             self.sources,
             self.out,
@@ -463,7 +465,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"mmcl: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("mmcl: stopped; a training run goes on with --resume", file=sys.stderr)
+        print(
+            "mmcl: stopped; what was done is kept (a training goes on with --resume, mmcl extract by itself)",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -70,7 +70,8 @@ def _prepare(out: Path) -> None:
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).exists():
         raise FileError(out, "is not empty and not of an earlier demo", "choose another --out")
     try:
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            shutil.rmtree(out)
         out.mkdir(parents=True, exist_ok=True)
         (out / MARK).touch()
     except OSError as error:
@@ -95,8 +96,8 @@ def _videos(config: Config, out: Path, run: Path, seed: int, n_clips: int) -> di
         "training; each clip has one bit as its label: something both flashes and booms, or not", flush=True
     )
     figures = train(config, features, run)
-    print(f"scoring {N_SCORED} held-out clips", flush=True)
     some = sorted((out / "clips" / "test").glob("*.mp4"))[:N_SCORED]
+    print(f"scoring {len(some)} held-out clips", flush=True)
     score_videos(run, some, Output(out / "scores"), VideoOptions())
     return figures
 

@@ -16,5 +16,5 @@ class FileError(InputError):
     """Bad input that sits in one file or folder, which the message names."""
 
     def __init__(self, path: str | Path, found: str, do: str):
-        self.path = Path(path)
+        self.path, self.parts = Path(path), (found, do)
         super().__init__(f"{path}: {found}; {do}")

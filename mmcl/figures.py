@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mmcl.storage import printable
 from mmcl.types import Timeline
 
 INK, EVENT, GRID = "#1f2933", "#f2b8a0", "#d9dee3"
@@ -19,7 +21,9 @@ COLOURS = ("#0b6e99", "#b5541c", "#4d7c0f", "#7b3fa0", "#8a6d00")
 
 def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -73,11 +77,13 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
         else:
             axes.set_xlabel("seconds", fontsize=9, color=INK)
     figure.suptitle(
-        f"{timeline.name}: score of each snippet" + (", true events shaded" if timeline.intervals else ""),
+        f"{printable(timeline.name)}: score of each snippet"
+        + (", true events shaded" if timeline.intervals else ""),
         fontsize=10,
         color=INK,
         x=0.01,
         ha="left",
+        parse_math=False,
     )
     return png(figure)
 

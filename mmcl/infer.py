@@ -17,7 +17,7 @@ from mmcl.data.files import MODALITIES, find_pairs, read_recording
 from mmcl.errors import FileError, InputError
 from mmcl.events import EventRule, find_events
 from mmcl.figures import timeline_figure
-from mmcl.storage import first_line, write_json, write_whole
+from mmcl.storage import first_line, printable, write_json, write_whole
 from mmcl.tasks import scorer
 from mmcl.training.run import device_of, load_network
 from mmcl.types import Timeline
@@ -35,7 +35,7 @@ class Output:
     lines: bool = False
 
     def say(self, text: str) -> None:
-        tqdm.write(text, file=sys.stderr if self.lines else sys.stdout)
+        tqdm.write(printable(text), file=sys.stderr if self.lines else sys.stdout)
 
     def prepare(self) -> None:
         """Raises FileError when the folder cannot be written, before anything is scored."""
@@ -53,7 +53,7 @@ class Output:
     def write(self, timeline: Timeline, about: Mapping[str, Any]) -> None:
         content = {**to_json(timeline, self.rule), **about}
         if self.lines:
-            sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
             sys.stdout.flush()
         if self.folder is not None:
             write_timeline(timeline, self.folder, content, self.rule)
@@ -75,6 +75,9 @@ def score_each(
             output.say(summary(score(item), output.rule, exclusive))
         except (InputError, MemoryError) as error:
             failed.append(first_line(error) if str(error) else f"{name_of(item)}: not enough memory")
+            output.say(f"failed: {failed[-1]}")
+        except Exception as error:  # a fault of ours: the others are scored all the same
+            failed.append(f"{name_of(item)}: unexpected {type(error).__name__}: {first_line(error)}")
             output.say(f"failed: {failed[-1]}")
     where = f" into {output.folder}" if output.folder is not None else ""
     output.say(f"{len(items) - len(failed)} of {len(items)} scored{where}")

@@ -21,9 +21,12 @@ CURSOR, ALARM, EDGE = (255, 255, 255), (226, 60, 40), 6
 def write_overlay(path: Path, timeline: Timeline, folder: Path, rule: EventRule, timeout_s: float) -> Path:
     """``NAME-scored.mp4``: the joint score with a cursor below the picture, a red edge around it during
     events. Mono sound, 24 fps; a few snippets at a time are in memory."""
-    _, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
-    seen, heard = itertools.tee(snippets)
+    media, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
     out = folder / f"{timeline.name}-scored.mp4"
+    if media.audio is None:
+        write_video(out, _frames(snippets, timeline, rule), FPS)
+        return out
+    seen, heard = itertools.tee(snippets)
     write_video(out, _frames(seen, timeline, rule), FPS, _sound(heard), AUDIO_HZ)
     return out
 

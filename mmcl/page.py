@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from mmcl.events import EventRule, find_events
-from mmcl.storage import write_whole
+from mmcl.storage import printable, write_whole
 from mmcl.types import Timeline
 
 PLAYABLE = ["mp4", "m4v", "webm", "ogv", "mp3", "wav", "m4a", "ogg", "opus", "flac"]  # what browsers play
@@ -39,20 +39,25 @@ def write_page(
             if overlay is not None
             else f"Browsers do not play {path.suffix} files; --overlay makes a copy that they do."
         )
-    if shown.stat().st_size <= embed_mb * 1e6:
+    if shown.stat().st_size <= embed_mb * 1e6 and (is_playable or overlay is not None):
         kind = mimetypes.guess_type(shown.name)[0] or "video/mp4"
         source = f"data:{kind};base64,{base64.b64encode(shown.read_bytes()).decode()}"
     else:
-        source = quote(os.path.relpath(shown.resolve(), folder.resolve()).replace(os.sep, "/"))
-        note = f"{note} The page refers to the video's file, which is too large to be put into it.".strip()
+        source = quote(os.fsencode(os.path.relpath(shown.resolve(), folder.resolve()).replace(os.sep, "/")))
+        note = f"{note} The page refers to the video's file.".strip()
     curves = []
     for name, score in {"joint": timeline.score, **timeline.modality_score}.items():
         for k, label in enumerate(timeline.classes):
-            if len(timeline.classes) == 1 or score[:, k].max() >= rule.low:
+            if (
+                len(timeline.classes) == 1
+                or timeline.score[:, k].max() >= timeline.score.max()
+                or score[:, k].max() >= rule.low
+            ):
                 title = name if len(timeline.classes) == 1 else f"{name}, {label}"
                 curves.append({"name": title, **_thin(timeline, score[:, k])})
     content = {
-        "curves": curves or [{"name": "joint", **_thin(timeline, timeline.score.max(1))}],
+        "curves": curves,
+        "joint": _thin(timeline, timeline.score.max(1)),
         "events": [asdict(e) for e in find_events(timeline, rule)],
         "end_s": float(timeline.end_s[-1]),
         "high": rule.high,
@@ -67,10 +72,15 @@ def write_page(
         "ogv",
     )
     html = template.render(
-        title=timeline.name, source=source, note=note, content=content, rule=rule, is_sound=is_sound
+        title=printable(timeline.name),
+        source=source,
+        note=note,
+        content=content,
+        rule=rule,
+        is_sound=is_sound,
     )
     out = folder / f"{timeline.name}.html"
-    write_whole(out, lambda part: part.write_text(html, encoding="utf-8"))
+    write_whole(out, lambda part: part.write_text(html, encoding="utf-8", errors="replace"))
     return out
 
 

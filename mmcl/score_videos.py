@@ -51,6 +51,9 @@ def score_videos(
     """
     where = device_of(device)
     files = find_media(sources)
+    own = [p for p in files if output.folder is not None and p.resolve().parent == output.folder.resolve()]
+    if own:
+        raise InputError(f"--out {output.folder}: holds {own[0].name}, one of the videos; choose another")
     network, config, classes = load_network(run)
     if abs(config.bags.hop_s - SNIPPET_S) > 1e-6 or abs(config.bags.window_s - SNIPPET_S) > 1e-6:
         raise InputError(

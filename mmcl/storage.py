@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import math
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,9 +24,10 @@ MARGIN_BYTES = 1 << 18
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write to a neighbour, flush it to the disk, then rename: ``path`` is never half written."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name[:150]}.{os.getpid()}-{secrets.token_hex(3)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
         write(part)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
@@ -44,6 +48,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             found,
             "what was saved before is intact; make room or choose another --out",
         ) from error
+
+
+def _remove_left_over(path: Path) -> None:
+    """Half files of writers that were killed: nobody has touched them for an hour."""
+    for part in path.parent.glob(f".{glob.escape(path.name[:150])}.*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > 3600:
+                part.unlink()
 
 
 def _free_bytes(path: Path) -> int:
@@ -85,3 +97,8 @@ def read_json(path: Path) -> Any:
 def first_line(error: Exception) -> str:
     """An error's first line, for a message of one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def printable(name: str) -> str:
+    """A file's name as text, whatever bytes it holds."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -19,6 +19,7 @@ from pathlib import Path
 import tyro
 
 from mmcl.data.doctor import examine
+from mmcl.errors import InputError
 from mmcl.features.extract import extract
 from mmcl.features.frontends import make_front_ends
 from mmcl.features.store import read_cards
@@ -75,4 +76,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -11,6 +11,7 @@ import pytest
 from clips import cut, number_of, turn, write_clip
 
 from mmcl.data.media import AUDIO_HZ, FPS, SNIPPET_S, read_snippets
+from mmcl.data.media_writer import write_video
 from mmcl.errors import FileError
 
 HOP = SNIPPET_S * AUDIO_HZ
@@ -198,6 +199,49 @@ def test_a_hanging_decoder_is_replaced_or_killed(tmp_path, monkeypatch):
     with pytest.raises(FileError, match="no progress for 2 s"):
         read(path, timeout_s=2)
     assert time.monotonic() - started < 10
+
+
+def test_joined_files_and_leaping_clocks_are_told(tmp_path):
+    a, b = (write_clip(tmp_path / f"{k}.ts", 96) for k in "ab")
+    (tmp_path / "ab.ts").write_bytes(a.read_bytes() + b.read_bytes())
+    with pytest.raises(FileError, match=r"the clock of its (picture|sound) leaps"):
+        read(tmp_path / "ab.ts")
+    times = np.arange(96) / 24 + 5000 * (np.arange(96) >= 48)
+    with pytest.raises(FileError, match="leaps from"):
+        read(write_clip(tmp_path / "leap.mkv", 96, times_s=times, sound_s=4.0))
+
+
+def test_the_first_of_two_pictures(tmp_path):
+    from fractions import Fraction
+
+    import av
+    from clips import numbered
+
+    rng = np.random.default_rng(0)
+    with av.open(str(tmp_path / "two.mp4"), "w") as out:
+        small, large = (out.add_stream("libx264", rate=24) for _ in range(2))
+        small.width, small.height, large.width, large.height = 160, 64, 320, 240
+        for k in range(48):
+            for stream, image in (
+                (small, numbered(k)),
+                (large, rng.integers(0, 255, (240, 320, 3), np.uint8)),
+            ):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = k, Fraction(1, 24)
+                out.mux(stream.encode(frame))
+        for stream in (small, large):
+            out.mux(stream.encode(None))
+    assert shown(read(tmp_path / "two.mp4")[1]) == list(range(32))
+
+
+def test_odd_pictures(tmp_path, monkeypatch):
+    path = tmp_path / "thin.mp4"
+    write_video(path, (np.zeros((16, 640, 3), np.uint8) for _ in range(48)), 24)
+    with pytest.raises(FileError, match=r"narrower than 1 : 8"):
+        read(path)
+    monkeypatch.chdir(tmp_path)
+    write_clip(tmp_path / "part: one.mp4", 24)
+    assert len(read(Path("part: one.mp4"))[1]) == 1
 
 
 def test_nothing_is_left_running(tmp_path):

@@ -165,7 +165,8 @@ def test_bad_features_are_named(tmp_path, capsys):
         path.write_bytes(before)
 
     told(first, None, "is missing")
-    told(first, b"nonsense", "holds no plain array")
+    told(first, b"nonsense", "not a readable .npy file")
+    told(first, np.array([[None]]), "holds no plain array")
     told(first, good[:0], "holds no rows")
     told(first, good[:, :5], "holds float32 of shape")
     told(audio, good_audio[:-3], "they may differ by one")
@@ -289,7 +290,7 @@ def test_the_doctor_finds_each_fault_and_no_other(tmp_path, capsys):
     told = capsys.readouterr().out
     for message in (
         f"{rgb[0].name} is missing",
-        f"{rgb[1]}: holds no plain array",
+        f"{rgb[1]}: not a readable .npy file",
         f"{rgb[2]}: NaN or infinity in row 3",
         f"{rgb[3]}: has 5 channels, the other visual features 12",
         f"{rgb[4].name.removesuffix('__0.npy')}: ",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,8 @@ class Generate:
 
 
 def main(g: Generate) -> None:
+    if g.out.resolve() == g.lists.resolve():
+        sys.exit(f"--out {g.out}: is the folder of the lists, which would be overwritten; choose another")
     g.out.mkdir(parents=True, exist_ok=True)
     annotations = read_annotations(g.lists / "annotations.txt")
     kept: set[str] = set()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mmcl.data.on_disk import OnDisk
 from mmcl.data.xd_violence import (
     FEATURE,
     FRAMES_PER_SNIPPET,
@@ -110,7 +111,7 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
     )
 
 
-def first_bad_row(x: np.ndarray) -> int | None:
+def first_bad_row(x: OnDisk) -> int | None:
     for start in range(0, len(x), CHUNK):
         bad = ~np.isfinite(x[start : start + CHUNK]).all(1)
         if bad.any():

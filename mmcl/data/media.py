@@ -29,13 +29,15 @@ from typing import Any
 
 import numpy as np
 
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 
 FRAMES_PER_SNIPPET, FPS = 16, 24
 SNIPPET_S = FRAMES_PER_SNIPPET / FPS
 AUDIO_HZ = 16_000
 AUDIO_WINDOW_S = 1.0
 SOUND_LEAD_S = 0.1  # encoders begin with some silence of their own before the picture
+CLOCK_BACK_S, CLOCK_AHEAD_S = 1.0, 600.0  # leaps of a stream's clock beyond these are not believed
+MOST_ASPECT = 8
 SOUND_GAP_S = 0.05  # a jump of the sound's clock by more than this is a gap, less is rounding
 LOST_S, LOST_SHARE = 1.0, 0.02  # what may be missing at the end before a file counts as truncated
 ROUNDING_S = 1e-3  # Matroska counts milliseconds
@@ -58,6 +60,10 @@ class VideoStream:
     rotation: int
     is_cut: bool
     """Frames before the start are to be thrown away, as in a stream-copied cut."""
+    index: int
+    """Which stream of the file it is."""
+    is_alone: bool
+    """No other stream of the file is a picture."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class AudioStream:
     rate_hz: int
     n_channels: int
     start_s: float
+    index: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,7 @@ class Media:
             and v.codec in DECORD_CODECS
             and v.rotation == 0
             and not v.is_cut
+            and v.is_alone
             and v.start_s == self.start_s == 0
             and (self.duration_s or 0) <= DECORD_LONGEST_S
         )
@@ -123,8 +131,11 @@ def read_snippets(
     Raises FileError, here or while iterating, on a file that cannot be opened or decoded to its end,
     that holds neither picture nor sound, or that is shorter than one snippet.
     """
+    if not timeout_s > 0:
+        raise InputError(f"--timeout-s: expected more than 0 seconds, got {timeout_s:g}")
     if not path.is_file():
-        raise FileError(path, "no such file", "check the path")
+        found = "is no regular file" if path.exists() else "no such file"
+        raise FileError(path, found, "check the path")
     child = _Child(path, short_side, reader, timeout_s)
     try:
         media = _media(child.header())
@@ -177,7 +188,7 @@ class _Child:
             sys.executable,
             "-m",
             "mmcl.data.media",
-            os.fspath(path),
+            os.path.abspath(path),  # so that no colon in a name is taken for a protocol
             str(short_side),
             reader,
             str(skip),
@@ -186,7 +197,7 @@ class _Child:
         old = os.environ.get("PYTHONPATH")
         env = {**os.environ, "PYTHONPATH": folder + (os.pathsep + old if old else "")}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=env
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=env
         )
         self.messages: queue.Queue = queue.Queue(maxsize=4)
         self.stopped = False
@@ -255,6 +266,8 @@ class _Child:
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
         self.log.close()
 
 
@@ -299,6 +312,7 @@ def inspect(path: str) -> Media:
                     audio.codec_context.sample_rate,
                     audio.codec_context.channels,
                     _start(audio),
+                    audio.index,
                 )
             if video is None:
                 return Media(name, seconds, None, sound)
@@ -307,15 +321,27 @@ def inspect(path: str) -> Media:
             length = float(video.duration * (video.time_base or 0)) if video.duration else None
             start = _start(video)
             is_cut, rotation = _first_frame(container, video)
+            seen = VideoStream(
+                c.name,
+                c.width,
+                c.height,
+                fps,
+                start,
+                length,
+                rotation,
+                is_cut,
+                video.index,
+                is_alone=len(container.streams.video) == 1,
+            )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(
             f"not a readable video or audio file ({_say(error)})", "copy or download it again"
         ) from error
-    if not c.width or not c.height:
+    if not seen.width or not seen.height:
         raise Unreadable("its picture has no size")
-    return Media(
-        name, seconds, VideoStream(c.name, c.width, c.height, fps, start, length, rotation, is_cut), sound
-    )
+    if max(seen.width, seen.height) > MOST_ASPECT * min(seen.width, seen.height):
+        raise Unreadable(f"its picture of {seen.width} x {seen.height} is narrower than 1 : {MOST_ASPECT}")
+    return Media(name, seconds, seen, sound)
 
 
 def _is_cover(stream) -> bool:
@@ -372,17 +398,15 @@ def sampled_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.nda
 
     frame, end_s, k = None, 0.0, 0
     with av.open(path) as container:
-        stream = (
-            container.streams.video[0]
-            if not _is_cover(container.streams.video[0])
-            else container.streams.video[1]
-        )
+        stream = container.streams[v.index]
+        assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
         try:
             for new in container.decode(stream):
                 if new.is_corrupt:
                     raise Unreadable(f"a frame at {_at(new, media, end_s):.2f} s is damaged")
                 at_s = _at(new, media, end_s)
+                _check_clock("picture", end_s, at_s)
                 if frame is None:
                     frame = new  # held back to 0 where the picture begins after the sound
                 if (k / FPS) < at_s - ROUNDING_S:
@@ -401,6 +425,15 @@ def sampled_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.nda
     while k < round(end_s * FPS):
         yield shown
         k += 1
+
+
+def _check_clock(what: str, expected_s: float, at_s: float) -> None:
+    """Joined files begin their clocks anew, damaged ones leap: neither says when what is seen was."""
+    if at_s < expected_s - CLOCK_BACK_S or at_s > expected_s + CLOCK_AHEAD_S:
+        raise Unreadable(
+            f"the clock of its {what} leaps from {expected_s:.1f} to {at_s:.1f} s",
+            "write it anew with a video tool, joined files one by one",
+        )
 
 
 def _at(frame, media: Media, otherwise: float) -> float:
@@ -432,7 +465,7 @@ def sampled_by_decord(path: str, media: Media, short_side: int) -> Iterator[np.n
     v = media.video
     assert v is not None
     with av.open(path) as container:
-        stream = container.streams.video[0]
+        stream = container.streams[v.index]
         packets = [(p.pts, p.duration or 0) for p in container.demux(stream) if p.pts is not None]
         base = Fraction(stream.time_base or Fraction(1, FPS))
     packets.sort()
@@ -470,11 +503,17 @@ def sound(path: str, media: Media) -> Iterator[np.ndarray]:
                 yield piece[dropped:]
 
     with av.open(path) as container:
-        stream = container.streams.audio[0]
+        assert media.audio is not None
+        stream = container.streams[media.audio.index]
+        assert isinstance(stream, av.AudioStream)
         try:
             for frame in container.decode(stream):
                 stamp = at if frame.time is None else frame.time - media.start_s
                 stamp = 0.0 if stamp is None else stamp
+                _check_clock("sound", at or 0.0, stamp)
+                if at is not None and at - stamp > SOUND_GAP_S:  # more sound than time: drop the surplus
+                    early += round((at - stamp) * AUDIO_HZ)
+                    at = stamp
                 is_gap = at is None or stamp - at > SOUND_GAP_S
                 kind = (frame.layout.name, frame.sample_rate, frame.format.name)
                 if is_gap or kind != layout:
@@ -541,6 +580,7 @@ def snippets(
 
 def main(args: list[str]) -> int:
     path, short_side, reader, skip = args[0], int(args[1]), args[2], int(args[3])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the messages
 
@@ -565,6 +605,13 @@ def main(args: list[str]) -> int:
     except BrokenPipeError:
         return 1  # nobody reads on
     return 0
+
+
+def _end_with_parent() -> None:
+    """A hanging decoder is not to outlive a parent that was killed: its pipe ends then."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
 
 
 def choose(media: Media, reader: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmcl.errors import FileError
 from mmcl.storage import write_whole
 
 
@@ -27,7 +28,14 @@ def write_video(
 
     Pictures and sound are taken and written in turn, so that neither need be in memory.
     """
-    write_whole(path, lambda part: _write(part, frames, fps, sound, sound_hz, quality, preset))
+    import av
+
+    try:
+        write_whole(path, lambda part: _write(part, frames, fps, sound, sound_hz, quality, preset))
+    except av.FFmpegError as error:
+        raise FileError(
+            path, f"cannot be encoded ({error.strerror})", "is its picture very small?"
+        ) from error
 
 
 def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:

@@ -5,6 +5,7 @@ A mapped array keeps its file open, and a data set has more files than a process
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ class OnDisk:
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype):
         self.path, self.shape, self.dtype, self.ndim = path, shape, dtype, len(shape)
+
+    def first(self, n: int) -> OnDisk:
+        return OnDisk(self.path, (n, *self.shape[1:]), self.dtype)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -43,3 +47,20 @@ class OnDisk:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         whole = self[:]
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+def on_disk(path: Path) -> OnDisk:
+    """Reads the file's header alone. Raises OSError, ValueError or EOFError on one that is no plain array
+    or shorter than it says."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError("objects that only pickle reads")
+        size = file.tell() + dtype.itemsize * math.prod(shape)
+        if path.stat().st_size < size:
+            raise ValueError("it is cut off")
+    return OnDisk(path, shape, dtype)

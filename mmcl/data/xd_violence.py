@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmcl.data.on_disk import OnDisk
+from mmcl.data.on_disk import OnDisk, on_disk
 from mmcl.errors import FileError, InputError
 from mmcl.types import Recording
 
@@ -251,13 +251,13 @@ def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int, 
     return Features(name, tuple(visual), heard)
 
 
-def open_features(path: Path, n_columns: int | None = None) -> np.ndarray:
-    """``(snippet, channel)`` of one file, mapped, not read. Its values are checked when they are used.
+def open_features(path: Path, n_columns: int | None = None) -> OnDisk:
+    """``(snippet, channel)`` of one file, left in it. Its values are checked when they are used.
 
     Raises FileError on an unreadable file, a wrong shape or width, or no rows.
     """
     try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
+        x = on_disk(path)
     except (OSError, ValueError, EOFError) as error:
         found = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
         raise FileError(path, found, "extract or download it again") from error
@@ -297,15 +297,10 @@ def read_features(
                 )
             n_trimmed += gap
             n = min(len(visual), len(audio))
-            signal = {"visual": _first(path, visual, n), "audio": _first(video.audio, audio, n)}
+            signal = {"visual": visual.first(n), "audio": audio.first(n)}
             name = f"{video.name}__{crop}"
-            recordings.append(Recording(name, signal, dict.fromkeys(signal, rate), label, video.name))
+            recordings.append(Recording(name, signal, dict.fromkeys(signal, rate), label, video.name))  # type: ignore[arg-type]
     return recordings, n_trimmed
-
-
-def _first(path: Path, x: np.ndarray, n: int) -> np.ndarray:
-    """The first n rows, left in the file; an OnDisk is used like an array."""
-    return OnDisk(path, (n, *x.shape[1:]), x.dtype)  # type: ignore[return-value]
 
 
 def _lines(path: Path) -> list[str]:

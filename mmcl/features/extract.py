@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +21,8 @@ from tqdm import tqdm
 from mmcl.data.media import SNIPPET_S, TIMEOUT_S, Media, Snippet, read_snippets
 from mmcl.errors import FileError, InputError
 from mmcl.features.frontends import FrontEnds
-from mmcl.features.store import info_path, open_store, write_features
+from mmcl.features.store import StoreError, check_writable, info_path, open_store, write_features
+from mmcl.storage import first_line, printable, read_json
 
 VIDEO_ENDINGS = [
     "mp4",
@@ -87,7 +91,11 @@ def find_media(sources: Iterable[Path | str]) -> list[Path]:
 
 
 def _is_media(path: Path) -> bool:
-    return path.suffix[1:].lower() in (*VIDEO_ENDINGS, *AUDIO_ENDINGS) and path.is_file()
+    return (
+        not path.name.startswith(".")
+        and path.suffix[1:].lower() in (*VIDEO_ENDINGS, *AUDIO_ENDINGS)
+        and path.is_file()
+    )
 
 
 @torch.inference_mode()
@@ -183,21 +191,34 @@ def extract(
     files = find_media(sources)
     open_store(out, front_ends.cards)
     mine = files[rank::n_ranks]
-    todo = [path for path in mine if not info_path(out, path.stem).exists()]
-    failed: list[tuple[Path, str]] = []
+    failed: list[tuple[str, str]] = []
+    todo: list[Path] = []
+    for path in mine:
+        try:
+            if not is_done(out, path):
+                todo.append(path)
+        except (InputError, OSError) as error:
+            failed.append((str(path), first_line(error).removeprefix(f"{path}: ")))
+    n_there = len(mine) - len(todo) - len(failed)
     video_s, started = 0.0, time.perf_counter()
+    stop = threading.Event()
 
-    def do(path: Path) -> Extracted:
-        done = extract_file(path, front_ends, timeout_s=timeout_s)
+    def do(path: Path) -> tuple[int, list[str]]:
+        def go_on(n: int) -> None:
+            if stop.is_set():
+                raise InputError(f"{path}: stopped")
+
+        done = extract_file(path, front_ends, timeout_s=timeout_s, progress=go_on)
         features = {m: x.astype(np.float16 if half else np.float32) for m, x in done.features.items()}
         info = {
             "file": path.name,
+            "bytes": path.stat().st_size,
             "snippets": done.n_snippets,
             "seconds": round(done.n_snippets * SNIPPET_S, 3),
             "streams": list(features),
         }
         write_features(out, path.stem, features, front_ends.cards, info)
-        return done
+        return done.n_snippets, list(features)
 
     pool = ThreadPoolExecutor(jobs)
     try:
@@ -206,30 +227,62 @@ def extract(
         for future in bar:
             path = running[future]
             try:
-                done = future.result()
-            except (InputError, MemoryError) as error:
-                failed.append((path, str(error).removeprefix(f"{path}: ") or "not enough memory"))
-                if isinstance(error, FileError) and out in error.path.parents:
-                    raise  # the store itself cannot be written: the next file would fare no better
+                n_snippets, streams = future.result()
+            except Exception as error:  # whatever it is, the other files are extracted
+                why = str(error).removeprefix(f"{path}: ") or "not enough memory"
+                if not isinstance(error, InputError | MemoryError):
+                    why = f"unexpected {type(error).__name__}: {first_line(error)}"
+                failed.append((str(path), why))
+                if isinstance(error, StoreError):
+                    check_writable(out)
                 continue
-            video_s += done.n_snippets * SNIPPET_S
+            video_s += n_snippets * SNIPPET_S
             bar.set_postfix_str(f"{video_s / (time.perf_counter() - started):.1f}x real time")
-            lacking = [m for m in front_ends.cards if m not in done.features]
+            lacking = [m for m in front_ends.cards if m not in streams]
             if lacking:
-                tqdm.write(f"{path}: has no {lacking[0]} stream")
+                tqdm.write(printable(f"{path}: has no {lacking[0]} stream"))
     finally:
+        stop.set()
         pool.shutdown(cancel_futures=True)
     share = f" (part {rank + 1} of {n_ranks})" if n_ranks > 1 else ""
     speed = f", {video_s / (time.perf_counter() - started):.1f}x real time" if todo else ""
-    n_done = len(todo) - len(failed)
-    print(
-        f"{n_done} extracted, {len(mine) - len(todo)} were there already, {len(failed)} failed{share}{speed}"
-    )
-    if failed:
-        failed.sort()
-        width = max(len(str(path)) for path, _ in failed)
-        for path, why in failed:
-            print(f"  {path!s:{width}}  {why}")
+    n_done = len(mine) - n_there - len(failed)
+    print(f"{n_done} extracted, {n_there} were there already, {len(failed)} failed{share}{speed}", flush=True)
+    every = together(failed)
+    if every and rank == 0:
+        width = max(len(name) for name, _ in every)
+        for name, why in sorted(every):
+            print(printable(f"  {name:{width}}  {why}"))
+    if every:
         raise InputError(
-            f"{len(failed)} of {len(mine)} files failed, each named above; the others are in {out}"
+            f"{len(every)} of {len(files)} files failed, each named above; the others are in {out}"
         )
+
+
+def is_done(out: Path, path: Path) -> bool:
+    """Does the store hold this file's features; InputError when it holds those of another file."""
+    known = info_path(out, path.stem)
+    if not known.exists():
+        return False
+    size = read_json(known).get("bytes")
+    if size != path.stat().st_size:
+        raise InputError(
+            f"{path}: the store holds features of another file of this name ({size} bytes); remove "
+            f"{known.name} to extract it anew, or choose another --out"
+        )
+    return True
+
+
+def together(failed: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The failures of all processes. torchrun ends every process when one fails, so that none may leave
+    before all are done."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "MASTER_ADDR" not in os.environ:
+        return failed
+    from torch import distributed
+
+    distributed.init_process_group("gloo", timeout=timedelta(days=30))
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, failed)
+    distributed.barrier()
+    distributed.destroy_process_group()
+    return [one for part in parts for one in part]

@@ -61,6 +61,8 @@ def make_visual(name: str, weights: str = "", n_crops: int = 1) -> tuple[nn.Modu
         raise InputError(f"--visual {name}: expected one of {', '.join(VISUAL)}")
     if n_crops not in (1, 5) or (name == "descriptors" and n_crops != 1):
         raise InputError(f"--crops {n_crops}: expected 1 or 5; descriptors see the whole picture, 1")
+    if name == "descriptors" and weights:
+        raise InputError("--visual-weights: descriptors have none")
     if name == "descriptors":
         return Descriptors().eval(), Card(name, Descriptors.dim)
     if name == "i3d":
@@ -78,6 +80,8 @@ def make_audio(name: str, weights: str = "", pca: Path | None = None) -> tuple[n
     """The front-end and its card. pca: VGGish's post-processing parameters, None = raw features."""
     if name not in AUDIO:
         raise InputError(f"--audio {name}: expected one of {', '.join(AUDIO)}")
+    if name == "log-mel" and (weights or pca):
+        raise InputError("--audio-weights, --pca: log-mel has none")
     if name == "log-mel":
         return LogMel().eval(), Card(name, LogMel.dim)
     front = Vggish(pca)

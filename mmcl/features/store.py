@@ -21,6 +21,10 @@ from mmcl.storage import read_json, write_json, write_whole
 CARD = "store.json"
 
 
+class StoreError(FileError):
+    """The store itself cannot be written."""
+
+
 def read_cards(folder: Path) -> dict[str, Card]:
     """``{modality: card}`` of the store, or of the stores in the folders below, which must agree; empty
     for a folder without one, as the data set's own features come."""
@@ -59,14 +63,24 @@ def write_features(
     folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, Card], info: dict
 ) -> None:
     """visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``; each file whole, the info last."""
-    files = {}
+    files: dict[str, np.ndarray] = {}
     if "visual" in features:
         files = {f"{name}__{c}.npy": features["visual"][:, c] for c in range(features["visual"].shape[1])}
     if "audio" in features:
         files[f"{name}__{cards['audio'].name}.npy"] = features["audio"]
-    for file_name, x in files.items():
-        write_whole(folder / file_name, partial(_save, x))
-    write_json(info_path(folder, name), info)
+    try:
+        for file_name, x in files.items():
+            write_whole(folder / file_name, partial(_save, x))
+        write_json(info_path(folder, name), info)
+    except FileError as error:
+        raise StoreError(error.path, *error.parts) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raises FileError when nothing can be written into the folder."""
+    probe = folder / ".probe"
+    write_whole(probe, lambda part: part.touch())
+    probe.unlink()
 
 
 def _save(x: np.ndarray, part: Path) -> None:

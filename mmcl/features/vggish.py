@@ -70,7 +70,7 @@ def read_pca(path: Path) -> tuple[Tensor, Tensor]:
     try:
         with np.load(path) as file:
             vectors, means = file["pca_eigen_vectors"], file["pca_means"].reshape(-1)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise FileError(
             path, f"not VGGish's PCA parameters ({error})", "expected vggish_pca_params.npz"
         ) from error

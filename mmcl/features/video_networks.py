@@ -17,7 +17,7 @@ class FrameCrops(nn.Module):
     """Frames ``(snippet, 16, height, width, 3)`` uint8 -> ``(snippet * crop, 3, 16, side, side)``.
 
     One crop is the centre, five are the centre and the corners (top left, top right, bottom left,
-    bottom right). A frame smaller than the crop is enlarged.
+    bottom right). Frames must be at least as large as the crop.
     """
 
     mean: Tensor
