@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -332,3 +333,69 @@ def test_a_store_has_one_maker(tmp_path):
         open_store(tmp_path, {**cards, "visual": Card("i3d", 1024, "cc")})
     with pytest.raises(FileError, match="name i3d, not s3d"):
         open_store(tmp_path, {**cards, "visual": Card("s3d", 1024, "aa")})
+
+
+def test_extract_under_torchrun_loses_nothing_to_a_bad_file(tmp_path):
+    """torchrun ends all processes when one fails: none may leave before all are done."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("a", "c"):
+        (videos / f"{name}_label_A.mp4").write_text("no video")
+    for name in ("b", "d"):
+        write_clip(videos / f"{name}_label_A.mp4", 240)
+    words = ["-m", "mmcl", "extract", str(videos), "--out", str(tmp_path / "store"), "--jobs", "1"]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "29713",
+        *words,
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(run, capture_output=True, text=True, env=env, timeout=200)
+    assert done.returncode != 0
+    assert "2 of 4 files failed" in done.stderr
+    for name in ("a", "c"):
+        assert f"{name}_label_A.mp4  not a readable" in done.stdout
+    assert len(list((tmp_path / "store").glob("*__info.json"))) == 2
+
+
+def test_extract_goes_on_whatever_a_file_does(tmp_path, capsys):
+    """In the store's own folder, with a name too long for its results, with another file of its name."""
+    write_clip(tmp_path / "b_label_A.mp4", 24)
+    shutil.copy(tmp_path / "b_label_A.mp4", tmp_path / f"{'x' * 246}.mp4")
+    (tmp_path / "a.mp4").write_text("no video")
+    (tmp_path / "._b.mp4").write_text("a resource fork")
+    assert main(["extract", str(tmp_path), "--out", str(tmp_path), "--jobs", "1"]) == 1
+    assert "1 extracted, 0 were there already, 2 failed" in capsys.readouterr().out
+    other = tmp_path / "other"
+    other.mkdir()
+    write_clip(other / "b_label_A.mp4", 72)
+    assert main(["extract", str(other), "--out", str(tmp_path)]) == 1
+    assert "the store holds features of another file of this name" in capsys.readouterr().out
+
+
+def test_options_without_effect_are_refused(capsys, tmp_path, videos):
+    for words in (
+        ["--pca", "x.npz"],
+        ["--visual-weights", "x.pt"],
+        ["--audio-weights", "x.pt"],
+        ["--jobs", "0"],
+    ):
+        assert main(["extract", str(videos), "--out", str(tmp_path), *words]) == 1
+        assert words[0] in capsys.readouterr().err
+
+
+def test_racing_writers_do_not_meet(tmp_path):
+    cards = {"visual": Card("i3d", 1024, "aa")}
+    code = "import sys; from pathlib import Path; from mmcl.features.store import open_store; from mmcl.features.frontends import Card\n"
+    code += "for i in range(60): open_store(Path(sys.argv[1]) / str(i), {'visual': Card('i3d', 1024, 'aa')})"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE) for _ in "ab"
+    ]
+    assert [p.communicate()[1][-300:] for p in both] == [b"", b""]
+    open_store(tmp_path / "0", cards)
+    assert not list(tmp_path.rglob("*.part"))

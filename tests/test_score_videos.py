@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -269,3 +270,39 @@ def test_sound_of_the_overlay_is_in_time(made, tmp_path):
     loud = np.flatnonzero(np.abs(sound) > 0.2) / 16000 + pieces[0][0]
     assert loud[0] == pytest.approx(1.0, abs=0.03)
     assert loud[loud > 2][0] == pytest.approx(2.5, abs=0.03)
+
+
+def test_names_of_all_kinds(made, tmp_path, capfd):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    source = write_clip(tmp_path / "source.mp4", 24)
+    names = [
+        "b $x_$ y.mp4",
+        "<script>alert(1)<b>.mp4",
+        "視頻.mp4",
+        os.fsdecode(b"raw\xff.mp4"),
+        "part: one.mp4",
+    ]
+    for name in names:
+        shutil.copy(source, folder / name)
+    assert main(["score", str(made / "model"), str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert f"{len(names)} of {len(names)} scored" in capfd.readouterr().out
+    assert len(list((tmp_path / "out").glob("*.html"))) == len(names)
+    assert "<script>alert" not in (tmp_path / "out" / "<script>alert(1)<b>.html").read_text()
+    assert main(["score", str(made / "model"), str(folder), "--json", "-"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert {json.loads(line)["name"] for line in lines} == {Path(name).stem for name in names}
+
+
+def test_sources_are_never_overwritten(made, tmp_path, capsys):
+    clip = write_clip(tmp_path / "a.mp4", 24)
+    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path)]) == 1
+    assert "holds a.mp4, one of the videos" in capsys.readouterr().err
+
+
+def test_overlay_of_a_silent_video(made, tmp_path):
+    clip = write_clip(tmp_path / "a.mp4", 72, audio=None)
+    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay"]) == 0
+    media, snippets = read_snippets(tmp_path / "o" / "a-scored.mp4", 64)
+    assert media.audio is None
+    assert len(list(snippets)) == 3
