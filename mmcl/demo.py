@@ -61,7 +61,7 @@ def run_demo(
     for key in (k for k in figures if k.startswith(f"{FIGURE},")):
         print(f"  {key:45} {figures[key]:.3f}")
     if kind == "videos":
-        print(f"open a scored clip: {next((out / 'scores').glob('*.html')).resolve()}")
+        print(f"open a scored clip: {min((out / 'scores').glob('*.html')).resolve()}")
     print(f"open the report: {report.resolve()}")
     return figures
 
