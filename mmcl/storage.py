@@ -102,3 +102,14 @@ def first_line(error: Exception) -> str:
 def printable(name: str) -> str:
     """A file's name as text, whatever bytes it holds."""
     return os.fsencode(name).decode("utf-8", "replace")
+
+
+def first_misfit(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """The first entry of a state dict that is missing, too many or of another shape, for a message; empty
+    when all fit."""
+    say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"
+    for name in [*expected, *found]:
+        here, there = found.get(name), expected.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            return f"'{name}' is {say(here)} in the file and {say(there)} in the network"
+    return ""

@@ -226,7 +226,7 @@ def test_wrong_weights_are_named(tmp_path):
     state["features.0.weight"] = torch.zeros(64, 3, 3, 3)
     torch.save(state, path)
     with pytest.raises(
-        FileError, match=r"'features.0.weight' is of shape \(64, 3, 3, 3\), expected of shape"
+        FileError, match=r"'features.0.weight' is of shape \(64, 3, 3, 3\) in the file and of shape"
     ):
         load_into(Vggish(), path)
     path.write_text("no")

@@ -50,3 +50,9 @@ def test_losses_need_little():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['einops', 'mmcl']"
+
+
+def test_two_files_alone_open_and_write_media():
+    for path in (ROOT / "mmcl").rglob("*.py"):
+        if path.name not in ("media.py", "media_writer.py"):
+            assert not {n for n in imports(path) if n.split(".")[0] in ("av", "decord")}, path

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.hub import download_url_to_file
 
 from mmcl.errors import FileError, InputError
-from mmcl.storage import first_line
+from mmcl.storage import first_line, first_misfit
 
 IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")  # torch's habit: a file's name ends in its hash
 
@@ -92,17 +92,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()) -> None:
     """Every entry of the module from the file; entries that begin with one of ``ignored`` may be left
     over. Raises FileError naming the first that does not fit."""
-    found = {k: v for k, v in read_state_dict(path).items() if not k.startswith(ignored or ("\0",))}
-    wanted = module.state_dict()
-    for name in [*wanted, *found]:
-        if name.endswith("num_batches_tracked"):
-            continue
-        here, there = found.get(name), wanted.get(name)
-        if here is None or there is None or here.shape != there.shape:
-            say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"
-            raise FileError(
-                path,
-                f"'{name}' is {say(here)}, expected {say(there)}",
-                "are these weights of another network?",
-            )
+    kept = lambda names: {
+        k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)
+    }
+    found = kept(read_state_dict(path))
+    if misfit := first_misfit(found, kept(module.state_dict())):
+        raise FileError(path, misfit, "are these weights of another network?")
     module.load_state_dict(found, strict=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.errors import FileError
-from mmcl.storage import first_line, write_whole
+from mmcl.storage import first_line, first_misfit, write_whole
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -55,12 +55,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 def match_weights(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raises FileError naming the first entry that does not fit."""
-    for name in [*expected, *found]:
-        here, there = found.get(name), expected.get(name)
-        if here is None or there is None or here.shape != there.shape:
-            say = lambda t: "missing" if t is None else f"of shape {tuple(t.shape)}"
-            raise FileError(
-                path,
-                f"holds another architecture: '{name}' is {say(here)} in the file and {say(there)} in the network",
-                "use the config.json that was saved with it",
-            )
+    if misfit := first_misfit(found, expected):
+        raise FileError(
+            path, f"holds another architecture: {misfit}", "use the config.json that was saved with it"
+        )
