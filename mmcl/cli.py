@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from mmcl.config import Config
+from mmcl.config import Config, VideoOptions
 from mmcl.errors import InputError
 from mmcl.presets import PRESETS
 
@@ -258,24 +258,7 @@ class Score:
     """An event goes on while the joint score is at least this."""
     min_s: float = 0.0
     """Shorter events are left out [s]."""
-    page: bool = True
-    """Write NAME.html of each video."""
-    embed_mb: float = 30.0
-    """A video of at most so many megabytes is put into its page; others are referred to."""
-    overlay: bool = False
-    """Also write NAME-scored.mp4, the video with its scores drawn under the picture."""
-    visual: str = ""
-    """Front-end of the picture, where the model's card does not know it (features from elsewhere)."""
-    audio: str = ""
-    """The same for the sound."""
-    visual_weights: str = ""
-    """Weights of the front-end: a file, or an address with #sha256=HEX; the public ones if left out."""
-    audio_weights: str = ""
-    """The same for the sound."""
-    pca: Path | None = None
-    """VGGish's PCA parameters, for models trained on features that were made with them."""
-    timeout_s: float = 60.0
-    """Seconds without progress after which a video's decoder is given up."""
+    videos: Annotated[VideoOptions, tyro.conf.OmitArgPrefixes] = VideoOptions()  # noqa: RUF009, frozen
     inertial_hz: float | None = None
     """Samples a second of inertial CSV files without a column time_s."""
     skeleton_hz: float | None = None
@@ -287,25 +270,14 @@ class Score:
     def run(self) -> None:
         from mmcl.events import EventRule
         from mmcl.infer import Output, score_files
-        from mmcl.score_videos import VideoOptions, score_videos
+        from mmcl.score_videos import score_videos
         from mmcl.training.run import channels_of
 
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_folder / "scores"
         output = Output(folder, EventRule(self.threshold, self.low, self.min_s), lines)
         if channels_of(self.run_folder):  # takes features: of videos
-            options = VideoOptions(
-                self.page,
-                self.embed_mb,
-                self.overlay,
-                self.visual,
-                self.audio,
-                self.visual_weights,
-                self.audio_weights,
-                self.pca,
-                self.timeout_s,
-            )
-            score_videos(self.run_folder, self.recordings, output, options, self.device)
+            score_videos(self.run_folder, self.recordings, output, self.videos, self.device)
         else:
             rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
             score_files(self.run_folder, self.recordings, output, rates, self.device)

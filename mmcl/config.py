@@ -237,6 +237,30 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
 
 
+@dataclass(frozen=True)
+class VideoOptions:
+    """What is made of scored videos, and of which front-ends; no part of a run's settings."""
+
+    page: bool = True
+    """Write NAME.html of each video."""
+    embed_mb: float = 30.0
+    """A video of at most so many megabytes is put into its page; others are referred to."""
+    overlay: bool = False
+    """Also write NAME-scored.mp4, the video with its scores drawn under the picture."""
+    visual: str = ""
+    """Front-end of the picture, where the model's card does not know it (features from elsewhere)."""
+    audio: str = ""
+    """The same for the sound."""
+    visual_weights: str = ""
+    """Weights of the front-end: a file, or an address with #sha256=HEX; the public ones if left out."""
+    audio_weights: str = ""
+    """The same for the sound."""
+    pca: Path | None = None
+    """VGGish's PCA parameters, for models trained on features that were made with them."""
+    timeout_s: float = 60.0
+    """Seconds without progress after which a video's decoder is given up."""
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 

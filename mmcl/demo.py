@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from mmcl.config import Config
+from mmcl.config import Config, VideoOptions
 from mmcl.data.synthetic import make_recordings
 from mmcl.data.synthetic_video import make_clips
 from mmcl.errors import FileError, InputError
@@ -17,7 +17,7 @@ from mmcl.frame_evaluation import ANNOTATIONS
 from mmcl.infer import Output
 from mmcl.presets import changed, clips, utd_mhad_streams
 from mmcl.report import write_report
-from mmcl.score_videos import VideoOptions, score_videos
+from mmcl.score_videos import score_videos
 from mmcl.training.check import check
 from mmcl.training.run import train
 

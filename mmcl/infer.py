@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from mmcl.data.files import MODALITIES, find_pairs, read_recording
-from mmcl.errors import FileError, InputError
+from mmcl.errors import InputError
 from mmcl.events import EventRule, find_events
 from mmcl.figures import timeline_figure
-from mmcl.storage import first_line, printable, write_json, write_whole
+from mmcl.storage import check_writable, printable, why_failed, write_json, write_whole
 from mmcl.tasks import scorer
 from mmcl.training.run import device_of, load_network
 from mmcl.types import Timeline
@@ -37,19 +37,6 @@ class Output:
     def say(self, text: str) -> None:
         tqdm.write(printable(text), file=sys.stderr if self.lines else sys.stdout)
 
-    def prepare(self) -> None:
-        """Raises FileError when the folder cannot be written, before anything is scored."""
-        if self.folder is not None:
-            try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                probe = self.folder / ".mmcl-probe"
-                probe.touch()
-                probe.unlink()
-            except OSError as error:
-                raise FileError(
-                    self.folder, f"cannot be written ({error.strerror})", "choose another --out"
-                ) from error
-
     def write(self, timeline: Timeline, about: Mapping[str, Any]) -> None:
         content = {**to_json(timeline, self.rule), **about}
         if self.lines:
@@ -68,16 +55,14 @@ def score_each(
     name_of: Callable[[Item], str],
 ) -> None:
     """``score`` writes what it makes; InputError at the end when any item failed, listing them."""
-    output.prepare()
+    if output.folder is not None:
+        check_writable(output.folder)  # before anything is scored
     failed: list[str] = []
     for item in tqdm(items, unit=noun, disable=None):
         try:
             output.say(summary(score(item), output.rule, exclusive))
-        except (InputError, MemoryError) as error:
-            failed.append(first_line(error) if str(error) else f"{name_of(item)}: not enough memory")
-            output.say(f"failed: {failed[-1]}")
-        except Exception as error:  # a fault of ours: the others are scored all the same
-            failed.append(f"{name_of(item)}: unexpected {type(error).__name__}: {first_line(error)}")
+        except Exception as error:  # whatever it is, the others are scored
+            failed.append(why_failed(name_of(item), error))
             output.say(f"failed: {failed[-1]}")
     where = f" into {output.folder}" if output.folder is not None else ""
     output.say(f"{len(items) - len(failed)} of {len(items)} scored{where}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from mmcl.config import VideoOptions
 from mmcl.data.media import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.errors import InputError
 from mmcl.features.extract import Extracted, extract_file, find_media
@@ -23,23 +24,6 @@ from mmcl.scoring import Scorer
 from mmcl.tasks import scorer
 from mmcl.training.run import channels_of, device_of, front_ends_of, load_network
 from mmcl.types import Recording, Timeline
-
-
-@dataclass(frozen=True)
-class VideoOptions:
-    """page: an HTML page for each video. embed_mb: a video of at most so many megabytes is put into
-    its page. overlay: also write NAME-scored.mp4. visual, audio: names of front-ends, for models whose
-    card does not know them. weights: as ``make_front_ends``."""
-
-    page: bool = True
-    embed_mb: float = 30.0
-    overlay: bool = False
-    visual: str = ""
-    audio: str = ""
-    visual_weights: str = ""
-    audio_weights: str = ""
-    pca: Path | None = None
-    timeout_s: float = 60.0
 
 
 def score_videos(

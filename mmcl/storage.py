@@ -17,7 +17,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 
 MARGIN_BYTES = 1 << 18
 
@@ -48,6 +48,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             found,
             "what was saved before is intact; make room or choose another --out",
         ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raises FileError when nothing can be written into the folder, which is made where it lacks."""
+    probe = folder / ".mmcl-probe"
+    write_whole(probe, lambda part: part.touch())
+    probe.unlink()
 
 
 def _remove_left_over(path: Path) -> None:
@@ -97,6 +104,15 @@ def read_json(path: Path) -> Any:
 def first_line(error: Exception) -> str:
     """An error's first line, for a message of one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def why_failed(name: str, error: Exception) -> str:
+    """One line for a file of many that failed; it begins with the file's name."""
+    if isinstance(error, InputError):
+        return first_line(error)
+    if isinstance(error, MemoryError):
+        return f"{name}: not enough memory"
+    return f"{name}: unexpected {type(error).__name__}: {first_line(error)}"
 
 
 def printable(name: str) -> str:

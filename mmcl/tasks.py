@@ -7,7 +7,7 @@ this file knows which data set it works on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from mmcl.data.xd_violence import (
     read_features,
 )
 from mmcl.errors import InputError
+from mmcl.features.frontends import Card
 from mmcl.features.store import read_cards
 from mmcl.frame_evaluation import ANNOTATIONS, frame_figures
 from mmcl.metrics import Ranking, accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
@@ -52,7 +53,7 @@ class Task:
     judge: Judge
     select_by: str
     n_channels: Mapping[str, int] = field(default_factory=dict)  # widths of precomputed features
-    front_ends: Mapping[str, dict] = field(default_factory=dict)  # what made them, where that is known
+    front_ends: Mapping[str, Card] = field(default_factory=dict)  # what made them, where that is known
 
 
 def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -237,7 +238,7 @@ def xd_violence(data: Path, config: Config) -> Task:
         judge,
         "video average precision",
         {m: widths[m] for m in d.modalities},
-        {m: asdict(cards[m]) for m in d.modalities if m in cards},
+        {m: cards[m] for m in d.modalities if m in cards},
     )
 
 

@@ -145,13 +145,6 @@ def read_snippets(
     return media, _iterate(child, path, short_side, timeout_s)
 
 
-def probe(path: Path, timeout_s: float = TIMEOUT_S) -> Media:
-    """What the file holds; FileError as ``read_snippets``."""
-    media, snippets = read_snippets(path, 16, timeout_s=timeout_s)
-    snippets.close()  # type: ignore[attr-defined]
-    return media
-
-
 def _iterate(child: _Child, path: Path, short_side: int, timeout_s: float) -> Iterator[Snippet]:
     n = 0
     try:

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from mmcl.data.media import SNIPPET_S, TIMEOUT_S, Media, Snippet, read_snippets
 from mmcl.errors import FileError, InputError
 from mmcl.features.frontends import FrontEnds
-from mmcl.features.store import StoreError, check_writable, info_path, open_store, write_features
-from mmcl.storage import first_line, printable, read_json
+from mmcl.features.store import StoreError, info_path, open_store, write_features
+from mmcl.storage import check_writable, printable, read_json, why_failed
 
 VIDEO_ENDINGS = [
     "mp4",
@@ -198,7 +198,7 @@ def extract(
             if not is_done(out, path):
                 todo.append(path)
         except (InputError, OSError) as error:
-            failed.append((str(path), first_line(error).removeprefix(f"{path}: ")))
+            failed.append((str(path), why_failed(str(path), error).removeprefix(f"{path}: ")))
     n_there = len(mine) - len(todo) - len(failed)
     video_s, started = 0.0, time.perf_counter()
     stop = threading.Event()
@@ -229,10 +229,7 @@ def extract(
             try:
                 n_snippets, streams = future.result()
             except Exception as error:  # whatever it is, the other files are extracted
-                why = str(error).removeprefix(f"{path}: ") or "not enough memory"
-                if not isinstance(error, InputError | MemoryError):
-                    why = f"unexpected {type(error).__name__}: {first_line(error)}"
-                failed.append((str(path), why))
+                failed.append((str(path), why_failed(str(path), error).removeprefix(f"{path}: ")))
                 if isinstance(error, StoreError):
                     check_writable(out)
                 continue

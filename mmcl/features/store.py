@@ -76,13 +76,6 @@ def write_features(
         raise StoreError(error.path, *error.parts) from error
 
 
-def check_writable(folder: Path) -> None:
-    """Raises FileError when nothing can be written into the folder."""
-    probe = folder / ".probe"
-    write_whole(probe, lambda part: part.touch())
-    probe.unlink()
-
-
 def _save(x: np.ndarray, part: Path) -> None:
     with open(part, "wb") as file:  # np.save would add .npy to the name
         np.save(file, np.ascontiguousarray(x))

@@ -252,7 +252,7 @@ def describe(config: Config, task: Task, data: Path, start_from: Path | None = N
         "start from": None if start_from is None else str(start_from.resolve()),
         "classes": list(task.classes),
         "channels": dict(task.n_channels),
-        "front-ends": dict(task.front_ends),
+        "front-ends": {m: asdict(card) for m, card in task.front_ends.items()},
         "bags": {"train": len(task.train), "validation": len(task.validation), "test": len(task.test)},
         "config": to_dict(config),
     }
@@ -347,7 +347,7 @@ def same_front_ends(run: Path, task: Task) -> None:
     """Raises InputError when the task's features were made by another front-end than the run's."""
     known = front_ends_of(run)
     for m, card in task.front_ends.items():
-        found = m in known and known[m].differs_from(card_from(card, "features"))
+        found = m in known and known[m].differs_from(card)
         if found:
             raise InputError(f"{run}: was trained on {m} features of another front-end ({found} of these)")
 
