@@ -78,6 +78,9 @@ class BagsConfig:
     modality_dropout: float = 0.0
     """Probability that a training bag loses one of its streams, so that the network also learns to
     score recordings that have one only (a video without sound)."""
+    per_group: int = 8
+    """Bags of like length that macil-sd's network computes together, so that little of the padding is
+    computed; 0 = all bags of a batch, padded to its longest."""
     workers: int = 0
     """Processes that prepare bags beside the training process."""
 

@@ -20,6 +20,7 @@ from mmcl.types import Clock, Encoded, Recording, Timeline
 
 CHUNK = 512  # snippets that the network sees at once
 BATCH = 16
+PER_GROUP = 4  # of these, of like length
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Scorer:
         return whole
 
     def _forward(self, items: list[Item]) -> list[dict[str, Tensor]]:
-        encoded: Encoded = self.network(collate(items).to(self.device))
+        encoded: Encoded = self.network(collate(items, PER_GROUP).to(self.device))
         seen = {m: logit for m, logit in encoded.logit.items() if m in items[0].x}  # not what stands in
         logits = {"joint": encoded.joint_logit, **seen}
         at_home = {k: v.float().cpu() for k, v in logits.items()}

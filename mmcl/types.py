@@ -1,4 +1,4 @@
-"""The legend of shapes and units for the whole code. L0: imports nothing of mmcl.
+"""The legend of shapes and units for the whole code. L0: imports nothing above it.
 
 Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw
 sample), ``channel`` (raw or precomputed features), ``joint``, ``dim`` (embedding), ``class``,
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from torch import Tensor
+
+from mmcl.packing import Packing
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Bags:
     ``mask``: ``(bag, snippet)`` bool, True = real. ``label``: ``(bag, class)`` float, 0 or 1.
     ``index``: ``(bag,)`` the bag's number in its data set. ``present[m]``: ``(bag,)`` bool, False
     where a bag lacks modality m (its ``x[m]`` is zeros, and never looked at); without an entry all
-    have it. A modality that no bag has may be left out of ``x``.
+    have it. A modality that no bag has may be left out of ``x``. ``packing``: how to compute the bags
+    with hardly any padding, for networks that can.
     """
 
     x: Mapping[str, Tensor]
@@ -95,6 +98,7 @@ class Bags:
     label: Tensor
     index: Tensor
     present: Mapping[str, Tensor] = field(default_factory=dict)
+    packing: Packing | None = None
 
     def to(self, device) -> Bags:
         move = lambda t: t.to(device, non_blocking=True)
@@ -104,6 +108,7 @@ class Bags:
             move(self.label),
             move(self.index),
             {m: move(p) for m, p in self.present.items()},
+            None if self.packing is None else self.packing.to(device),
         )
 
     @property

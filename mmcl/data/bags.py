@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, sample_down
 from mmcl.data.clock import on_grid
 from mmcl.errors import InputError
+from mmcl.packing import packing_of
 from mmcl.types import Bags, Clock, Recording
 
 
@@ -94,8 +96,9 @@ def finite(grid: Mapping[str, np.ndarray], name: str) -> Grid:
     return grid
 
 
-def collate(items: Sequence[Item]) -> Bags:
-    """Pad bags at the end with zeros to the longest."""
+def collate(items: Sequence[Item], per_group: int = 0) -> Bags:
+    """Pad bags at the end with zeros to the longest; per_group: bags of like length that a network
+    may compute together (``packing_of``), 0 = all."""
     x = {}
     for m in items[0].x:
         longest = max(len(i.x[m]) for i in items)
@@ -104,12 +107,14 @@ def collate(items: Sequence[Item]) -> Bags:
             if m not in item.absent:
                 row[: len(item.x[m])] = item.x[m]
         x[m] = torch.from_numpy(padded)
-    lengths = torch.tensor([i.n_snippets for i in items])
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    lengths = [i.n_snippets for i in items]
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     label = torch.from_numpy(np.stack([i.label for i in items]))
     present = {m: torch.tensor([m not in i.absent for i in items]) for m in x}
     present = present if any(i.absent for i in items) else {}
-    return Bags(x, mask, label, torch.tensor([i.index for i in items]), present)
+    return Bags(
+        x, mask, label, torch.tensor([i.index for i in items]), present, packing_of(lengths, per_group)
+    )
 
 
 class Batches(Sampler):
@@ -149,11 +154,11 @@ class Batches(Sampler):
             yield [(epoch, int(i)) for i in batch]
 
 
-def loader(dataset: BagDataset, batches: Batches, workers: int = 0) -> DataLoader:
+def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: int = 0) -> DataLoader:
     return DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=partial(collate, per_group=per_group),
         num_workers=workers,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from mmcl.models.dropout import Dropout, dropout
+from mmcl.packing import Packing
 
 
 class AttentionLayer(nn.Module):
@@ -16,6 +20,9 @@ class AttentionLayer(nn.Module):
     its own surroundings: with whole-bag attention the weak bag label leaks to every snippet.
 
     The norm is on the query path only; keys and values enter as they are (MACIL-SD's layer).
+
+    With a ``packing`` query and context are ``(row, dim)``, mask ``(row,)`` and so is what it returns:
+    attention then looks at groups of bags of like length, and padding is hardly computed.
     """
 
     def __init__(
@@ -37,11 +44,16 @@ class AttentionLayer(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.hidden = nn.Linear(dim, hidden or dim)
         self.back = nn.Linear(hidden or dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, query: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, query: Tensor, context: Tensor, mask: Tensor, packing: Packing | None = None) -> Tensor:
         q = self.query(self.norm_attention(query))
-        attended = self.attend(q, self.key(context), self.value(context), mask)
+        k, v = self.key(context), self.value(context)
+        if packing is None:
+            attended = self.attend(q, k, v, mask)
+        else:
+            blocks = zip(*map(packing.blocks, (q, k, v, mask)), strict=True)
+            attended = torch.cat([self.attend(*block).flatten(0, 1) for block in blocks])
         x = query + self.dropout(self.out(attended))
         hidden = self.dropout(torch.relu(self.hidden(self.norm_hidden(x))))
         return x + self.dropout(self.back(hidden))
@@ -54,12 +66,18 @@ class AttentionLayer(nn.Module):
             near = (at[:, None] - at[None, :]).abs() <= self.reach
             # a padded query may see nothing: let it see itself, its output is never read
             allowed = (allowed & near) | torch.eye(n, dtype=torch.bool, device=q.device)
-        split = lambda x: rearrange(x, "bag snippet (head dim) -> bag head snippet dim", head=self.n_heads)
-        y = nn.functional.scaled_dot_product_attention(
-            split(q),
-            split(k),
-            split(v),
-            attn_mask=allowed,
-            dropout_p=self.attention_dropout if self.training else 0.0,
+        q, k, v = (
+            rearrange(x, "bag snippet (head dim) -> bag head snippet dim", head=self.n_heads)
+            for x in (q, k, v)
         )
+        p = self.attention_dropout if self.training else 0.0
+        # PyTorch's fused kernel for CPUs knows no dropout, and its fallback is slow
+        attend = _attend_with_dropout if p > 0 and q.device.type == "cpu" else scaled_dot_product_attention
+        y = attend(q, k, v, attn_mask=allowed, dropout_p=p)
         return rearrange(y, "bag head snippet dim -> bag snippet (head dim)")
+
+
+def _attend_with_dropout(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, dropout_p: float) -> Tensor:
+    logit = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    forbidden = torch.zeros_like(attn_mask, dtype=logit.dtype).masked_fill_(~attn_mask, -torch.inf)
+    return dropout(logit.add_(forbidden).softmax(-1), dropout_p) @ v

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from mmcl.models.attention import AttentionLayer
+from mmcl.packing import Packing
 
 
 class CrossModalAttention(nn.Module):
@@ -14,7 +15,7 @@ class CrossModalAttention(nn.Module):
 
     forward(embedding, mask): embedding[m] ``(bag, snippet, dim)``; returns the same mapping, each
     stream having asked each other stream (with more than two modalities: the mean of what they
-    answer; with one modality: itself).
+    answer; with one modality: itself). With a ``packing`` all are rows (see ``AttentionLayer``).
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class CrossModalAttention(nn.Module):
         one = new()
         self.layer = nn.ModuleDict({m: one if shared else new() for m in modalities})
 
-    def forward(self, embedding: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, embedding: Mapping[str, Tensor], mask: Tensor, packing: Packing | None = None
+    ) -> dict[str, Tensor]:
         fused = {}
         for m, query in embedding.items():
             others = [x for other, x in embedding.items() if other != m] or [query]
-            answers = [self.layer[m](query, context, mask) for context in others]
+            answers = [self.layer[m](query, context, mask, packing) for context in others]
             fused[m] = sum(answers[1:], answers[0]) / len(answers)
         return fused

@@ -20,7 +20,7 @@ class MacilSdNetwork(nn.Module):
     One linear map a stream, ONE attention layer shared by both directions over whole bags, ONE linear
     score shared by the streams; the joint logit is the sum of the streams'. ``embedding`` and
     ``projection`` are the fused streams themselves. With one modality it is the unimodal teacher: the
-    layer attends to its own stream.
+    layer attends to its own stream. Bags with a ``packing`` are computed packed.
 
     n_channels[m]: width of modality m's features.
     """
@@ -45,8 +45,16 @@ class MacilSdNetwork(nn.Module):
         self.classifier = nn.Linear(dim, n_classes)
 
     def forward(self, bags: Bags) -> Encoded:
-        fused = self.fusion(encode(self.encoder, bags), bags.mask)
-        logit = {m: self.classifier(e) for m, e in fused.items()}
+        packing = bags.packing
+        if packing is None or bags.present or set(self.modalities) - set(bags.x):  # a missing stream: padded
+            fused = self.fusion(encode(self.encoder, bags), bags.mask)
+            logit = {m: self.classifier(e) for m, e in fused.items()}
+        else:
+            own = {m: encoder(packing.pack(bags.x[m]), bags.mask) for m, encoder in self.encoder.items()}
+            rows = self.fusion(own, packing.real, packing)
+            unpack = lambda x: packing.unpack(x, bags.mask.shape)
+            fused = {m: unpack(e) for m, e in rows.items()}
+            logit = {m: unpack(self.classifier(e)) for m, e in rows.items()}
         joint_logit: Tensor = torch.stack(list(logit.values())).sum(0)
         return Encoded(fused, logit, joint_logit, fused, bags.mask)
 

@@ -28,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "bags.insertion": (0, 1),
     "bags.insertion_from": (0, 1),
     "bags.modality_dropout": (0, 1),
+    "bags.per_group": (0, math.inf),
     "bags.workers": (0, 1024),
     "model.dim": (1, 65536),
     "model.n_heads": (1, 65536),

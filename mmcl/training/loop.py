@@ -104,15 +104,13 @@ def fit(
         rank=accelerator.process_index,
         n_ranks=accelerator.num_processes,
     )
-    bags_of_epoch = loader(train, batches, config.bags.workers)
-    optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay)
+    bags_of_epoch = loader(train, batches, config.bags.workers, config.bags.per_group)
+    optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay, fused=True)
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
     progress = Progress()
     if resume and (out / STATE).exists():
         progress = _restore(out / STATE, learner, average, optimizer, accelerator.scaler)
     wrapped, optimizer = accelerator.prepare(learner, optimizer)
-    for state in optimizer.state.values():
-        state["step"] = state["step"].cpu()  # a resumed count on the GPU would make every step wait for it
     n_steps = len(batches) * o.epochs
     _set_rate(optimizer, config, progress.step, n_steps)
     if o.tracker != "none":
