@@ -202,3 +202,115 @@ def macil_sd_losses(student, teacher, bags, labels, weight, divisor, temperature
         score[m] = [[1 / (1 + math.exp(-v.item())) for v in logit[m]] for _, logit in results]
     terms = semi_bag_terms(embedding, score, lengths, is_event, divisor=divisor, temperature=temperature)
     return losses | {f"contrast {k}": weight * v for k, v in terms.items()}
+
+
+class LoopAttention(torch.nn.Module):
+    """The shared pre-norm layer over whole padded bags."""
+
+    def __init__(self, dim, n_heads, dropout):
+        super().__init__()
+        nn = torch.nn
+        self.n_heads = n_heads
+        self.norm_attention, self.norm_hidden = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
+        self.hidden, self.back = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, query, context, mask):
+        n, length, dim = query.shape
+        split = lambda x: x.view(n, length, self.n_heads, dim // self.n_heads).transpose(1, 2)
+        q = split(self.query(self.norm_attention(query)))
+        k, v = split(self.key(context)), split(self.value(context))
+        logit = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(dim // self.n_heads)
+        weight = self.dropout(logit.masked_fill(~mask[:, None, None, :], -1e9).softmax(-1))
+        attended = torch.matmul(weight, v).transpose(1, 2).reshape(n, length, dim)
+        x = query + self.dropout(self.out(attended))
+        hidden = self.dropout(torch.relu(self.hidden(self.norm_hidden(x))))
+        return x + self.dropout(self.back(hidden))
+
+
+class LoopMacilSd(torch.nn.Module):
+    """MACIL-SD as its authors' loop is described: padded batches, Python over bags, tensors that grow by
+    concatenation. What mmcl's training step is timed against; same losses, to the last digits."""
+
+    def __init__(self, n_channels, dim=128, n_heads=4, dropout=0.1):
+        super().__init__()
+        self.modalities = tuple(n_channels)
+        self.project = torch.nn.ModuleDict({m: torch.nn.Linear(n, dim) for m, n in n_channels.items()})
+        self.layer = LoopAttention(dim, n_heads, dropout)
+        self.classifier = torch.nn.Linear(dim, 1)
+
+    def take_weights(self, network):
+        """Those of mmcl's network of the same sizes."""
+        first = self.modalities[0]
+        for m in self.modalities:
+            self.project[m].load_state_dict(network.encoder[m].project.state_dict())
+        self.layer.load_state_dict(network.fusion.layer[first].state_dict())
+        self.classifier.load_state_dict(network.classifier.state_dict())
+        return self
+
+    def forward(self, features, mask):
+        own = {m: self.project[m](features[m]) for m in self.modalities}
+        other = {m: next((o for o in self.modalities if o != m), m) for m in self.modalities}
+        embedding = {m: self.layer(own[m], own[other[m]], mask) for m in self.modalities}
+        logit = {m: self.classifier(e)[..., 0] for m, e in embedding.items()}
+        return embedding, logit
+
+
+def loop_pool(logit, lengths, divisor=16):
+    """One bag after the other; the result grows."""
+    pooled = torch.zeros(0, dtype=logit.dtype, device=logit.device)
+    for i in range(len(lengths)):
+        n = int(lengths[i])
+        k = min(n // divisor + 1, n)
+        top, _ = torch.topk(logit[i][:n], k=k, largest=True)
+        pooled = torch.cat([pooled, top.mean().reshape(1)])
+    return pooled
+
+
+def loop_contrast(embedding, logit, joint_score, lengths, temperature, divisor=16):
+    """The four terms, a violent bag's mean repeated as often as it has picks."""
+    parts = {}
+    for m, e in embedding.items():
+        empty = torch.zeros(0, e.shape[-1], dtype=e.dtype, device=e.device)
+        violent, normal, background = empty, empty, empty
+        for i in range(len(lengths)):
+            n = int(lengths[i])
+            k = min(n // divisor + 1, n)
+            _, high = torch.topk(logit[m][i][:n], k=k, largest=True)
+            _, low = torch.topk(logit[m][i][:n], k=min(k, n - k), largest=False)
+            background = torch.cat([background, e[i][low]])
+            if joint_score[i] > 0.5:
+                mean = e[i][high].mean(0, keepdim=True)
+                violent = torch.cat([violent, mean.repeat(k, 1)])
+            else:
+                normal = torch.cat([normal, e[i][high]])
+        parts[m] = (violent, normal, background)
+    terms = {}
+    for a in embedding:
+        for b in embedding:
+            if a == b:
+                continue
+            for kind, negative in (("normal", parts[b][1]), ("background", parts[b][2])):
+                query, positive = parts[a][0], parts[b][0]
+                if len(query) == 0 or len(negative) == 0:
+                    terms[f"{a}->{b}/{kind}"] = torch.zeros((), dtype=query.dtype, device=query.device)
+                    continue
+                q, p, n = (torch.nn.functional.normalize(x, dim=-1) for x in (query, positive, negative))
+                row = torch.cat([(q * p).sum(1, keepdim=True), q @ n.T], dim=1) / temperature
+                zero = torch.zeros(len(q), dtype=torch.long, device=q.device)
+                terms[f"{a}->{b}/{kind}"] = torch.nn.functional.cross_entropy(row, zero)
+    return terms
+
+
+def loop_losses(student, teacher, features, mask, label, weight, temperature=0.1):
+    """All losses of a training step, named as in ``macil_sd_losses``."""
+    lengths = mask.sum(1)
+    bce = torch.nn.functional.binary_cross_entropy
+    embedding, logit = student(features, mask)
+    joint_score = torch.sigmoid(loop_pool(sum(logit.values()), lengths))
+    losses = {"mil": bce(joint_score, label)}
+    visual = teacher({"visual": features["visual"]}, mask)[1]["visual"]
+    losses["teacher"] = bce(torch.sigmoid(loop_pool(visual, lengths)), label)
+    terms = loop_contrast(embedding, logit, joint_score, lengths, temperature)
+    return losses | {f"contrast {k}": weight * v for k, v in terms.items()}

@@ -13,6 +13,8 @@ import torch
 
 from mmcl.data.bags import BagDataset, Batches
 from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.pooling import topk_pool
+from mmcl.packing import packing_of
 from mmcl.presets import changed, xd_violence
 from mmcl.training.loop import fit
 from mmcl.training.step import Learner
@@ -105,4 +107,35 @@ def test_ten_steps(tmp_path):
     for k, v in start.items():
         torch.testing.assert_close(
             weights[k], v.detach(), atol=1e-5, rtol=0, msg=lambda text, k=k: f"{k}: {text}"
+        )
+
+
+def test_the_loop_that_we_are_timed_against_computes_the_same():
+    """One step's losses and gradients at the benchmark's shapes, lengths and settings, without dropout."""
+    torch.manual_seed(0)
+    config = changed(xd_violence(), model={"dropout": 0.0}, objective={"bag_weight": "picks"})
+    widths = {"visual": 24, "audio": 16}
+    student = network(config, clock_of(config), 1, n_channels=widths).double()
+    teacher = network(config, clock_of(config), 1, ("visual",), widths).double()
+    lengths = torch.randint(20, 201, (16,))
+    mask = torch.arange(200) < lengths[:, None]
+    x = {m: torch.randn(16, 200, n).double() for m, n in widths.items()}
+    label = (torch.arange(16) % 2).double()[:, None]
+    bags = Bags(x, mask, label, torch.arange(16), {}, packing_of(lengths.tolist(), 4, 200))
+    with torch.no_grad():  # half of the bags are predicted violent
+        student.classifier.bias -= topk_pool(student(bags).joint_logit, mask).median() / 2
+    learner = Learner(student, teacher, config.objective)
+    ours = learner(bags, 0.7, 0.0)
+    ours["total"].backward()
+    slow = reference.LoopMacilSd(widths, dropout=0.0).double().take_weights(student)
+    slow_teacher = reference.LoopMacilSd({"visual": 24}, dropout=0.0).double().take_weights(teacher)
+    theirs = reference.loop_losses(slow, slow_teacher, x, mask, label[:, 0], 0.7)
+    sum(theirs.values()).backward()
+    names = {"mil": "mil joint", "teacher": "teacher mil joint"}
+    for k, v in theirs.items():
+        torch.testing.assert_close(ours[names.get(k, k)], v, atol=1e-9, rtol=1e-9, msg=k)
+    assert sum(v.item() > 0 for v in theirs.values()) == 6
+    for m in widths:
+        torch.testing.assert_close(
+            student.encoder[m].project.weight.grad, slow.project[m].weight.grad, atol=1e-9, rtol=1e-7
         )

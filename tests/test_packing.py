@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmcl.data.bags import collate
+from mmcl.errors import InputError
 from mmcl.models.build import clock_of, network
 from mmcl.models.dropout import Dropout, dropout
 from mmcl.packing import packing_of
@@ -39,11 +40,19 @@ def test_packed_rows_come_back(lengths, per_group):
     assert sum(n for n, _ in packing.groups) == len(lengths)
     assert len(packing.row) == sum(n * longest for n, longest in packing.groups)
     assert int(packing.real.sum()) == sum(lengths)
-    there_and_back = packing.unpack(packing.pack(batch.x["visual"]), batch.mask.shape)
+    there_and_back = packing.unpack(packing.pack(batch.x["visual"]))
     assert torch.equal(there_and_back, batch.x["visual"])
     for block, (n, longest) in zip(packing.blocks(packing.real), packing.groups, strict=True):
         assert block.shape == (n, longest)
         assert block.any(0).all()  # no group is longer than its longest bag
+
+
+def test_a_packing_of_another_batch():
+    packing = packing_of([3, 9], 1, n_snippets=12)
+    assert packing is not None
+    assert packing.shape == (2, 12)
+    with pytest.raises(InputError, match=r"made for bags and snippets \(2, 12\), got \(2, 9\)"):
+        packing.pack(torch.zeros(2, 9, 4))
 
 
 def test_not_worth_it():

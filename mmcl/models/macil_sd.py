@@ -52,9 +52,8 @@ class MacilSdNetwork(nn.Module):
         else:
             own = {m: encoder(packing.pack(bags.x[m]), bags.mask) for m, encoder in self.encoder.items()}
             rows = self.fusion(own, packing.real, packing)
-            unpack = lambda x: packing.unpack(x, bags.mask.shape)
-            fused = {m: unpack(e) for m, e in rows.items()}
-            logit = {m: unpack(self.classifier(e)) for m, e in rows.items()}
+            fused = {m: packing.unpack(e) for m, e in rows.items()}
+            logit = {m: packing.unpack(self.classifier(e)) for m, e in rows.items()}
         joint_logit: Tensor = torch.stack(list(logit.values())).sum(0)
         return Encoded(fused, logit, joint_logit, fused, bags.mask)
 
