@@ -143,7 +143,7 @@ def figure_of(task: str, metrics: Mapping[str, float]) -> str:
 def score_test(run: Path, data: Path, n: int) -> list[Timeline]:
     """The first test recordings that hold an event, and one that does not."""
     network, config, classes = load_network(run)
-    test = TASKS[config.task](data, config).test
+    test = TASKS[config.task](data, config, ("test",)).test
     with_event = [r for r in test if r.label is not None and r.label.any()]
     without = [r for r in test if r.label is not None and not r.label.any()]
     chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]

@@ -40,6 +40,7 @@ from mmcl.types import Clock, Interval, Recording, Timeline
 
 Figures = dict[str, float]
 Judge = Callable[[Sequence[Recording], Sequence[Timeline], Clock], Figures]
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -106,17 +107,16 @@ def judge_recognition(
     return figures | {f"accuracy, {name}": accuracy(truth, h.argmax(1)) for name, h in heads.items()}
 
 
-def utd_mhad(data: Path, config: Config) -> Task:
+def utd_mhad(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
     """27-class recognition: a trimmed recording is a bag."""
     train_subjects, held_out = split_subjects(config)
     recordings = [r.only(config.bags.modalities) for r in read_utd_mhad(data)]
-    part = lambda subjects: [r for r in recordings if int(r.group) in subjects]
-    return Task(
-        ACTIONS, part(train_subjects), part(held_out), part(TEST_SUBJECTS), judge_recognition, "accuracy"
-    )
+    of = {"train": train_subjects, "validation": held_out, "test": TEST_SUBJECTS}
+    made = {p: [r for r in recordings if p in parts and int(r.group) in of[p]] for p in PARTS}
+    return Task(ACTIONS, made["train"], made["validation"], made["test"], judge_recognition, "accuracy")
 
 
-def utd_mhad_streams(data: Path, config: Config) -> Task:
+def utd_mhad_streams(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
     """Untrimmed streams, one bit each: does it hold a target action."""
     d = config.bags
     wrong = [a for a in d.targets if not 1 <= a <= len(ACTIONS)]
@@ -127,9 +127,9 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
     train_subjects, held_out = split_subjects(config)
     recordings = read_utd_mhad(data)
 
-    def streams(subjects: Sequence[int], n: int, number: int) -> list[Recording]:
+    def streams(part: str, subjects: Sequence[int], n: int, number: int) -> list[Recording]:
         chosen = [r for r in recordings if int(r.group) in subjects]
-        if not chosen or n == 0:
+        if not chosen or n == 0 or part not in parts:
             return []
         made = compose_streams(
             chosen,
@@ -143,9 +143,9 @@ def utd_mhad_streams(data: Path, config: Config) -> Task:
 
     return Task(
         ("target action",),
-        streams(train_subjects, d.n_train_streams, 0),
-        streams(held_out, d.n_test_streams, 1),
-        streams(TEST_SUBJECTS, d.n_test_streams, 2),
+        streams("train", train_subjects, d.n_train_streams, 0),
+        streams("validation", held_out, d.n_test_streams, 1),
+        streams("test", TEST_SUBJECTS, d.n_test_streams, 2),
         judge_streams,
         "snippet average precision",
     )
@@ -190,8 +190,10 @@ def judge_xd_violence(
     return figures
 
 
-def xd_violence(data: Path, config: Config) -> Task:
-    """Violent or not, from one bit (or the class codes) a video; features from the disk."""
+def xd_violence(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
+    """Violent or not, from one bit (or the class codes) a video; features from the disk.
+
+    Of parts that are not asked for no file is opened, and they are empty."""
     d = config.bags
     cards = read_cards(data)
     crops = min(d.crops, cards["visual"].crops) if "visual" in cards else d.crops
@@ -213,14 +215,14 @@ def xd_violence(data: Path, config: Config) -> Task:
         return np.array([c in codes for c in CLASSES] if d.labels == "classes" else [bool(codes)], np.float32)
 
     held_out = hold_out([v.name for v in videos["train"]], d.validation_share, config.optim.seed)
-    parts: dict[str, list[Recording]] = {}
+    made: dict[str, list[Recording]] = {}
     for part, of in (
         ("train", [v for v in videos["train"] if v.name not in held_out]),
         ("validation", [v for v in videos["train"] if v.name in held_out]),
         ("test", videos["test"]),
     ):
-        recordings, n_trimmed = read_features(of, label_of, widths)
-        parts[part] = [r.only(d.modalities) for r in recordings]
+        recordings, n_trimmed = read_features(of if part in parts else [], label_of, widths)
+        made[part] = [r.only(d.modalities) for r in recordings]
         if n_trimmed:
             print(f"{part}: {n_trimmed} pairs of files differ by one row, trimmed to the shorter", flush=True)
     path = data / ANNOTATIONS
@@ -228,13 +230,13 @@ def xd_violence(data: Path, config: Config) -> Task:
     if annotations is None:
         print(f"{path}: no such file, so figures are of videos, not of frames", flush=True)
     else:
-        parts["test"] = [with_intervals(r, annotations) for r in parts["test"]]
+        made["test"] = [with_intervals(r, annotations) for r in made["test"]]
     judge = partial(_judge_part, annotations=annotations, test=frozenset(v.name for v in videos["test"]))
     return Task(
         names,
-        parts["train"],
-        parts["validation"],
-        parts["test"],
+        made["train"],
+        made["validation"],
+        made["test"],
         judge,
         "video average precision",
         {m: widths[m] for m in d.modalities},
@@ -264,7 +266,7 @@ def with_intervals(recording: Recording, annotations: Mapping[str, Sequence[tupl
     return replace(recording, intervals=events)
 
 
-TASKS: dict[str, Callable[[Path, Config], Task]] = {
+TASKS: dict[str, Callable[..., Task]] = {  # (data, config, parts) -> Task
     "utd-mhad": utd_mhad,
     "utd-mhad-streams": utd_mhad_streams,
     "xd-violence": xd_violence,

@@ -390,7 +390,7 @@ def evaluate(
     are the data it was trained on. without: a modality to leave out of all recordings; not written."""
     where = device_of(device)
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
-    task = TASKS[config.task](data or data_of(run), config)
+    task = TASKS[config.task](data or data_of(run), config, (part,))
     same_front_ends(run, task)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
