@@ -108,12 +108,19 @@ class ModelConfig:
     of each frame."""
     joints: Literal["co-occurrence", "graph", "flat"] = "flat"
     """How the skeleton encoder brings joints together."""
+    kernel: int = 0
+    """Frames (odd) that a convolution of the sensor encoders spans, 0 = 5 of inertial samples, 3 of
+    skeletons."""
+    window: Literal["convolution", "pool"] = "convolution"
+    """How a window becomes an embedding: by a convolution as long as it, or by mean and maximum over it
+    (for windows that hold a whole trimmed action)."""
     features: Literal["convolution", "linear"] = "convolution"
     """Encoder of precomputed features: standardised, convolved and attended over time, or one linear
     map (as MACIL-SD)."""
-    joint: Literal["ensemble", "concat", "sum"] = "ensemble"
+    joint: Literal["ensemble", "concat", "sum", "late"] = "ensemble"
     """Joint score: from the fused streams side by side (concat), that plus the streams' own scores
-    (ensemble), or the sum of one score of each fused stream (MACIL-SD)."""
+    (ensemble), the sum of one score of each fused stream (MACIL-SD), or from the streams' own embeddings
+    side by side, without attention between them (late)."""
     projection: int = 64
     """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
     projection_layers: Literal[1, 2] = 1

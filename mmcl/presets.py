@@ -23,8 +23,14 @@ def utd_mhad() -> Config:
     """27-class recognition of trimmed recordings, each a bag, all labels."""
     return changed(
         Config(task="utd-mhad"),
-        bags={"augment": 1.5, "stretch_s": 4.0, "crop": 0.7, "shuffle_hops": 0, "insertion": 0.0},
-        model={"smooth": 1},
+        bags={
+            "window_s": 4.0,
+            "stretch_s": 4.0,
+            "crop": 0.7,
+            "shuffle_hops": 0,
+            "insertion": 0.0,
+        },
+        model={"kernel": 9, "window": "pool", "n_layers": 0, "joint": "late", "smooth": 1},
         objective={
             "exclusive": True,
             "divisor": 1,
@@ -34,7 +40,7 @@ def utd_mhad() -> Config:
             "instance": 0.0,
         },
         teacher={"distill": 0.0},
-        optim={"epochs": 50, "batch_size": 16, "learning_rate": 2e-3},
+        optim={"epochs": 60, "batch_size": 16},
     )
 
 

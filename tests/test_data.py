@@ -9,7 +9,7 @@ import pytest
 import scipy.io
 import torch
 
-from mmcl.data.augment import augment, crop, n_hops_of
+from mmcl.data.augment import augment, crop, n_hops_of, retime
 from mmcl.data.bags import BagDataset, Batches, collate, loader
 from mmcl.data.clock import body_frame, on_grid, resample
 from mmcl.data.files import find_pairs, read_csv, read_recording
@@ -224,3 +224,20 @@ def test_crop_keeps_a_stretch_of_all_modalities(rng):
         np.testing.assert_array_equal(kept["inertial"], np.arange(first, first + n).repeat(16))
         lengths.add(n)
     assert lengths == set(range(6, 13))
+
+
+def test_retime_shows_all_modalities_the_same_moments_in_order(rng):
+    """A ramp tells which moment each sample shows."""
+    ramp = lambda n: ((np.arange(n) + 0.5) / n).astype(np.float32)[:, None]
+    grid = {"skeleton": ramp(64), "inertial": ramp(128)}
+    shortest = 1.0
+    for _ in range(200):
+        made = retime(grid, rng, 0.25, 0.6)
+        assert {m: x.shape for m, x in made.items()} == {m: x.shape for m, x in grid.items()}
+        slow, fast = made["skeleton"][:, 0], made["inertial"][:, 0]
+        assert (np.diff(slow) > 0).all()
+        assert (np.diff(fast) > 0).all()
+        np.testing.assert_allclose(fast.reshape(64, 2).mean(1), slow, atol=0.004)
+        shortest = min(shortest, float(slow[-1] - slow[0]))
+    assert 0.57 < shortest < 0.68
+    np.testing.assert_allclose(retime(grid, rng, 0.0, 1.0)["inertial"], grid["inertial"], atol=1e-6)

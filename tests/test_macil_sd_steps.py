@@ -67,7 +67,7 @@ def test_ten_steps(tmp_path):
     start_teacher = {k: v.detach().clone().requires_grad_() for k, v in teacher.named_parameters()}
     learner = Learner(student, teacher, config.objective)
     learner.register_forward_pre_hook(to_double)
-    pairs = parameter_pairs(student, teacher, teacher_modules("visual", "macil-sd"))
+    pairs = parameter_pairs(student, teacher, teacher_modules("visual", config.model))
     dataset = BagDataset(recordings(), clock_of(config), strength=0.0)
     fit(config, learner, pairs, dataset, None, "", tmp_path)
     history = json.loads((tmp_path / "history.json").read_text())

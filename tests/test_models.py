@@ -10,8 +10,8 @@ from mmcl.models.attention import AttentionLayer
 from mmcl.models.build import clock_of, network, teacher_modules
 from mmcl.models.network import MultimodalNetwork, moving_average
 from mmcl.models.norm import MaskedBatchNorm
-from mmcl.models.sensor import InertialEncoder, SkeletonEncoder
-from mmcl.presets import changed, utd_mhad_streams
+from mmcl.models.sensor import InertialEncoder, PooledWindow, SkeletonEncoder
+from mmcl.presets import changed, utd_mhad, utd_mhad_streams
 from mmcl.training.teacher import parameter_pairs
 from mmcl.types import Bags
 
@@ -56,6 +56,7 @@ def heads(encoded):
         {"joints": "graph"},
         {"joints": "co-occurrence"},
         {"norm": "layer"},
+        {"joint": "late", "window": "pool", "kernel": 9, "n_layers": 0},
     ],
 )
 @pytest.mark.parametrize("training", [False, True])
@@ -95,8 +96,11 @@ def test_masked_batch_norm_is_batch_norm_of_the_real_frames():
     torch.testing.assert_close(ours.running_var, theirs.running_var)
 
 
-def test_a_snippet_sees_no_further_than_context():
-    network = net(smooth=3, reach=1)
+@pytest.mark.parametrize(
+    "model", [{"smooth": 3, "reach": 1}, {"window": "pool", "kernel": 9, "joint": "late", "n_layers": 0}]
+)
+def test_a_snippet_sees_no_further_than_context(model):
+    network = net(**model)
     x = bags([40])
     base = network(x).joint_logit
     x.x["inertial"][:, :16] += 5.0  # the first hop
@@ -127,13 +131,38 @@ def test_attention_within_reach_equals_a_loop():
             torch.testing.assert_close(got[0, t, part], want)
 
 
-def test_every_parameter_of_the_teacher_has_its_pair():
-    config = utd_mhad_streams()
+@pytest.mark.parametrize("recipe", [utd_mhad_streams, utd_mhad])
+def test_every_parameter_of_the_teacher_has_its_pair(recipe):
+    config = recipe()
     student, teacher = (network(config, clock_of(config), 1, m) for m in (None, ("skeleton",)))
-    pairs = parameter_pairs(student, teacher, teacher_modules("skeleton"))
-    assert len(pairs) == sum(
-        len(list(teacher.get_submodule(m).parameters())) for m in teacher_modules("skeleton")
-    )
+    modules = teacher_modules("skeleton", config.model)
+    pairs = parameter_pairs(student, teacher, modules)
+    assert len(pairs) == sum(len(list(teacher.get_submodule(m).parameters())) for m in modules)
+
+
+def test_a_pooled_window_is_its_mean_and_maximum():
+    torch.manual_seed(0)
+    window = PooledWindow(3, 5, 6)
+    x = torch.randn(2, 3, 12)
+    got = window(x)
+    assert got.shape == (2, 5, 4)
+    for snippet in range(4):
+        seen = x[:, :, 2 * snippet : 2 * snippet + 6]
+        both = torch.cat([seen.mean(-1), seen.amax(-1)], 1)
+        torch.testing.assert_close(
+            got[:, :, snippet], both @ window.project.weight[..., 0].T + window.project.bias
+        )
+
+
+def test_late_fusion_has_no_attention_between_streams():
+    network = net(joint="late")
+    assert not [name for name, _ in network.named_parameters() if name.startswith("fusion")]
+    x = bags()
+    base = network(x)
+    x.x["inertial"][:] = 0
+    moved = network(x)
+    torch.testing.assert_close(moved.logit["skeleton"], base.logit["skeleton"])
+    assert (moved.joint_logit - base.joint_logit).abs().max() > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -19,14 +19,53 @@ def augment(
 ) -> Grid:
     """Speed, rotation, scale and noise, by strength; then pieces of the stream shuffled."""
     if strength > 0:
-        grid = warp_speed(grid, clock, rng, 0.25 * strength)
-        n_hops = n_hops_of(grid, clock)
-        piece = piece_of_hop(n_hops, max(n_hops // PIECE_HOPS, 1), rng)
-        for m, x in grid.items():
-            if m in PERTURB:
-                per_frame = np.repeat(piece, clock.frames_per_hop[m])
-                grid = {**grid, m: PERTURB[m](x, per_frame, rng, strength)}
+        grid = perturb(warp_speed(grid, clock, rng, 0.25 * strength), clock, rng, strength)
     return shuffle(grid, clock, rng, shuffle_hops) if shuffle_hops else grid
+
+
+def perturb(grid: Grid, clock: Clock, rng: np.random.Generator, strength: float) -> Grid:
+    """Rotation, scale and noise, anew for every piece of a long recording."""
+    n_hops = n_hops_of(grid, clock)
+    piece = piece_of_hop(n_hops, max(n_hops // PIECE_HOPS, 1), rng)
+    return {
+        m: PERTURB[m](x, np.repeat(piece, clock.frames_per_hop[m]), rng, strength) if m in PERTURB else x
+        for m, x in grid.items()
+    }
+
+
+def retime(
+    grid: Grid,
+    rng: np.random.Generator,
+    spread: float,
+    smallest: float = 1.0,
+    probability: float = 0.7,
+    n_knots: int = 6,
+) -> Grid:
+    """A stretch of the recording, played at an uneven pace to last as long as the whole.
+
+    With this probability the stretch is a part of ``smallest`` to 1, anywhere in it; the pace varies
+    smoothly by up to ``exp(spread)``. All modalities see the same moments. For recordings that are
+    played to one length.
+    """
+    part = rng.uniform(smallest, 1) if rng.random() < probability else 1.0
+    start = rng.uniform(0, 1 - part)
+    knots = np.exp(rng.uniform(-spread, spread, n_knots))
+    retimed = {}
+    for m, x in grid.items():
+        n = len(x)
+        pace = np.interp(np.linspace(0, n_knots - 1, n), np.arange(n_knots), knots)
+        done = (pace.cumsum() - pace / 2) / pace.sum()
+        retimed[m] = interpolate(x, (start + part * done) * n - 0.5)
+    return retimed
+
+
+def interpolate(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Samples of ``x (frame, ...)`` between its frames; beyond the ends the nearest is held."""
+    at = np.clip(at, 0, len(x) - 1)
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, len(x) - 1)
+    part = (at - low).astype(np.float32).reshape(-1, *[1] * (x.ndim - 1))
+    return x[low] * (1 - part) + x[high] * part
 
 
 def n_hops_of(grid: Grid, clock: Clock) -> int:
@@ -52,11 +91,7 @@ def warp_speed(grid: Grid, clock: Clock, rng: np.random.Generator, spread: float
     for m, x in grid.items():
         per_hop = clock.frames_per_hop[m]
         at = (np.arange(n_new * per_hop) + 0.5) / (n_new * per_hop) * ends[-1]
-        at = np.clip(np.interp(at, ends, np.arange(n_hops + 1)) * per_hop - 0.5, 0, len(x) - 1)
-        low = at.astype(np.int64)
-        high = np.minimum(low + 1, len(x) - 1)
-        part = (at - low).astype(np.float32).reshape(-1, *[1] * (x.ndim - 1))
-        warped[m] = x[low] * (1 - part) + x[high] * part
+        warped[m] = interpolate(x, np.interp(at, ends, np.arange(n_hops + 1)) * per_hop - 0.5)
     return warped
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, sample_down
+from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, perturb, retime, sample_down
 from mmcl.data.clock import on_grid
 from mmcl.errors import InputError
 from mmcl.packing import packing_of
@@ -73,9 +73,16 @@ class BagDataset(Dataset):
             rng = np.random.default_rng([self.seed, epoch, index])
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
-            grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
-            if self.crop < 1:
-                grid = crop(grid, self.clock, rng, self.crop)
+            if self.clock.stretch_s:
+                grid = (
+                    retime(grid, rng, 0.25 * self.strength, self.crop)
+                    if self.strength > 0 or self.crop < 1
+                    else grid
+                )
+                grid = perturb(grid, self.clock, rng, self.strength) if self.strength > 0 else grid
+            else:
+                grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
+                grid = crop(grid, self.clock, rng, self.crop) if self.crop < 1 else grid
             if self.max_snippets:
                 grid = sample_down(grid, self.clock, self.max_snippets)
             if self.modality_dropout and rng.random() < self.modality_dropout:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from mmcl.config import Config
+from mmcl.config import Config, ModelConfig
 from mmcl.errors import InputError
 from mmcl.models.features import FeatureEncoder
 from mmcl.models.linear import LinearEncoder
@@ -46,10 +46,11 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
         reach=m.reach,
         norm=m.norm,
     )
+    raw = shared | {"window": m.window} | ({"kernel": m.kernel} if m.kernel else {})
     if modality == "skeleton":
-        return SkeletonEncoder(n_channels.get(modality, 20), joints=m.joints, **shared)  # type: ignore[arg-type]
+        return SkeletonEncoder(n_channels.get(modality, 20), joints=m.joints, **raw)  # type: ignore[arg-type]
     if modality == "inertial":
-        return InertialEncoder(n_channels.get(modality, 6), **shared)  # type: ignore[arg-type]
+        return InertialEncoder(n_channels.get(modality, 6), **raw)  # type: ignore[arg-type]
     if m.features == "linear":
         return LinearEncoder(n_channels[modality], m.dim)
     return FeatureEncoder(
@@ -102,9 +103,12 @@ def network(
     )
 
 
-def teacher_modules(modality: str, architecture: str = "mmcl") -> dict[str, str]:
+def teacher_modules(modality: str, model: ModelConfig | None = None) -> dict[str, str]:
     """Which submodules the unimodal teacher hands to the student (MACIL-SD: projection, attention
     layer, classifier)."""
-    head = f"head.{modality}" if architecture == "mmcl" else "classifier"
-    names = (f"encoder.{modality}", f"fusion.layer.{modality}", head)
-    return {name: name for name in names}
+    model = model or ModelConfig()
+    head = f"head.{modality}" if model.architecture == "mmcl" else "classifier"
+    attention = (
+        () if model.architecture == "mmcl" and model.joint == "late" else (f"fusion.layer.{modality}",)
+    )
+    return {name: name for name in (f"encoder.{modality}", *attention, head)}

@@ -12,7 +12,7 @@ from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention
 from mmcl.types import Bags, Encoded
 
-Joint = Literal["ensemble", "concat", "sum"]
+Joint = Literal["ensemble", "concat", "sum", "late"]
 
 
 def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
@@ -78,7 +78,8 @@ class MultimodalNetwork(nn.Module):
     encoders[m]: ``(x, mask) -> (bag, snippet, dim)``. A stream's own score is read from its encoder
     alone, so that it is worth the same when the other sensor is missing; the joint score is read
     from the fused streams side by side ("concat"), or as the sum of one score of each ("sum", as
-    MACIL-SD); "ensemble" adds the streams' own logits to the former.
+    MACIL-SD); "ensemble" adds the streams' own logits to the former, "late" has no fusion before the joint
+    score.
 
     projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
     number of snippets that a logit is averaged over.
@@ -103,7 +104,11 @@ class MultimodalNetwork(nn.Module):
         self.joint, self.smooth = joint, smooth
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
-        self.fusion = CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
+        self.fusion = (
+            None
+            if joint == "late"
+            else CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
+        )
         if joint != "sum":
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
@@ -124,7 +129,7 @@ class MultimodalNetwork(nn.Module):
         own_logit = {m: self.head[m](e) for m, e in own.items() if m in bags.x}
         logit = stand_in(own_logit, bags, self.modalities)
         logit = {m: moving_average(v, bags.mask, self.smooth) for m, v in logit.items()}
-        fused = self.fusion(own, bags.mask)
+        fused = own if self.fusion is None else self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
         else:

@@ -1,13 +1,15 @@
 """Encoders of raw sensor streams: convolution within a window, attention between windows.
 
 Both take ``x (bag, frame, ...)`` on the clock's grid and ``mask (bag, snippet)`` and return
-``(bag, snippet, dim)``. Strides bring every hop down to two frames; a last convolution as long as
-the window and as wide as a hop makes exactly one embedding of each snippet. Attention over time
-then lets a snippet look at its neighbours, no further than ``reach``.
+``(bag, snippet, dim)``. Strides bring every hop down to two frames; then each window becomes exactly
+one embedding: by a last convolution as long as the window, or by the mean and the maximum over it, which
+suits windows that hold a whole trimmed action, wherever in them it is. Attention over time then lets
+a snippet look at its neighbours, no further than ``reach``.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -20,13 +22,15 @@ from mmcl.models.conv import ConvBlock, frame_mask
 from mmcl.models.norm import Norm
 
 FRAMES_LEFT = 2  # frames a hop after the strides
+Window = Literal["convolution", "pool"]
 
 
 class SnippetConv(nn.Module):
     """``(bag, channel, frame)`` -> ``(bag, snippet, dim)``: halve the rate until two frames a hop
     are left, one embedding per window, then ``n_layers`` of attention within ``reach`` snippets.
 
-    widths: channels of the blocks; the last ones stride by 2 each, as many as the rate asks for.
+    widths: channels of the blocks; the last ones stride by 2 each, as many as the rate asks for, but
+    with window "pool" the very last does not (it sees the window at its final rate).
     """
 
     def __init__(
@@ -43,25 +47,34 @@ class SnippetConv(nn.Module):
         n_layers: int,
         reach: int | None,
         norm: Norm,
+        window: Window = "convolution",
     ):
         super().__init__()
+        pooled = window == "pool"
         n_strided = (frames_per_hop // FRAMES_LEFT).bit_length() - 1
-        if FRAMES_LEFT * 2**n_strided != frames_per_hop or n_strided > len(widths):
+        most = len(widths) - pooled
+        if FRAMES_LEFT * 2**n_strided != frames_per_hop or n_strided > most:
             raise InputError(
-                f"frames_per_hop: expected 2 to the power of 1 to {len(widths) + 1} for {len(widths)} blocks, got {frames_per_hop}"
+                f"frames_per_hop: expected 2 to the power of 1 to {most + 1} for {len(widths)} blocks, got {frames_per_hop}"
             )
         self.frames_per_hop, self.hops_per_window = frames_per_hop, hops_per_window
-        self.strides = [1] * (len(widths) - n_strided) + [2] * n_strided
+        self.strides = [1] * (most - n_strided) + [2] * n_strided + [1] * pooled
         sizes = (n_channels, *widths)
         self.blocks = nn.ModuleList(
             ConvBlock(i, o, kernel, stride, dropout, norm)
             for i, o, stride in zip(sizes, widths, self.strides, strict=False)
         )
-        self.window = nn.Conv1d(widths[-1], dim, FRAMES_LEFT * hops_per_window, FRAMES_LEFT)
+        n_frames = FRAMES_LEFT * hops_per_window
+        self.window = (
+            PooledWindow(widths[-1], dim, n_frames)
+            if pooled
+            else nn.Conv1d(widths[-1], dim, n_frames, FRAMES_LEFT)
+        )
         self.layers = nn.ModuleList(
             AttentionLayer(dim, n_heads, 2 * dim, dropout, reach) for _ in range(n_layers)
         )
-        receptive_hops = 1 + (kernel // 2) * 2 ** (n_strided + 1) // frames_per_hop
+        n_seen = sum((kernel // 2) * math.prod(self.strides[:i]) for i in range(len(self.strides)))
+        receptive_hops = 1 + n_seen // frames_per_hop
         self.context: int | None = (
             None if reach is None and n_layers else receptive_hops + n_layers * (reach or 0)
         )
@@ -77,6 +90,21 @@ class SnippetConv(nn.Module):
         return x
 
 
+class PooledWindow(nn.Module):
+    """Mean and maximum over each window of ``n_frames``, a hop apart: ``(bag, channel, frame)`` ->
+    ``(bag, dim, snippet)``."""
+
+    def __init__(self, n_channels: int, dim: int, n_frames: int):
+        super().__init__()
+        self.n_frames = n_frames
+        self.project = nn.Conv1d(2 * n_channels, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = nn.functional.avg_pool1d(x, self.n_frames, FRAMES_LEFT)
+        highest = nn.functional.max_pool1d(x, self.n_frames, FRAMES_LEFT)
+        return self.project(torch.cat([mean, highest], 1))
+
+
 class InertialEncoder(nn.Module):
     """Inertial samples ``(bag, frame, channel)``; mean and spread of the training data are kept as
     buffers (``fit``), so that raw units go in at any time."""
@@ -89,7 +117,7 @@ class InertialEncoder(nn.Module):
         n_channels: int = 6,
         dim: int = 128,
         *,
-        widths: tuple[int, ...] = (48, 96, 128),
+        widths: tuple[int, ...] = (),
         kernel: int = 5,
         frames_per_hop: int = 16,
         hops_per_window: int = 2,
@@ -98,8 +126,10 @@ class InertialEncoder(nn.Module):
         n_layers: int = 1,
         reach: int | None = 4,
         norm: Norm = "batch",
+        window: Window = "convolution",
     ):
         super().__init__()
+        widths = widths or {"convolution": (48, 96, 128), "pool": (72, 72, 96, 96, 96)}[window]
         self.register_buffer("mean", torch.zeros(n_channels))
         self.register_buffer("std", torch.ones(n_channels))
         self.time = SnippetConv(
@@ -114,6 +144,7 @@ class InertialEncoder(nn.Module):
             n_layers=n_layers,
             reach=reach,
             norm=norm,
+            window=window,
         )
         self.context = self.time.context
 
@@ -141,7 +172,7 @@ class SkeletonEncoder(nn.Module):
         *,
         joints: Literal["co-occurrence", "graph", "flat"] = "co-occurrence",
         point: int = 8,
-        widths: tuple[int, ...] = (64, 96, 128),
+        widths: tuple[int, ...] = (),
         kernel: int = 3,
         frames_per_hop: int = 8,
         hops_per_window: int = 2,
@@ -150,8 +181,10 @@ class SkeletonEncoder(nn.Module):
         n_layers: int = 1,
         reach: int | None = 4,
         norm: Norm = "batch",
+        window: Window = "convolution",
     ):
         super().__init__()
+        widths = widths or {"convolution": (64, 96, 128), "pool": (96, 96, 128, 128)}[window]
         self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window
         n_raw = 6  # position and velocity
         if joints != "flat":
@@ -172,6 +205,7 @@ class SkeletonEncoder(nn.Module):
             n_layers=n_layers,
             reach=reach,
             norm=norm,
+            window=window,
         )
         self.context = self.time.context
 

@@ -35,6 +35,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "model.n_layers": (0, 1000),
     "model.reach": (0, math.inf),
     "model.dropout": (0, 0.49),  # the score heads take twice as much
+    "model.kernel": (0, 99),
     "model.projection": (0, 65536),
     "model.smooth": (1, 9999),
     "objective.divisor": (1, math.inf),

@@ -210,7 +210,7 @@ def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
     if config.teacher.modality:
         of = config.teacher.modality
         teacher = network(config, clock, len(task.classes), (of,), task.n_channels)
-        pairs = parameter_pairs(student, teacher, teacher_modules(of, config.model.architecture))
+        pairs = parameter_pairs(student, teacher, teacher_modules(of, config.model))
     for part in (student, teacher):
         if part is not None:
             _fit_statistics(part, task)
