@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, perturb, retime, sample_down
 from mmcl.data.clock import on_grid
+from mmcl.data.prefetch import Prefetch
 from mmcl.errors import InputError
 from mmcl.packing import packing_of
 from mmcl.types import Bags, Clock, Recording
@@ -161,8 +162,9 @@ class Batches(Sampler):
             yield [(epoch, int(i)) for i in batch]
 
 
-def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: int = 0) -> DataLoader:
-    return DataLoader(
+def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: int = 0) -> Iterable[Bags]:
+    """Batches of an epoch each time it is gone through, read ahead of their use."""
+    reading: DataLoader = DataLoader(
         dataset,
         batch_sampler=batches,
         collate_fn=partial(collate, per_group=per_group),
@@ -170,3 +172,4 @@ def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: i
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+    return reading if workers else Prefetch(reading)  # workers read ahead themselves
