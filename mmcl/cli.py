@@ -15,7 +15,7 @@ import tyro
 
 from mmcl.config import Config, VideoOptions
 from mmcl.errors import InputError
-from mmcl.presets import PRESETS
+from mmcl.presets import PRESETS, utd_mhad_pretrain
 
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
@@ -49,6 +49,123 @@ class Train:
         if figures:
             print_figures("test", figures)
             print(f"run: {self.out}   report: mmcl report {self.out}")
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Learn from pairs of streams without any label, by contrast across them.
+
+    Makes the same folder as mmcl train. Labels serve for the figures at the end only: linear probes on the
+    frozen network, and how often the nearest recording of the other stream shows the same action. Then
+    mmcl probe and mmcl finetune tell what it is worth with few labels or one stream.
+    """
+
+    data: Path
+    """Folder of the data set, with Inertial/ and Skeleton/ in it."""
+    out: Path
+    """Folder to make for the run."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    resume: bool = False
+    """Go on from the run's last checkpoint; starts anew where there is none yet."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.training.run import train
+
+        if self.config.objective.supervised > 0:
+            raise InputError("--objective.supervised: pre-training has no labels; use mmcl train")
+        figures = train(self.config, self.data, self.out, self.resume)
+        if figures:
+            print_figures("test", figures)
+            print(f"run: {self.out}   few labels: mmcl finetune {self.out} --out {self.out}-tuned")
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train a pre-trained run's encoders with labels: all, few a class, or a part; several draws.
+
+    Each number of labels and draw is a run of its own below OUT, and goes on where it was. Ends with a table
+    of accuracies on the test subjects, mean and spread over draws.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl pretrain (or train) made."""
+    out: Path
+    """Folder for the runs and table.json."""
+    labels: tuple[float, ...] = (0.0, 2.0, 1.0)
+    """Each a number of labelled recordings a class, or a part of all (0.1); 0 = all."""
+    draws: int = 5
+    """Draws of the labelled recordings, each with its own seed."""
+    modalities: tuple[str, ...] = ()
+    """Streams that there are at test time; the run's own if left out."""
+    from_scratch: bool = False
+    """The same without the run's weights: what pre-training has to beat."""
+    epochs: int | None = None
+    """Passes over the training recordings; the recipe's own if left out."""
+    learning_rate: float | None = None
+    """Peak learning rate; the recipe's own if left out."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.finetune import finetune, say
+
+        table = finetune(
+            self.run_folder,
+            self.out,
+            self.labels,
+            self.draws,
+            self.modalities,
+            data=self.data,
+            from_scratch=self.from_scratch,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
+        print("accuracy, test subjects, mean of the heads\n" + say(table))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Judge a run's frozen representations by a linear probe or nearest neighbours, with few labels or all."""
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl pretrain (or train) made."""
+    labels: tuple[float, ...] = (0.0, 2.0, 1.0)
+    """Each a number of labelled recordings a class, or a part of all (0.1); 0 = all."""
+    draws: int = 5
+    """Draws of the labelled recordings."""
+    kinds: tuple[str, ...] = ("linear", "k-NN")
+    """Probes: logistic regression on standardised features, the nearest labelled recording by cosine."""
+    modalities: tuple[str, ...] = ()
+    """Streams whose representations the probe sees, side by side; all if left out."""
+    part: Literal["test", "validation"] = "test"
+    """Recordings to judge by."""
+    out: Path | None = None
+    """JSON file to write the accuracies to as well."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    device: str = "cpu"
+    """Where to compute (cpu, cuda)."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.finetune import probe, say
+        from mmcl.storage import write_json
+
+        table = probe(
+            self.run_folder,
+            self.labels,
+            self.draws,
+            self.kinds,
+            self.modalities,
+            data=self.data,
+            part=self.part,
+            device=self.device,
+        )
+        print(f"accuracy, {self.part} subjects\n{say(table)}")
+        if self.out is not None:
+            write_json(self.out, table)
 
 
 @dataclass(frozen=True)
@@ -346,6 +463,11 @@ def _train(task: str) -> Callable[[list[str], str], Any]:
     return parse
 
 
+def _pretrain(args: list[str], prog: str) -> Any:
+    default = Pretrain(data=tyro.MISSING, out=tyro.MISSING, config=utd_mhad_pretrain())
+    return tyro.cli(Pretrain, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+
+
 def _plain(cls: type) -> Callable[[list[str], str], Any]:
     return lambda args, prog: tyro.cli(cls, args=args, prog=prog)
 
@@ -360,6 +482,9 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         "learn violence in videos from one bit a video, on features from the disk",
         _train("xd-violence"),
     ),
+    ("pretrain", "utd-mhad"): ("learn from pairs of streams without labels", _pretrain),
+    ("finetune",): ("train a pre-trained run with all or few labels, several draws", _plain(Finetune)),
+    ("probe",): ("judge a run's frozen representations, with all or few labels", _plain(Probe)),
     ("evaluate", "xd-violence"): (
         "judge any system's scores on XD-Violence's test set",
         _plain(EvaluateXdViolence),
@@ -395,7 +520,7 @@ def find(args: list[str]) -> tuple[tuple[str, ...], Callable[[list[str], str], A
         if tuple(args[: len(words)]) == words:
             return words, parse
     known = [" ".join(words) for words in COMMANDS]
-    typed = " ".join(args[:2] if args[0] in ("train", "check") else args[:1])
+    typed = " ".join(args[:2] if args[0] in ("train", "pretrain", "check") else args[:1])
     near = difflib.get_close_matches(typed, known, 1, 0.4)
     hint = f"; did you mean 'mmcl {near[0]}'?" if near else ""
     raise InputError(f"unknown command 'mmcl {typed}'{hint} Commands: {', '.join(known)}")
@@ -413,7 +538,7 @@ def main(argv: list[str] | None = None) -> int:
     if (
         not args
         or args[0] in ("-h", "--help", "help")
-        or (args[0] in ("train", "check") and args[1:] in ([], ["-h"], ["--help"]))
+        or (args[0] in ("train", "pretrain", "check") and args[1:] in ([], ["-h"], ["--help"]))
     ):
         print(usage())
         return 0

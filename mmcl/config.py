@@ -81,6 +81,13 @@ class BagsConfig:
     per_group: int = 8
     """Bags of like length that macil-sd's network computes together, so that little of the padding is
     computed; 0 = all bags of a batch, padded to its longest."""
+    labelled: float = 0.0
+    """Labelled training recordings: a number a class (1, 2, 4), a part of them all (0.1, 0.5, stratified),
+    0 = all (utd-mhad). They come so often that an epoch stays as long."""
+    label_seed: int = 0
+    """Draws which recordings are the labelled ones."""
+    views: Literal[1, 2] = 1
+    """Times that a recording is in its batch, each time augmented anew."""
     workers: int = 0
     """Processes that prepare bags beside the training process."""
 
@@ -136,6 +143,8 @@ class ObjectiveConfig:
     divisor: int = 24
     """A bag's score is the mean of its floor(length / divisor) + 1 highest snippets (MACIL-SD: 16;
     1 = mean of all)."""
+    supervised: float = 1.0
+    """Weight of the losses by labels, 0 = learn without labels."""
     exclusive: bool = False
     """Classes exclude each other (softmax) instead of standing each alone (sigmoid)."""
     smoothing: float = 0.0
@@ -163,10 +172,27 @@ class ObjectiveConfig:
     tau: float = 0.0
     """Class prior there: probability that a negative is a positive in truth (Chuang et al. 2020)."""
     instance_beta: float = 0.0
-    """Concentration of the instance contrast, whose hardest negatives often are false: other
-    snippets of the same action."""
+    """Concentration of the instance and the pair contrast, whose hardest negatives often are false: others
+    of the same action."""
     instance_tau: float = 0.0
-    """Class prior of the instance contrast."""
+    """Class prior of these two."""
+    pair: float = 0.0
+    """Weight of the contrast of whole recordings: the two streams of one are a positive pair (Choi et al.
+    2023)."""
+    within: float = 0.0
+    """Weight, beside it, of the contrast of two views within each stream (needs --bags.views 2)."""
+    memory: int = 0
+    """Encodings of earlier batches, by the running average of the student, that are negatives of the pair
+    contrast too (MoCo), 0 = none."""
+    same: Literal["none", "clusters", "neighbours"] = "none"
+    """How recordings of the same class are told apart from hard negatives, without labels: the averaged
+    student's encodings share clusters (MEOW), or are each other's nearest neighbours."""
+    same_size: int = 40
+    """How many clusters, or how many neighbours."""
+    same_from: float = 0.2
+    """Part of the run after which that begins; the encodings must mean something first."""
+    mined: float = 0.0
+    """Share of a recording's attraction that then goes to those of the same kind."""
     detach_weights: bool = False
     """Do not differentiate through the concentration weights."""
     negatives: tuple[Literal["background", "normal", "other"], ...] = ("background", "normal", "other")

@@ -40,7 +40,24 @@ def utd_mhad() -> Config:
             "instance": 0.0,
         },
         teacher={"distill": 0.0},
-        optim={"epochs": 60, "batch_size": 16},
+        optim={"epochs": 100, "batch_size": 16},
+    )
+
+
+def utd_mhad_pretrain() -> Config:
+    """Skeleton + inertial pairs without labels, on all training subjects."""
+    return changed(
+        utd_mhad(),
+        bags={"validation_subjects": (), "views": 2},
+        objective={
+            "supervised": 0.0,
+            "pair": 1.0,
+            "within": 0.5,
+            "memory": 512,
+            "temperature": 0.2,
+            "same": "clusters",
+        },
+        optim={"epochs": 60, "batch_size": 32},
     )
 
 

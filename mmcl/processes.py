@@ -11,6 +11,10 @@ def n_processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    return dist.get_rank() if n_processes() > 1 else 0
+
+
 class _Gather(torch.autograd.Function):
     """Forward: concatenate over processes. Backward: add up what every process owes, keep our part."""
 

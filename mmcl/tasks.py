@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from mmcl.config import Config
+from mmcl.data.labels import few_labels
 from mmcl.data.streams import compose_streams, snippet_truth
 from mmcl.data.utd_mhad import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, read_utd_mhad
 from mmcl.data.xd_violence import (
@@ -55,6 +56,7 @@ class Task:
     select_by: str
     n_channels: Mapping[str, int] = field(default_factory=dict)  # widths of precomputed features
     front_ends: Mapping[str, Card] = field(default_factory=dict)  # what made them, where that is known
+    repeats: int = 1  # times that an epoch goes through the training part
 
 
 def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -113,7 +115,17 @@ def utd_mhad(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
     recordings = [r.only(config.bags.modalities) for r in read_utd_mhad(data)]
     of = {"train": train_subjects, "validation": held_out, "test": TEST_SUBJECTS}
     made = {p: [r for r in recordings if p in parts and int(r.group) in of[p]] for p in PARTS}
-    return Task(ACTIONS, made["train"], made["validation"], made["test"], judge_recognition, "accuracy")
+    labelled = few_labels(made["train"], config.bags.labelled, config.bags.label_seed)
+    repeats = len(made["train"]) // max(len(labelled), 1) or 1
+    return Task(
+        ACTIONS,
+        labelled,
+        made["validation"],
+        made["test"],
+        judge_recognition,
+        "accuracy",
+        repeats=repeats,
+    )
 
 
 def utd_mhad_streams(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:

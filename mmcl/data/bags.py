@@ -31,9 +31,10 @@ class Item:
 
 
 class BagDataset(Dataset):
-    """Recordings on the clock's grid. Asked by (epoch, index); epoch -1 leaves the bag as it is.
+    """Recordings on the clock's grid. Asked by (epoch, index); epoch -1 leaves the bag as it is; a third
+    number asks for another view of the same bag.
 
-    A training bag's augmentation is a function of (seed, epoch, index) alone: it does not matter
+    A training bag's augmentation is a function of (seed, epoch, index, view) alone: it does not matter
     which worker or process makes it, nor what was made before.
     """
 
@@ -64,14 +65,14 @@ class BagDataset(Dataset):
     def __len__(self) -> int:
         return len(self.grids)
 
-    def __getitem__(self, key: tuple[int, int]) -> Item:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> Item:
+        epoch, index, *view = key
         grid = self.grids[index]
         absent: frozenset[str] = frozenset()
         if epoch >= 0:
             if self.strength > 0 or self.shuffle_hops:
                 grid = {m: np.asarray(x) for m, x in grid.items()}
-            rng = np.random.default_rng([self.seed, epoch, index])
+            rng = np.random.default_rng([self.seed, epoch, index, *view])
             if self.normal and epoch >= self.insertion_from and rng.random() < self.insertion:
                 grid = insert(grid, self.grids[rng.choice(self.normal)], self.clock, rng)
             if self.clock.stretch_s:
@@ -130,36 +131,58 @@ class Batches(Sampler):
 
     Training (``shuffled``): each epoch in an order that is a function of (seed, epoch); the last
     incomplete batch is left out, its bags come in another epoch. Otherwise all bags in order, whole.
+
+    repeats: times that an epoch goes through the bags, each time augmented anew. views: times that a bag
+    is in its batch: the batch in one view, then the same bags in the next.
     """
 
     def __init__(
-        self, n_bags: int, batch_size: int, *, shuffled: bool, seed: int = 0, rank: int = 0, n_ranks: int = 1
+        self,
+        n_bags: int,
+        batch_size: int,
+        *,
+        shuffled: bool,
+        seed: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+        repeats: int = 1,
+        views: int = 1,
     ):
         if shuffled and batch_size % n_ranks:
             raise InputError(f"batch_size: expected a multiple of the {n_ranks} processes, got {batch_size}")
         self.n_bags, self.shuffled, self.seed = n_bags, shuffled, seed
-        self.batch_size = min(batch_size, n_bags // n_ranks * n_ranks) if shuffled else batch_size
+        self.repeats, self.views = repeats, views
+        self.batch_size = min(batch_size, n_bags * repeats // n_ranks * n_ranks) if shuffled else batch_size
         if self.batch_size == 0:
             raise InputError(f"batch_size: {n_bags} bags are too few for {n_ranks} processes")
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.n_bags // self.batch_size if self.shuffled else -(-self.n_bags // self.batch_size)
+        n = self.n_bags * self.repeats
+        return n // self.batch_size if self.shuffled else -(-n // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = (
-            np.random.default_rng([self.seed, self.epoch]).permutation(self.n_bags)
-            if self.shuffled
-            else np.arange(self.n_bags)
-        )
-        epoch = self.epoch if self.shuffled else -1
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        order = self._order
         for b in range(len(self)):
             batch = order[b * self.batch_size : (b + 1) * self.batch_size]
             if self.shuffled:
                 part = len(batch) // self.n_ranks
                 batch = batch[self.rank * part : (self.rank + 1) * part]
-            yield [(epoch, int(i)) for i in batch]
+            yield [(*bag, *view) for view in self._views for bag in batch]
+
+    @property
+    def _order(self) -> list[tuple[int, int]]:
+        """(epoch, index) of all bags of this epoch; a repeat counts as an epoch of its own."""
+        if not self.shuffled:
+            return [(-1, i) for i in range(self.n_bags)]
+        passes = range(self.epoch * self.repeats, (self.epoch + 1) * self.repeats)
+        draw = lambda e: np.random.default_rng([self.seed, e]).permutation(self.n_bags)
+        return [(e, int(i)) for e in passes for i in draw(e)]
+
+    @property
+    def _views(self) -> list[tuple[int, ...]]:
+        return [(), *((v,) for v in range(1, self.views))]
 
 
 def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: int = 0) -> Iterable[Bags]:

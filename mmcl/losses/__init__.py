@@ -2,17 +2,24 @@
 
 from mmcl.losses.bag import mil_loss
 from mmcl.losses.contrastive import contrast, weighted_info_nce
+from mmcl.losses.false_negatives import same_by_clusters, same_by_neighbours
 from mmcl.losses.instance_contrast import instance_contrast
+from mmcl.losses.memory import Memory
+from mmcl.losses.pair_contrast import pair_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import cluster, semi_bags
 from mmcl.losses.weighting import concentration
 
 __all__ = [
+    "Memory",
     "cluster",
     "concentration",
     "contrast",
     "instance_contrast",
     "mil_loss",
+    "pair_contrast",
+    "same_by_clusters",
+    "same_by_neighbours",
     "semi_bag_contrast",
     "semi_bags",
     "weighted_info_nce",

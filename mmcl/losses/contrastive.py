@@ -35,16 +35,21 @@ def weighted_info_nce(
     *,
     temperature: float,
     tau: float = 0.0,
+    target: Tensor | None = None,
 ) -> Tensor:
     """Loss of each row from its logits, all in log space.
 
     positive: ``(query,)``, negative: ``(query, negative)``, both cosine / temperature. mask: True
     where the negative belongs to the row, broadcastable to ``negative``. log_weight: as
-    ``negative``. Returns ``(query,)``; 0 for a row without negatives.
+    ``negative``, -inf removes one. target: as ``negative``, >= 0, rows adding up to at most 1: the share
+    of the row's attraction that goes to these in place of its positive. Returns ``(query,)``; 0 for a row
+    without negatives.
     """
     mask = mask.expand_as(negative)
+    if log_weight is not None:
+        mask = mask & (log_weight > -math.inf)
     some = mask.any(-1)
-    s = negative if log_weight is None else negative + log_weight
+    s = negative if log_weight is None else negative + torch.where(mask, log_weight, 0.0)
     # a row without negatives gets finite stand-ins: its loss is discarded, its gradient is 0
     s = torch.where(mask, s, -math.inf)
     log_sum = torch.where(some[:, None], s, 0.0).logsumexp(-1)
@@ -53,6 +58,9 @@ def weighted_info_nce(
         log_sum = _log_subtract(log_sum, positive + log_n + math.log(tau)) - math.log1p(-tau)
         log_sum = torch.maximum(log_sum, log_n - 1 / temperature)
     loss = nn.functional.softplus(log_sum - positive)
+    if target is not None:
+        to_others = (target * nn.functional.softplus(log_sum[:, None] - negative)).sum(-1)
+        loss = (1 - target.sum(-1)) * loss + to_others
     return torch.where(some, loss, 0.0)
 
 
@@ -73,12 +81,16 @@ def contrast(
     beta: float = 0.0,
     tau: float = 0.0,
     detach_weights: bool = False,
+    log_weight: Tensor | None = None,
+    target: Tensor | None = None,
     block_elements: int = BLOCK_ELEMENTS,
 ) -> Tensor:
     """Loss of each query against its own positive and a shared set of negatives.
 
     query, positive: ``(query, dim)``; negative: ``(negative, dim)``, none needs unit length. mask:
-    ``(negative,)`` or ``(query, negative)`` bool, True = a real negative (of that query).
+    ``(negative,)`` or ``(query, negative)`` bool, True = a real negative (of that query). log_weight:
+    ``(query, negative)``, how much each negative counts besides its concentration, 0 = as it is, -inf =
+    not at all. target: ``(query, negative)``, see ``weighted_info_nce``.
     temperature: > 0. beta: concentration, >= 0. tau: class prior, probability in [0, 1) that a
     negative is a positive in truth. Returns ``(query,)``. Computed in float32 at least, also under
     autocast, for half precision overflows at low temperatures. Above ``block_elements`` pairs the
@@ -97,10 +109,11 @@ def contrast(
         mask = mask.expand(len(q), len(n))
         size = max(block_elements // max(len(n), 1), 1)
         if len(q) <= size:
-            return rows(q, p, n, mask)
-        blocks = zip(q.split(size), p.split(size), mask.split(size), strict=True)
+            return rows(q, p, n, mask, log_weight, target)
+        cut = lambda x: [None] * -(-len(q) // size) if x is None else x.split(size)
+        blocks = zip(q.split(size), p.split(size), *map(cut, (mask, log_weight, target)), strict=True)
         once = partial(checkpoint, rows, use_reentrant=False, preserve_rng_state=False)
-        return torch.cat([once(a, b, n, real) for a, b, real in blocks])
+        return torch.cat([once(a, b, n, *rest) for a, b, *rest in blocks])
 
 
 def _rows(
@@ -108,6 +121,8 @@ def _rows(
     p: Tensor,
     n: Tensor,
     mask: Tensor,
+    log_weight: Tensor | None,
+    target: Tensor | None,
     *,
     temperature: float,
     beta: float,
@@ -116,8 +131,14 @@ def _rows(
 ) -> Tensor:
     s_positive = (q * p).sum(-1) / temperature
     s_negative = q @ n.T / temperature
-    weight = concentration(s_negative, mask, beta, detach_weights) if beta else None
-    return weighted_info_nce(s_positive, s_negative, mask, weight, temperature=temperature, tau=tau)
+    if log_weight is not None:
+        mask = mask & (log_weight > -math.inf)  # removed before concentration looks for the hard ones
+    if beta:
+        weight = concentration(s_negative, mask, beta, detach_weights)
+        log_weight = weight if log_weight is None else weight + log_weight
+    return weighted_info_nce(
+        s_positive, s_negative, mask, log_weight, temperature=temperature, tau=tau, target=target
+    )
 
 
 def unit(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmcl.losses.contrastive import contrast
-from mmcl.processes import gather, n_processes, pad_to_common, total
+from mmcl.processes import gather, n_processes, pad_to_common, rank, total
 
 
 def instance_contrast(
@@ -41,8 +41,7 @@ def instance_contrast(
         for m, z in projection.items()
     }
     number = torch.arange(len(real), device=mask.device)
-    rank = torch.distributed.get_rank() if n_processes() > 1 else 0
-    own = number + rank * len(number)
+    own = number + rank() * len(number)
     every = gather(real)
     other = every[None, :] & (own[:, None] != torch.arange(len(every), device=mask.device))
     n = total(real.sum()).clamp(min=1)

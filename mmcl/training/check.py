@@ -52,6 +52,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "objective.tau": (0, 0.999),
     "objective.instance_beta": (0, 1e3),
     "objective.instance_tau": (0, 0.999),
+    "objective.supervised": (0, math.inf),
+    "objective.pair": (0, math.inf),
+    "objective.within": (0, math.inf),
+    "objective.memory": (0, 2**24),
+    "objective.same_size": (1, 2**16),
+    "objective.same_from": (0, 1),
+    "objective.mined": (0, 1),
+    "bags.labelled": (0, math.inf),
+    "bags.label_seed": (0, 2**31),
     "teacher.momentum": (0, 1),
     "teacher.learning_rate_ratio": (0, 1e3),
     "teacher.average": (0, 0.999999),
@@ -111,6 +120,16 @@ def check(config: Config) -> None:
         raise InputError(
             "--bags.modality-dropout: the unimodal teacher cannot miss its only stream; use --teacher.modality ''"
         )
+    if o.within > 0 and d.views < 2:
+        raise InputError("--objective.within: compares two views of a recording; use --bags.views 2")
+    if o.pair > 0 and (o.memory > 0 or o.same != "none") and t.average <= 0:
+        raise InputError(
+            "--objective.memory, --objective.same: need the averaged student; use --teacher.average above 0"
+        )
+    if o.pair > 0 and (m.architecture != "mmcl" or len(d.modalities) < 2):
+        raise InputError("--objective.pair: needs two modalities and --model.architecture mmcl")
+    if d.labelled and config.task != "utd-mhad":
+        raise InputError(f"--bags.labelled: {config.task} trains on all its labels; it is for utd-mhad")
     if o.swap_scores and len(d.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
     if t.modality and t.modality not in d.modalities:

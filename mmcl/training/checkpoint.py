@@ -37,7 +37,9 @@ def save_weights(path: Path, network: nn.Module) -> None:
     write_whole(path, lambda part: safetensors.torch.save_file(weights, part))
 
 
-def load_weights(path: Path, network: nn.Module) -> None:
+def load_weights(path: Path, network: nn.Module, parts: tuple[str, ...] = ()) -> None:
+    """parts: beginnings of the names of what to load, all if left out; everything of the network's that
+    begins so must be in the file."""
     try:
         weights: dict[str, Tensor] = safetensors.torch.load_file(path)
     except FileNotFoundError:
@@ -46,11 +48,15 @@ def load_weights(path: Path, network: nn.Module) -> None:
         raise FileError(
             path, f"not a safetensors file ({first_line(error)})", "copy or train the model again"
         ) from error
-    match_weights(path, weights, network.state_dict())
+    expected = network.state_dict()
+    if parts:
+        expected = {k: v for k, v in expected.items() if k.startswith(parts)}
+        weights = {k: v for k, v in weights.items() if k in expected}
+    match_weights(path, weights, expected)
     broken = [k for k, v in weights.items() if not v.isfinite().all()]
     if broken:
         raise FileError(path, f"'{broken[0]}' holds NaN or infinity", "copy or train the model again")
-    network.load_state_dict(weights)
+    network.load_state_dict(weights, strict=not parts)
 
 
 def match_weights(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

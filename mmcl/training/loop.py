@@ -25,7 +25,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.storage import write_json
 from mmcl.training import checkpoint
 from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
-from mmcl.training.step import Learner
+from mmcl.training.step import WATCHED, Learner
 from mmcl.training.teacher import Average, Pairs, transfer
 
 STATE, LAST, BEST, METRICS = "state.pt", "last.safetensors", "best.safetensors", "metrics.json"
@@ -85,11 +85,13 @@ def fit(
     *,
     resume: bool = False,
     accelerator: Accelerator | None = None,
+    repeats: int = 1,
 ) -> Progress:
     """Train until ``config.optim.epochs``; leaves best and last weights, the state and the history.
 
     validate(network, device) -> figures, of which ``select_by`` (higher is better) chooses the best
-    epoch; None keeps the last as the best. pairs: what the unimodal teacher hands over.
+    epoch; None keeps the last as the best. pairs: what the unimodal teacher hands over. repeats: times
+    that an epoch goes through the training bags.
 
     Everything random is a function of (seed, epoch, step, process), nothing of what ran before, so
     that a resumed run repeats an uninterrupted one exactly.
@@ -103,6 +105,8 @@ def fit(
         seed=o.seed,
         rank=accelerator.process_index,
         n_ranks=accelerator.num_processes,
+        repeats=repeats,
+        views=config.bags.views,
     )
     bags_of_epoch = loader(train, batches, config.bags.workers, config.bags.per_group)
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay, fused=True)
@@ -194,15 +198,17 @@ def _step(
 ) -> dict[str, Tensor]:
     t, o = config.teacher, config.objective
     distill = t.distill if done >= t.distill_from else 0.0
+    mining = o.same != "none" and o.pair > 0 and done >= o.same_from
+    is_guided = distill > 0 or mining or (o.pair > 0 and o.memory > 0)
     with nullcontext() if is_update else accelerator.no_sync(learner):
         with accelerator.autocast():
             guide = None
-            if distill > 0:
+            if is_guided:
                 with torch.no_grad():
                     guide = average(bags)
             contrast = contrast_weight(epoch, o.contrast, o.contrast_rise)
             instance = instance_weight(done, o.instance, o.instance_end) if o.instance > 0 else 0.0
-            losses = learner(bags, contrast, instance, distill, guide)
+            losses = learner(bags, contrast, instance, distill, guide, mining)
         accelerator.backward(losses["total"])
     if is_update:
         if config.optim.clip > 0:
@@ -250,7 +256,8 @@ def _mix(seed: int, step: int, rank: int) -> int:
 def _mean_losses(accelerator: Accelerator, sums: dict[str, Tensor], n: int) -> dict[str, float]:
     names = sorted(sums)
     mean = accelerator.reduce(torch.stack([sums[k].float() for k in names]) / n, "mean")
-    return {f"loss {k}": v for k, v in zip(names, mean.tolist(), strict=True)}
+    name = lambda k: k.removeprefix(WATCHED) if k.startswith(WATCHED) else f"loss {k}"
+    return {name(k): v for k, v in zip(names, mean.tolist(), strict=True)}
 
 
 def _record(

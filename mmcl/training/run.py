@@ -38,6 +38,7 @@ from mmcl.models.features import FeatureEncoder
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
 from mmcl.presets import PRESETS
+from mmcl.probe import judge_representation
 from mmcl.storage import read_figures, read_json, write_json
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.training import checkpoint
@@ -75,7 +76,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     learner, pairs = build_learner(config, task)
     if start_from is not None:
         same_front_ends(start_from, task)
-        checkpoint.load_weights(start_from / BEST, learner.student)
+        begin_with(start_from, learner.student, config)
     accelerator = make_accelerator(config, out)
     if accelerator.is_main_process:
         write_json(out / CONFIG, describe(config, task, data, start_from))
@@ -103,10 +104,11 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         pairs,
         bags,
         validate if task.validation else None,
-        f"validation {task.select_by}",
+        f"validation {task.select_by if config.objective.supervised > 0 else 'linear probe accuracy'}",
         out,
         resume=resume,
         accelerator=accelerator,
+        repeats=task.repeats,
     )
     figures: dict[str, float] = {}
     if accelerator.is_main_process:
@@ -237,8 +239,12 @@ def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
     o = config.objective
     if config.model.architecture != "mmcl":
         return  # every part of it is reached
-    if is_teacher or len(config.bags.modalities) == 1 or (o.contrast == 0 and o.instance == 0):
+    if is_teacher or len(config.bags.modalities) == 1 or not (o.contrast or o.instance or o.pair):
         part.get_submodule("project").requires_grad_(False)
+    if o.supervised == 0 and config.teacher.distill == 0:
+        for name in ("head", "joint_head", "stream_head", "fusion"):
+            if getattr(part, name, None) is not None:
+                part.get_submodule(name).requires_grad_(False)
     if o.unimodal == 0 and (is_teacher or config.teacher.distill == 0) and config.model.joint != "ensemble":
         part.get_submodule("head").requires_grad_(False)
 
@@ -324,6 +330,17 @@ def data_of(run: Path) -> Path:
     return read_config(run)[2]
 
 
+def begin_with(run: Path, student: nn.Module, config: Config) -> None:
+    """Give the student a run's selected weights: all of them, or, where the run learned without labels or
+    from other streams, those of the encoders and projections."""
+    before, _, _ = read_config(run)
+    o, m = before.objective, before.bags.modalities
+    if o.supervised > 0 and m == config.bags.modalities:
+        checkpoint.load_weights(run / BEST, student)
+    else:
+        checkpoint.load_weights(run / BEST, student, ("encoder.", "project."))
+
+
 def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
     """The trained network of a run, its settings and classes."""
     config, classes, _ = read_config(run)
@@ -373,6 +390,8 @@ def evaluate_on(
     """without: a modality to leave out of all recordings."""
     left = [m for m in config.bags.modalities if m != without]
     recordings = getattr(task, part)
+    if config.objective.supervised == 0:  # nothing was learned from labels: judge what was learned
+        return judge_representation(student, task.train, recordings, clock_of(config), device)
     judge = scorer(student, config, task.classes, device)
     seen = [r.only(left) for r in recordings] if without else recordings
     return task.judge(recordings, list(judge.score(seen)), judge.clock)
@@ -390,7 +409,8 @@ def evaluate(
     are the data it was trained on. without: a modality to leave out of all recordings; not written."""
     where = device_of(device)
     student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
-    task = TASKS[config.task](data or data_of(run), config, (part,))
+    needed = (part,) if config.objective.supervised > 0 else ("train", part)
+    task = TASKS[config.task](data or data_of(run), config, needed)
     same_front_ends(run, task)
     if not getattr(task, part):
         raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")

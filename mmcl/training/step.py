@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from mmcl.config import ObjectiveConfig
 from mmcl.losses.bag import mil_loss
+from mmcl.losses.contrastive import unit
+from mmcl.losses.diagnostics import similarities
+from mmcl.losses.false_negatives import same_by_clusters, same_by_neighbours
 from mmcl.losses.instance_contrast import instance_contrast
+from mmcl.losses.memory import Memory
+from mmcl.losses.pair_contrast import pair_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
+from mmcl.models.network import MultimodalNetwork
 from mmcl.models.pooling import topk_pool
 from mmcl.precision import at_least_float32
-from mmcl.processes import n_processes, total
+from mmcl.processes import gather, n_processes, rank, total
 from mmcl.types import Bags, Encoded
 
 Losses = dict[str, Tensor]
+WATCHED = "watched "
 
 
 class Learner(nn.Module):
     """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
 
-    forward(bags, contrast, instance, distillation, guide) -> named losses; "total" is what to
-    minimise. contrast, instance, distillation: their weights at this moment of the run.
-    guide: the averaged student's view of the same bags, needed when distillation > 0.
+    forward(bags, contrast, instance, distillation, guide, mining) -> named losses; "total" is what to
+    minimise, names that begin with WATCHED are only to be looked at. contrast, instance, distillation:
+    their weights at this moment of the run. guide: the averaged student's view of the same bags, needed
+    when distillation > 0, for a memory and for mining (recordings of the same class told apart).
     """
+
+    memory: Memory | None
 
     def __init__(self, student: nn.Module, teacher: nn.Module | None, objective: ObjectiveConfig):
         super().__init__()
         self.student, self.teacher, self.objective = student, teacher, objective
+        self.memory = None
+        if objective.pair > 0 and objective.memory > 0:
+            assert isinstance(student, MultimodalNetwork)  # check() has told otherwise
+            self.memory = Memory(objective.memory, dict.fromkeys(student.modalities, student.projection_size))
 
     def forward(
         self,
@@ -37,10 +53,11 @@ class Learner(nn.Module):
         instance: float,
         distillation: float = 0.0,
         guide: Encoded | None = None,
+        mining: bool = False,
     ) -> Losses:
         o = self.objective
         encoded = self.student(bags)
-        losses = mil_losses(encoded, bags, o)
+        losses = mil_losses(encoded, bags, o) if o.supervised > 0 else {}
         if (
             o.contrast > 0 and len(encoded.projection) > 1
         ):  # also at weight 0: every process needs its gradients
@@ -60,15 +77,19 @@ class Learner(nn.Module):
             losses["distillation"] = distillation * distillation_loss(encoded, guide, bags, o)
         if self.teacher is not None:
             losses |= {f"teacher {k}": v for k, v in mil_losses(self.teacher(bags), bags, o).items()}
+        watched: Losses = {}
+        if o.pair > 0 and len(encoded.projection) > 1:
+            terms, watched = pair_losses(encoded, bags, o, guide, self.memory, mining)
+            losses |= terms
         losses["total"] = torch.stack(list(losses.values())).sum()
-        return losses
+        return losses | watched
 
 
 def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
     """Bag losses of the joint score and of each stream's own; events nowhere in normal bags."""
-    heads = {"joint": (1.0, encoded.joint_logit)}
+    heads = {"joint": (o.supervised, encoded.joint_logit)}
     if o.unimodal > 0:
-        heads |= {m: (o.unimodal, logit) for m, logit in encoded.logit.items()}
+        heads |= {m: (o.supervised * o.unimodal, logit) for m, logit in encoded.logit.items()}
     losses = {}
     for name, (weight, logit) in heads.items():
         pooled = topk_pool(at_least_float32(logit), bags.mask, o.divisor)
@@ -103,6 +124,54 @@ def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: fl
         bag_weight=o.bag_weight,
     )
     return {f"contrast {k}": weight * v for k, v in terms.items()}
+
+
+def pair_losses(
+    encoded: Encoded,
+    bags: Bags,
+    o: ObjectiveConfig,
+    guide: Encoded | None,
+    memory: Memory | None,
+    mining: bool,
+) -> tuple[Losses, Losses]:
+    """Contrast of whole recordings; then the guide's encodings go into the memory. Also what to watch."""
+    z = of_recordings(encoded.projection, bags.mask)
+    taught = None if guide is None else of_recordings(guide.projection, bags.mask)
+    same = None
+    if mining and taught is not None:
+        rows = {m: gather(unit(v)) for m, v in taught.items()}
+        if memory is not None:
+            rows = {m: torch.cat([v, unit(memory.z[m])]) for m, v in rows.items()}
+        joint = torch.cat(list(rows.values()), 1)
+        size = min(o.same_size, len(joint))
+        found = same_by_clusters(joint, size) if o.same == "clusters" else same_by_neighbours(joint, size)
+        n = len(bags.index)
+        same = found[rank() * n : (rank() + 1) * n]
+    terms = pair_contrast(
+        z,
+        bags.index,
+        views=1 if o.within == 0 else 2,
+        within=o.within,
+        memory=None if memory is None else {m: v.clone() for m, v in memory.z.items()},
+        memory_index=None if memory is None else memory.index.clone(),
+        same=same,
+        mined=o.mined,
+        temperature=o.temperature,
+        beta=o.instance_beta,
+        tau=o.instance_tau,
+        detach_weights=o.detach_weights,
+    )
+    if memory is not None and taught is not None:
+        memory.push({m: unit(v) for m, v in taught.items()}, bags.index)
+    watched = {f"{WATCHED}{k}": v for k, v in similarities(z, bags.index).items()}
+    return {f"contrast {k}": o.pair * v for k, v in terms.items()}, watched
+
+
+def of_recordings(projection: Mapping[str, Tensor], mask: Tensor) -> dict[str, Tensor]:
+    """``(bag, snippet, dim)`` -> ``(bag, dim)``: the mean over a recording's snippets."""
+    weight = mask[..., None].float()
+    n = weight.sum(1).clamp(min=1)
+    return {m: (at_least_float32(z) * weight).sum(1) / n for m, z in projection.items()}
 
 
 def distillation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:

@@ -1,0 +1,125 @@
+"""Few labels, several draws: fine-tune a pre-trained run, or probe it frozen, and tell mean and spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.config import Config
+from mmcl.errors import InputError
+from mmcl.models.build import clock_of
+from mmcl.presets import changed, utd_mhad
+from mmcl.probe import PROBES, embed, labelled_rows, probe_accuracy
+from mmcl.storage import write_json
+from mmcl.tasks import TASKS
+from mmcl.training.run import data_of, device_of, load_network, read_config, train
+
+Table = dict[str, list[float]]
+
+
+def say_labels(labels: float) -> str:
+    if labels == 0:
+        return "all labels"
+    return f"{labels:.0f} a class" if labels >= 1 else f"{100 * labels:g} % of the labels"
+
+
+def finetune_config(config: Config, labels: float, draw: int, modalities: Sequence[str]) -> Config:
+    """The recognition recipe with a pre-trained run's encoders, one draw of labels."""
+    recipe = utd_mhad()
+    of_run = {"validation_subjects": config.bags.validation_subjects, "modalities": tuple(modalities)}
+    made = changed(recipe, bags={**of_run, "labelled": labels, "label_seed": draw}, optim={"seed": draw})
+    keep = ("dim", "n_layers", "norm", "joints", "kernel", "window", "projection", "projection_layers")
+    return changed(made, model={name: getattr(config.model, name) for name in keep})
+
+
+def finetune(
+    run: Path,
+    out: Path,
+    labels: Sequence[float],
+    draws: int,
+    modalities: Sequence[str] = (),
+    *,
+    data: Path | None = None,
+    from_scratch: bool = False,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> Table:
+    """One training for each number of labels and draw, in OUT/LABELS/draw-N, resumed where it was.
+
+    modalities: the streams that there are at test time, the run's own if left out. from_scratch: the same
+    without the run's weights, to compare with. Returns and writes (OUT/table.json) accuracies by row.
+    """
+    config, _, _ = read_config(run)
+    chosen = tuple(modalities) or config.bags.modalities
+    _check(config, run, chosen, draws)
+    table: Table = {}
+    for part in labels:
+        for draw in range(draws):
+            made = finetune_config(config, part, draw, chosen)
+            optim = {"epochs": epochs, "learning_rate": learning_rate}
+            made = changed(made, optim={k: v for k, v in optim.items() if v is not None})
+            name = say_labels(part)
+            where = out / name.replace(" ", "-").replace("%", "percent") / f"draw-{draw}"
+            figures = train(made, data or data_of(run), where, True, None if from_scratch else run)
+            table.setdefault(f"{name}, {' + '.join(chosen)}", []).append(figures["accuracy"])
+    write_json(out / "table.json", table)
+    return table
+
+
+def probe(
+    run: Path,
+    labels: Sequence[float],
+    draws: int,
+    kinds: Sequence[str] = ("linear",),
+    modalities: Sequence[str] = (),
+    *,
+    data: Path | None = None,
+    part: str = "test",
+    device: str = "cpu",
+) -> Table:
+    """Frozen representations of the run, judged by probes fitted on draws of labelled training recordings."""
+    network, config, _ = load_network(run)
+    chosen = tuple(modalities) or config.bags.modalities
+    _check(config, run, chosen, draws)
+    where = device_of(device)
+    task = TASKS[config.task](data or data_of(run), changed(config, bags={"labelled": 0.0}), ("train", part))
+    judged = getattr(task, part)
+    if not judged:
+        raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
+    known = embed(network.to(where), task.train, clock_of(config), where)
+    seen = embed(network, judged, clock_of(config), where)
+    table: Table = {}
+    for kind in kinds:
+        if kind not in PROBES:
+            raise InputError(f"--kinds: expected some of {', '.join(PROBES)}, got {kind}")
+        for number in labels:
+            for draw in range(draws if number else 1):
+                rows = labelled_rows(task.train, number, draw)
+                name = f"{say_labels(number)}, {' + '.join(chosen)}, {kind}"
+                table.setdefault(name, []).append(probe_accuracy(known, seen, rows, chosen, kind))
+    return table
+
+
+def _check(config: Config, run: Path, modalities: Sequence[str], draws: int) -> None:
+    if config.task != "utd-mhad":
+        raise InputError(f"{run}: was trained on {config.task}; recognition runs are fine-tuned and probed")
+    wrong = [m for m in modalities if m not in config.bags.modalities]
+    if wrong:
+        raise InputError(
+            f"--modalities: the run knows {', '.join(config.bags.modalities)}, not {wrong[0]}; choose among these"
+        )
+    if draws < 1:
+        raise InputError(f"--draws: expected 1 or more, got {draws}")
+
+
+def say(table: Table) -> str:
+    """Mean and spread of each row, in percent."""
+    width = max(len(name) for name in table)
+    lines = []
+    for name, values in table.items():
+        x = 100 * np.asarray(values)
+        spread = f" ± {x.std(ddof=1):.1f}" if len(x) > 1 else ""
+        lines.append(f"  {name:{width}}  {x.mean():.1f}{spread} %   ({', '.join(f'{v:.1f}' for v in x)})")
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""Which rows are probably of the same class, found without labels: negatives that should not be.
+
+Each function takes ``z (row, dim)``, a teacher's embeddings of unit length or not, and returns ``(row,
+row)`` in [0, 1], symmetric: how sure it is that two rows belong together. ``log_weight`` makes weights of
+negatives of it, ``as_target`` positives.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.errors import InputError
+from mmcl.losses.contrastive import unit
+
+
+@torch.no_grad()
+def same_by_clusters(
+    z: Tensor,
+    n_clusters: int,
+    n_clusterings: int = 8,
+    n_rounds: int = 8,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The share of clusterings in which two rows share a cluster (MEOW's count, as a share).
+
+    Spherical k-means from rows drawn at random, ``n_clusterings`` times, all at once; clusters that
+    lose all their rows stay where they are. Source of the count: MEOW (hard negatives weighted by
+    how often clusterings part them).
+    """
+    if not 1 <= n_clusters <= len(z):
+        raise InputError(f"n_clusters: expected 1 to the {len(z)} rows, got {n_clusters}")
+    z = unit(z)
+    lottery = torch.rand(n_clusterings, len(z), device=z.device, generator=generator)
+    centre = z[lottery.argsort(1)[:, :n_clusters]]  # clustering cluster dim
+    for _ in range(n_rounds):
+        member = nearest(z, centre)  # clustering row cluster
+        total = torch.einsum("krc,rd->kcd", member, z)
+        some = member.sum(1)[..., None] > 0
+        centre = torch.where(some, unit(total), centre)
+    member = nearest(z, centre)
+    return torch.einsum("krc,ksc->rs", member, member) / n_clusterings
+
+
+def nearest(z: Tensor, centre: Tensor) -> Tensor:
+    """``(clustering, row, cluster)``, 1 at each row's nearest centre."""
+    similarity = torch.einsum("rd,kcd->krc", z, centre)
+    return torch.zeros_like(similarity).scatter_(2, similarity.argmax(2, keepdim=True), 1.0)
+
+
+@torch.no_grad()
+def same_by_neighbours(z: Tensor, n_neighbours: int) -> Tensor:
+    """1 where two rows are among each other's nearest ``n_neighbours``, and for a row with itself."""
+    similarity = unit(z) @ unit(z).T
+    n = len(z)
+    chosen = similarity.topk(min(n_neighbours + 1, n), dim=1).indices  # itself included
+    near = torch.zeros_like(similarity).scatter_(1, chosen, 1.0)
+    both = near * near.T
+    return torch.maximum(both, torch.eye(n, dtype=z.dtype, device=z.device))
+
+
+def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:
+    """``log(1 - same)``: a negative counts by how sure it is that it is one; -inf from ``surest`` on."""
+    return torch.where(same >= surest, -torch.inf, torch.log1p(-same.clamp(max=1 - 1e-6)))
+
+
+def as_target(same: Tensor, share: float) -> Tensor:
+    """Rows that give ``share`` of their attraction to those of the same kind, by how sure that is; rows
+    that have none keep it. same: ``(row, key)``, 0 for what must not be a positive."""
+    total = same.sum(1, keepdim=True)
+    return torch.where(total > 0, share * same / total.clamp(min=1e-6), 0.0)

@@ -1,0 +1,269 @@
+"""Learning without labels: the pair contrast, its memory, what tells false negatives, few labels, commands."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+from mmcl.cli import main
+from mmcl.data.labels import few_labels
+from mmcl.data.synthetic import make_recordings
+from mmcl.errors import InputError
+from mmcl.losses import Memory, contrast, pair_contrast, same_by_clusters, same_by_neighbours
+from mmcl.losses.diagnostics import alignment, uniformity
+from mmcl.losses.false_negatives import as_target, log_weight
+from mmcl.types import Recording
+
+
+def draw(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("tau", [0.0, 0.03])
+def test_pair_contrast_equals_loop(beta, tau):
+    """Two views, a memory with an empty place and an old encoding of a recording of the batch."""
+    n = 5
+    z = {"a": draw(2 * n, 6).requires_grad_(), "b": draw(2 * n, 6, seed=1).requires_grad_()}
+    index = torch.arange(n).repeat(2)
+    memory = {m: draw(4, 6, seed=s) for m, s in (("a", 2), ("b", 3))}
+    memory_index = torch.tensor([7, -1, 2, 9])
+    got = pair_contrast(
+        z, index, views=2, within=0.5, memory=memory, memory_index=memory_index,
+        temperature=0.3, beta=beta, tau=tau,
+    )  # fmt: skip
+    want = {}
+    for a in z:
+        for b in z:
+            rows = []
+            for i in range(2 * n):
+                keys = [z[b][j] for j in range(2 * n) if index[j] != index[i]]
+                keys += [memory[b][j] for j in range(4) if memory_index[j] not in (-1, int(index[i]))]
+                positive = z[b][(i + n) % (2 * n)] if a == b else z[b][i]
+                rows.append(reference.contrast_row(z[a][i], positive, keys, 0.3, beta, tau))
+            name, weight = (f"{a}->{a}/views", 0.5) if a == b else (f"{a}->{b}/pair", 1.0)
+            want[name] = weight * torch.stack(rows).mean()
+    assert got.keys() == want.keys()
+    for name, value in want.items():
+        torch.testing.assert_close(got[name], value, atol=1e-9, rtol=1e-9)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(sum(t.values()), list(z.values()), retain_graph=True) for t in (got, want))
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-9)
+
+
+def test_weights_and_targets_equal_loop():
+    """Soft negatives, one removed altogether, and a part of the attraction given to others."""
+    q, p, n = draw(3, 4), draw(3, 4, seed=1), draw(5, 4, seed=2)
+    same = torch.rand(3, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    same[1, 2] = 1.0
+    weight, target = log_weight(same), as_target(same, 0.3)
+    got = contrast(q, p, n, temperature=0.4, log_weight=weight, target=target)
+    for i in range(3):
+        e = [math.exp(reference.cosine(q[i], x) / 0.4) for x in n]
+        ng = sum((1 - same[i, j].item()) * e[j] for j in range(5))
+        term = lambda x, ng=ng: -math.log(x / (x + ng))
+        want = 0.7 * term(math.exp(reference.cosine(q[i], p[i]) / 0.4))
+        want += sum(0.3 * (same[i, j] / same[i].sum()).item() * term(e[j]) for j in range(5))
+        assert got[i].item() == pytest.approx(want, abs=1e-5)  # log(1 - same) stays off 0 by 1e-6
+    blocks = contrast(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target, block_elements=5)
+    whole = contrast(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target)
+    torch.testing.assert_close(blocks, whole)
+
+
+def test_a_removed_negative_is_as_if_it_were_not_there():
+    """Also for concentration, which must not look at it."""
+    q, p, n = draw(3, 4), draw(3, 4, seed=1), draw(5, 4, seed=2)
+    weight = torch.zeros(3, 5, dtype=torch.float64)
+    weight[:, 4] = -torch.inf
+    for beta, tau in ((0.0, 0.0), (2.0, 0.1)):
+        got = contrast(q, p, n, temperature=0.2, beta=beta, tau=tau, log_weight=weight)
+        torch.testing.assert_close(got, contrast(q, p, n[:4], temperature=0.2, beta=beta, tau=tau))
+
+
+def test_nobody_without_own_kind_loses_attraction():
+    target = as_target(torch.tensor([[0.0, 0.0], [0.5, 0.5]]), 0.4)
+    torch.testing.assert_close(target, torch.tensor([[0.0, 0.0], [0.2, 0.2]]))
+
+
+def test_clusters_find_what_belongs_together():
+    centre = draw(4, 16)
+    z = torch.cat([c + 0.05 * draw(10, 16, seed=i) for i, c in enumerate(centre)])
+    truth = torch.arange(4).repeat_interleave(10)
+    g = torch.Generator().manual_seed(0)
+    same = same_by_clusters(z, 4, 16, generator=g)
+    assert same.shape == (40, 40)
+    torch.testing.assert_close(same, same.T)
+    assert (same.diagonal() == 1).all()
+    together = truth[:, None] == truth[None, :]
+    assert same[together].mean() > 0.8 > 0.4 > same[~together].mean()
+    assert (same_by_clusters(z, 40, 3, generator=g) > 0.99).sum() == 40  # each its own
+    assert (same_by_clusters(z, 1, 2, generator=g) == 1).all()
+    with pytest.raises(InputError, match="n_clusters: expected 1 to the 40 rows, got 41"):
+        same_by_clusters(z, 41)
+
+
+def test_mutual_neighbours_equal_loop():
+    z = draw(9, 3)
+    got = same_by_neighbours(z, 2)
+    near = []
+    for i in range(9):
+        order = sorted((j for j in range(9) if j != i), key=lambda j: -reference.cosine(z[i], z[j]).item())
+        near.append(set(order[:2]))
+    for i in range(9):
+        for j in range(9):
+            assert got[i, j] == (i == j or (j in near[i] and i in near[j]))
+
+
+def test_memory_is_newest_first_and_travels_with_the_state():
+    memory = Memory(5, {"a": 2})
+    for start in (0, 3):
+        memory.push(
+            {"a": torch.arange(start, start + 3.0)[:, None].expand(3, 2)}, torch.arange(start, start + 3)
+        )
+    assert memory.index.tolist() == [3, 4, 5, 0, 1]
+    assert memory.z["a"][:, 0].tolist() == [3, 4, 5, 0, 1]
+    again = Memory(5, {"a": 2})
+    assert again.index.tolist() == [-1] * 5
+    again.load_state_dict(memory.state_dict())
+    assert again.index.tolist() == [3, 4, 5, 0, 1]
+
+
+def test_diagnostics_equal_loops():
+    a, b = draw(6, 3), draw(6, 3, seed=1)
+    u = lambda x: x / x.norm()
+    want = sum(float((u(x) - u(y)).square().sum()) for x, y in zip(a, b, strict=True)) / 6
+    assert alignment(a, b).item() == pytest.approx(want)
+    e = [
+        math.exp(-2 * float((u(x) - u(y)).square().sum()))
+        for i, x in enumerate(a)
+        for j, y in enumerate(a)
+        if i != j
+    ]
+    assert uniformity(a).item() == pytest.approx(math.log(sum(e) / 30))
+    assert uniformity(a[:1].expand(5, 3)).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def made(n_classes=3, n_each=4):
+    label = np.eye(n_classes, dtype=np.float32)
+    return [Recording(f"{c}{i}", {}, {}, label[c], str(i)) for c in range(n_classes) for i in range(n_each)]
+
+
+def test_few_labels():
+    recordings = made()
+    assert few_labels(recordings, 0) == recordings
+    for labels, n in ((1, 3), (2, 6), (0.5, 6), (0.01, 3), (4, 12)):
+        drawn = few_labels(recordings, labels, 5)
+        assert len(drawn) == n
+        assert {r.name[0] for r in drawn} == {"0", "1", "2"}
+        assert drawn == few_labels(recordings, labels, 5)
+    assert set(r.name for r in few_labels(recordings, 1, 5)) <= set(
+        r.name for r in few_labels(recordings, 2, 5)
+    )
+    draws = {tuple(r.name for r in few_labels(recordings, 1, seed)) for seed in range(20)}
+    assert len(draws) > 5
+    with pytest.raises(InputError, match="5 a class were asked for, class 1 has 4"):
+        few_labels(recordings, 5)
+    with pytest.raises(InputError, match="whole number a class"):
+        few_labels(recordings, 1.5)
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrained")
+    make_recordings(folder / "data", n_trials=2)
+    small = [
+        "--model.dim",
+        "16",
+        "--optim.batch-size",
+        "16",
+        "--objective.same-size",
+        "6",
+        "--optim.tracker",
+        "none",
+    ]
+    small += ["--objective.memory", "24", "--objective.mined", "0.2", "--objective.instance-beta", "0.5"]
+    command = ["pretrain", "utd-mhad", "--data", str(folder / "data"), *small]
+    assert main([*command, "--out", str(folder / "run"), "--optim.epochs", "3"]) == 0
+    return folder, command
+
+
+def test_pretraining_learns_and_says_what_it_is_worth(pretrained):
+    folder, _ = pretrained
+    metrics = json.loads((folder / "run" / "metrics.json").read_text())
+    assert metrics["test linear probe accuracy"] > 1.5 / 27
+    assert {
+        "test retrieval accuracy, skeleton -> inertial",
+        "test alignment",
+        "test uniformity, skeleton",
+    } <= set(metrics)
+    history = json.loads((folder / "run" / "history.json").read_text())
+    assert all(not k.startswith("loss mil") for k in history[0])
+    assert {"alignment", "negative cosine, hardest 5 %", "positive cosine"} <= set(history[0])
+
+
+def test_pretraining_resumes_bit_for_bit(pretrained, tmp_path):
+    """The memory is part of the state."""
+    import safetensors.torch
+
+    folder, command = pretrained
+    state = folder / "run" / "last.safetensors"
+    import mmcl.training.loop as loop
+
+    save, seen = loop._save, []
+
+    def stop_after_two(*args):
+        save(*args)
+        seen.append(args[-1].epoch)
+        if seen == [1, 2]:
+            raise KeyboardInterrupt
+
+    loop._save = stop_after_two
+    try:
+        assert main([*command, "--out", str(tmp_path / "run"), "--optim.epochs", "3"]) == 130
+    finally:
+        loop._save = save
+    assert main([*command, "--out", str(tmp_path / "run"), "--optim.epochs", "3", "--resume"]) == 0
+    one, two = (safetensors.torch.load_file(p) for p in (state, tmp_path / "run" / "last.safetensors"))
+    assert all(torch.equal(v, two[k]) for k, v in one.items())
+
+
+def test_probe_and_finetune(pretrained, tmp_path, capsys):
+    folder, _ = pretrained
+    run = str(folder / "run")
+    out = tmp_path / "probe.json"
+    assert main(["probe", run, "--labels", "0", "1", "--draws", "2", "--out", str(out)]) == 0
+    table = json.loads(out.read_text())
+    assert {k: len(v) for k, v in table.items()} == {
+        f"{labels}, skeleton + inertial, {kind}": n
+        for labels, n in (("all labels", 1), ("1 a class", 2))
+        for kind in ("linear", "k-NN")
+    }
+    tuned = tmp_path / "tuned"
+    command = ["finetune", run, "--out", str(tuned), "--labels", "1", "--draws", "2", "--epochs", "1"]
+    capsys.readouterr()
+    assert main([*command, "--modalities", "inertial"]) == 0
+    assert "1 a class, inertial" in capsys.readouterr().out
+    assert len(json.loads((tuned / "table.json").read_text())["1 a class, inertial"]) == 2
+    config = json.loads((tuned / "1-a-class" / "draw-1" / "config.json").read_text())
+    assert config["bags"]["train"] == 10  # the made recordings show ten actions
+    assert config["start from"] == run
+    assert main([*command, "--modalities", "inertial"]) == 0  # done already, told again
+    assert main(["finetune", run, "--out", str(tmp_path / "x"), "--modalities", "visual"]) == 1
+    assert "the run knows skeleton, inertial, not visual" in capsys.readouterr().err
+
+
+def test_refusals(tmp_path, capsys):
+    for options, message in (
+        (["--objective.supervised", "1"], "use mmcl train"),
+        (["--bags.views", "1"], "--bags.views 2"),
+        (["--teacher.average", "0"], "need the averaged student"),
+        (["--bags.modalities", "inertial"], "needs two modalities"),
+    ):
+        assert main(["pretrain", "utd-mhad", "--data", "x", "--out", str(tmp_path / "r"), *options]) == 1
+        assert message in capsys.readouterr().err
