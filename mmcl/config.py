@@ -253,6 +253,9 @@ class OptimConfig:
     """Batches whose gradients are added up before a step."""
     precision: Precision = "no"
     """Mixed precision: no, fp16 (GPU only) or bf16."""
+    compile: bool = False
+    """Compile the networks (torch.compile; needs a C++ compiler on a CPU). Pays on GPUs and long runs;
+    macil-sd's network is then computed padded."""
     seed: int = 0
     """Everything random is a function of it."""
     tracker: str = "tensorboard"

@@ -28,6 +28,9 @@ SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
+    "mmcl pretrain": "--optim.epochs 1 --model.dim 16 --objective.memory 8 --objective.same-size 4",
+    "mmcl finetune": "--epochs 1",
+    "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
     "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
@@ -46,6 +49,8 @@ def folder(tmp_path_factory) -> Path:
     make_clips(place / "my-videos", 2, 10.0)
     for kind in ("pipelines", "tools"):
         shutil.copytree(ROOT / kind, place / kind)
+    (place / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "reference.py", place / "tests")
     xd = place / "XD-VIOLENCE"
     make_features(xd, n_each=1, widths=(1024, 128), n_crops=5)
     test = find_features(xd)["test"]
@@ -92,6 +97,9 @@ def test_commands_of_the_readme(folder):
         "features/clip_0001_label_A__log-mel.npy",
         "runs/xd-table/report.html",
         "runs/report.html",
+        "runs/few/table.json",
+        "runs/one-sensor/all-labels/draw-0/metrics.json",
+        "benchmark.json",
         "runs/table/report.html",
         "scores/walk.csv",
         "runs/streams/scores/a13_s2_t1.png",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -364,3 +365,17 @@ def test_a_tenth_of_the_real_names(tmp_path):
     assert main([*words, "--optim.epochs", "1", "--model.dim", "16", "--optim.tracker", "none"]) == 0
     figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert 0 < figures["test frame average precision"] <= 1
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on a CPU needs a C++ compiler")
+def test_compiled_training_gives_the_same_losses(tmp_path):
+    make_features(tmp_path / "data", n_each=3)
+    common = ["train", "xd-violence", "--data", str(tmp_path / "data"), "--optim.epochs", "2"]
+    common += ["--model.dim", "16", "--model.dropout", "0", "--optim.tracker", "none"]
+    common += ["--bags.crops", "1", "--bags.validation-share", "0"]
+    histories = []
+    for name, option in (("eager", "--optim.no-compile"), ("compiled", "--optim.compile")):
+        assert main([*common, "--out", str(tmp_path / name), option]) == 0
+        histories.append(json.loads((tmp_path / name / "history.json").read_text()))
+    for a, b in zip(*histories, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)

@@ -108,12 +108,17 @@ def fit(
         repeats=repeats,
         views=config.bags.views,
     )
-    bags_of_epoch = loader(train, batches, config.bags.workers, config.bags.per_group)
+    per_group = 0 if o.compile else config.bags.per_group  # a compiled network wants like shapes
+    bags_of_epoch = loader(train, batches, config.bags.workers, per_group)
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay, fused=True)
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
     progress = Progress()
     if resume and (out / STATE).exists():
         progress = _restore(out / STATE, learner, average, optimizer, accelerator.scaler)
+    if o.compile:
+        for part in (learner.student, learner.teacher):
+            if part is not None:
+                part.compile(dynamic=True)
     wrapped, optimizer = accelerator.prepare(learner, optimizer)
     n_steps = len(batches) * o.epochs
     _set_rate(optimizer, config, progress.step, n_steps)
