@@ -24,13 +24,14 @@ def utd_mhad() -> Config:
     return changed(
         Config(task="utd-mhad"),
         bags={
+            "augment": 2.0,
             "window_s": 4.0,
             "stretch_s": 4.0,
             "crop": 0.7,
             "shuffle_hops": 0,
             "insertion": 0.0,
         },
-        model={"kernel": 9, "window": "pool", "n_layers": 0, "joint": "late", "smooth": 1},
+        model={"kernel": 9, "window": "pool", "n_layers": 0, "joint": "late", "dropout": 0.15, "smooth": 1},
         objective={
             "exclusive": True,
             "divisor": 1,
