@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -110,6 +111,12 @@ class Bags:
             {m: move(p) for m, p in self.present.items()},
             None if self.packing is None else self.packing.to(device),
         )
+
+    @cached_property
+    def rows(self) -> Mapping[str, Tensor]:
+        """``x[m]`` packed, ``(row, ...)``; made once for all networks that look at the batch."""
+        assert self.packing is not None
+        return {m: self.packing.pack(x) for m, x in self.x.items()}
 
     @property
     def has_all(self) -> Tensor:

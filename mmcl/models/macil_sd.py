@@ -50,7 +50,7 @@ class MacilSdNetwork(nn.Module):
             fused = self.fusion(encode(self.encoder, bags), bags.mask)
             logit = {m: self.classifier(e) for m, e in fused.items()}
         else:
-            own = {m: encoder(packing.pack(bags.x[m]), bags.mask) for m, encoder in self.encoder.items()}
+            own = {m: encoder(bags.rows[m], packing.real) for m, encoder in self.encoder.items()}
             rows = self.fusion(own, packing.real, packing)
             fused = {m: packing.unpack(e) for m, e in rows.items()}
             logit = {m: packing.unpack(self.classifier(e)) for m, e in rows.items()}
