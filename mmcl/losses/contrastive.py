@@ -24,7 +24,8 @@ from mmcl.errors import InputError
 from mmcl.losses.weighting import concentration
 from mmcl.precision import at_least_float32
 
-BLOCK_ELEMENTS = 1 << 23  # pairs of query and negative at once
+WHOLE = 1 << 23  # pairs of query and negative that are worked on at once
+BLOCK = {"cpu": 1 << 21, "other": 1 << 25}  # beyond: pairs in a block; a CPU's fits its caches
 
 
 def weighted_info_nce(
@@ -83,7 +84,7 @@ def contrast(
     detach_weights: bool = False,
     log_weight: Tensor | None = None,
     target: Tensor | None = None,
-    block_elements: int = BLOCK_ELEMENTS,
+    block_elements: int | None = None,
 ) -> Tensor:
     """Loss of each query against its own positive and a shared set of negatives.
 
@@ -93,9 +94,9 @@ def contrast(
     not at all. target: ``(query, negative)``, see ``weighted_info_nce``.
     temperature: > 0. beta: concentration, >= 0. tau: class prior, probability in [0, 1) that a
     negative is a positive in truth. Returns ``(query,)``. Computed in float32 at least, also under
-    autocast, for half precision overflows at low temperatures. Above ``block_elements`` pairs the
-    queries are worked off in blocks that are computed again for the gradient, so that memory grows
-    with the negatives, not with the pairs.
+    autocast, for half precision overflows at low temperatures. Above ``WHOLE`` pairs (or
+    ``block_elements``) the queries are worked off in blocks that are computed again for the gradient, so
+    that memory grows with the negatives, not with the pairs.
     """
     if temperature <= 0 or beta < 0 or not 0 <= tau < 1:
         raise InputError(
@@ -107,9 +108,10 @@ def contrast(
     with torch.autocast(query.device.type, enabled=False):
         q, p, n = (unit(x) for x in (query, positive, negative))
         mask = mask.expand(len(q), len(n))
-        size = max(block_elements // max(len(n), 1), 1)
-        if len(q) <= size:
+        if len(q) * len(n) <= (block_elements or WHOLE):
             return rows(q, p, n, mask, log_weight, target)
+        block = block_elements or BLOCK["cpu" if q.device.type == "cpu" else "other"]
+        size = max(block // len(n), 1)
         cut = lambda x: [None] * -(-len(q) // size) if x is None else x.split(size)
         blocks = zip(q.split(size), p.split(size), *map(cut, (mask, log_weight, target)), strict=True)
         once = partial(checkpoint, rows, use_reentrant=False, preserve_rng_state=False)
