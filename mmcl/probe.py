@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,9 @@ def probe_accuracy(
 ) -> float:
     """Accuracy on ``test`` of a probe fitted on these rows of ``train``."""
     rows = np.asarray(labelled)
-    probe = PROBES[kind]().fit(train.features(modalities)[rows], train.action[rows])
+    with warnings.catch_warnings():  # a class may have one label only
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        probe = PROBES[kind]().fit(train.features(modalities)[rows], train.action[rows])
     return accuracy(test.action, probe.predict(test.features(modalities)))
 
 

@@ -26,25 +26,27 @@ def draw(*shape, seed=0):
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 @pytest.mark.parametrize("tau", [0.0, 0.03])
-def test_pair_contrast_equals_loop(beta, tau):
+@pytest.mark.parametrize("taught", [False, True])
+def test_pair_contrast_equals_loop(beta, tau, taught):
     """Two views, a memory with an empty place and an old encoding of a recording of the batch."""
     n = 5
     z = {"a": draw(2 * n, 6).requires_grad_(), "b": draw(2 * n, 6, seed=1).requires_grad_()}
     index = torch.arange(n).repeat(2)
+    met = {m: draw(2 * n, 6, seed=s) for m, s in (("a", 8), ("b", 9))} if taught else z
     memory = {m: draw(4, 6, seed=s) for m, s in (("a", 2), ("b", 3))}
     memory_index = torch.tensor([7, -1, 2, 9])
     got = pair_contrast(
         z, index, views=2, within=0.5, memory=memory, memory_index=memory_index,
-        temperature=0.3, beta=beta, tau=tau,
+        temperature=0.3, beta=beta, tau=tau, keys=met if taught else None,
     )  # fmt: skip
     want = {}
     for a in z:
         for b in z:
             rows = []
             for i in range(2 * n):
-                keys = [z[b][j] for j in range(2 * n) if index[j] != index[i]]
+                keys = [met[b][j] for j in range(2 * n) if index[j] != index[i]]
                 keys += [memory[b][j] for j in range(4) if memory_index[j] not in (-1, int(index[i]))]
-                positive = z[b][(i + n) % (2 * n)] if a == b else z[b][i]
+                positive = met[b][(i + n) % (2 * n)] if a == b else met[b][i]
                 rows.append(reference.contrast_row(z[a][i], positive, keys, 0.3, beta, tau))
             name, weight = (f"{a}->{a}/views", 0.5) if a == b else (f"{a}->{b}/pair", 1.0)
             want[name] = weight * torch.stack(rows).mean()

@@ -18,6 +18,7 @@ def pair_contrast(
     *,
     views: int = 1,
     within: float = 0.0,
+    keys: Mapping[str, Tensor] | None = None,
     memory: Mapping[str, Tensor] | None = None,
     memory_index: Tensor | None = None,
     same: Tensor | None = None,
@@ -33,7 +34,9 @@ def pair_contrast(
     ``(row,)``, which recording. Query: a row in modality a; positive: the same row in b; negatives: the
     rows of other recordings in b, of the batch on all processes and of ``memory`` (``(key, dim)`` each,
     with ``memory_index``, -1 = empty), weighted by concentration. within: weight of the terms a -> a,
-    whose positive is the recording's other view.
+    whose positive is the recording's other view. keys: what positives and negatives are, shaped as z; the
+    queries themselves if left out. With a memory they must come from what made it, the teacher: else
+    queries learn to tell old encodings from new ones, and collapse.
 
     same: ``(row, key)`` in [0, 1], keys being the batch's rows of all processes, then memory: how sure it
     is that two are of one class (``false_negatives``). A negative counts the less the surer that is,
@@ -55,10 +58,10 @@ def pair_contrast(
     n_rows = total(torch.tensor(n, device=index.device))
     half = n // 2
     terms = {}
-    for b, positive in z.items():
-        keys = gather(positive)
+    for b, positive in (z if keys is None else keys).items():
+        met = gather(positive)
         if memory is not None:
-            keys = torch.cat([keys, memory[b].to(keys.dtype)])
+            met = torch.cat([met, memory[b].to(met.dtype)])
         for a, query in z.items():
             if a == b and (within == 0 or views < 2):
                 continue
@@ -66,7 +69,7 @@ def pair_contrast(
             losses = contrast(
                 query,
                 other_view,
-                keys,
+                met,
                 other,
                 temperature=temperature,
                 beta=beta,

@@ -152,6 +152,7 @@ def pair_losses(
         bags.index,
         views=1 if o.within == 0 else 2,
         within=o.within,
+        keys=None if memory is None else taught,
         memory=None if memory is None else {m: v.clone() for m, v in memory.z.items()},
         memory_index=None if memory is None else memory.index.clone(),
         same=same,
