@@ -50,12 +50,13 @@ def utd_mhad_pretrain() -> Config:
     return changed(
         utd_mhad(),
         bags={"validation_subjects": (), "views": 2},
+        model={"projection_layers": 2},
         objective={
             "supervised": 0.0,
             "pair": 1.0,
             "within": 0.5,
-            "memory": 512,
-            "temperature": 0.2,
+            "temperature": 0.5,
+            "instance_beta": 0.5,
             "same": "clusters",
         },
         optim={"epochs": 60, "batch_size": 32},
