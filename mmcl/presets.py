@@ -56,7 +56,7 @@ def utd_mhad_pretrain() -> Config:
             "pair": 1.0,
             "within": 0.5,
             "temperature": 0.5,
-            "instance_beta": 0.5,
+            "instance_beta": 1.0,
             "same": "clusters",
         },
         optim={"epochs": 60, "batch_size": 32},
