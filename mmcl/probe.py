@@ -26,7 +26,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Embedded:
-    """Frozen representations of recordings: ``embedding[m] (recording, dim)``, what probes see, and
+    """Frozen representations of recordings: ``embedding[m] (recording, dim)``, of one stream, what probes see, and
     ``projection[m]``, what the contrast compares. ``action (recording,)``: class numbers."""
 
     embedding: Mapping[str, np.ndarray]
@@ -49,7 +49,7 @@ def embed(network: nn.Module, recordings: Sequence[Recording], clock: Clock, dev
     for start in range(0, len(recordings), BATCH):
         bags = collate([data[-1, i] for i in range(start, min(start + BATCH, len(recordings)))]).to(device)
         encoded: Encoded = network(bags)
-        for kept, made in ((embedding, encoded.embedding), (projection, encoded.projection)):
+        for kept, made in ((embedding, encoded.own or encoded.embedding), (projection, encoded.projection)):
             for m, z in of_recordings(made, bags.mask).items():
                 kept.setdefault(m, []).append(z.cpu().numpy())
     network.train(was_training)

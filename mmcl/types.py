@@ -112,6 +112,15 @@ class Bags:
             None if self.packing is None else self.packing.to(device),
         )
 
+    def pin_memory(self) -> Bags:
+        """In memory from which a GPU copies while the host goes on; the loader asks for it."""
+        pin = lambda t: t.pin_memory()
+        packing = self.packing and replace(
+            self.packing, row=pin(self.packing.row), real=pin(self.packing.real)
+        )
+        x, present = ({m: pin(t) for m, t in of.items()} for of in (self.x, self.present))
+        return Bags(x, pin(self.mask), pin(self.label), pin(self.index), present, packing)
+
     @cached_property
     def rows(self) -> Mapping[str, Tensor]:
         """``x[m]`` packed, ``(row, ...)``; made once for all networks that look at the batch."""
@@ -134,7 +143,8 @@ class Encoded:
     ``embedding[m]``: ``(bag, snippet, dim)`` after fusion. ``logit[m]``: ``(bag, snippet, class)``
     of one modality. ``joint_logit``: ``(bag, snippet, class)`` of all together.
     ``projection[m]``: ``(bag, snippet, dim)``, what the contrast compares (the embedding itself
-    when the network has no projection heads). ``mask`` is that of the bags.
+    when the network has no projection heads). ``mask`` is that of the bags. ``own[m]``: ``(bag, snippet,
+    dim)``, before fusion: what one stream alone says.
     """
 
     embedding: Mapping[str, Tensor]
@@ -142,6 +152,7 @@ class Encoded:
     joint_logit: Tensor
     projection: Mapping[str, Tensor]
     mask: Tensor
+    own: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

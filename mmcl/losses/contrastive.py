@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmcl.errors import InputError
-from mmcl.losses.weighting import concentration
+from mmcl.losses.weighting import concentration, log_count
 from mmcl.precision import at_least_float32
 
-WHOLE = 1 << 23  # pairs of query and negative that are worked on at once
-BLOCK = {"cpu": 1 << 21, "other": 1 << 25}  # beyond: pairs in a block; a CPU's fits its caches
+# Pairs of query and negative at once. Smaller blocks are twice as fast on a CPU, whose caches they fit, but
+# its allocator then keeps their memory: two gigabytes instead of a half for 1,024 x 65,536.
+WHOLE = 1 << 23
 
 
 def weighted_info_nce(
@@ -37,13 +38,15 @@ def weighted_info_nce(
     temperature: float,
     tau: float = 0.0,
     target: Tensor | None = None,
+    log_n: Tensor | None = None,
 ) -> Tensor:
     """Loss of each row from its logits, all in log space.
 
     positive: ``(query,)``, negative: ``(query, negative)``, both cosine / temperature. mask: True
     where the negative belongs to the row, broadcastable to ``negative``. log_weight: as
     ``negative``, -inf removes one. target: as ``negative``, >= 0, rows adding up to at most 1: the share
-    of the row's attraction that goes to these in place of its positive. Returns ``(query,)``; 0 for a row
+    of the row's attraction that goes to these in place of its positive. log_n: ``(query,)``, log of how many
+    negatives there are, where weights say that some hardly count. Returns ``(query,)``; 0 for a row
     without negatives.
     """
     mask = mask.expand_as(negative)
@@ -55,7 +58,7 @@ def weighted_info_nce(
     s = torch.where(mask, s, -math.inf)
     log_sum = torch.where(some[:, None], s, 0.0).logsumexp(-1)
     if tau > 0:
-        log_n = mask.sum(-1).clamp(min=1).to(positive.dtype).log()
+        log_n = log_count(mask, None, positive.dtype) if log_n is None else log_n
         log_sum = _log_subtract(log_sum, positive + log_n + math.log(tau)) - math.log1p(-tau)
         log_sum = torch.maximum(log_sum, log_n - 1 / temperature)
     loss = nn.functional.softplus(log_sum - positive)
@@ -110,8 +113,7 @@ def contrast(
         mask = mask.expand(len(q), len(n))
         if len(q) * len(n) <= (block_elements or WHOLE):
             return rows(q, p, n, mask, log_weight, target)
-        block = block_elements or BLOCK["cpu" if q.device.type == "cpu" else "other"]
-        size = max(block // len(n), 1)
+        size = max((block_elements or WHOLE) // len(n), 1)
         cut = lambda x: [None] * -(-len(q) // size) if x is None else x.split(size)
         blocks = zip(q.split(size), p.split(size), *map(cut, (mask, log_weight, target)), strict=True)
         once = partial(checkpoint, rows, use_reentrant=False, preserve_rng_state=False)
@@ -135,11 +137,12 @@ def _rows(
     s_negative = q @ n.T / temperature
     if log_weight is not None:
         mask = mask & (log_weight > -math.inf)  # removed before concentration looks for the hard ones
+    log_n = log_count(mask, log_weight, s_positive.dtype)
     if beta:
-        weight = concentration(s_negative, mask, beta, detach_weights)
+        weight = concentration(s_negative, mask, beta, detach_weights, log_weight)
         log_weight = weight if log_weight is None else weight + log_weight
     return weighted_info_nce(
-        s_positive, s_negative, mask, log_weight, temperature=temperature, tau=tau, target=target
+        s_positive, s_negative, mask, log_weight, temperature=temperature, tau=tau, target=target, log_n=log_n
     )
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mmcl.losses.contrastive import unit
 
+ENOUGH = 1024  # rows
+
 
 @torch.no_grad()
 def alignment(a: Tensor, b: Tensor) -> Tensor:
@@ -33,7 +35,9 @@ def uniformity(z: Tensor) -> Tensor:
 @torch.no_grad()
 def similarities(z: Mapping[str, Tensor], index: Tensor) -> dict[str, Tensor]:
     """Alignment, uniformity, and the cosines of positives and negatives between the first two
-    modalities (mean; of the negatives also the hardest 5 %). z[m]: ``(row, dim)``; index: ``(row,)``."""
+    modalities (mean; of the negatives also the hardest 5 %). z[m]: ``(row, dim)``; index: ``(row,)``. Of
+    many rows the first ``ENOUGH`` stand for all."""
+    z, index = {m: v[:ENOUGH] for m, v in z.items()}, index[:ENOUGH]
     first, second = list(z)[:2]
     a, b = unit(z[first]), unit(z[second])
     cosine = a @ b.T

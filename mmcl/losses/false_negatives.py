@@ -1,8 +1,8 @@
 """Which rows are probably of the same class, found without labels: negatives that should not be.
 
-Each function takes ``z (row, dim)``, a teacher's embeddings of unit length or not, and returns ``(row,
-row)`` in [0, 1], symmetric: how sure it is that two rows belong together. ``log_weight`` makes weights of
-negatives of it, ``as_target`` positives.
+Each function takes ``z (row, dim)``, a teacher's embeddings of unit length or not, and returns ``(own, row)``
+in [0, 1]: how sure it is that two rows belong together, own being the ``rows`` asked for (all, if left
+out). ``log_weight`` makes weights of negatives of it, ``as_target`` positives. In single precision at least.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmcl.errors import InputError
 from mmcl.losses.contrastive import unit
+from mmcl.processes import gather
 
 
 @torch.no_grad()
@@ -21,17 +22,19 @@ def same_by_clusters(
     n_clusterings: int = 8,
     n_rounds: int = 8,
     generator: torch.Generator | None = None,
+    rows: slice = slice(None),
 ) -> Tensor:
     """The share of clusterings in which two rows share a cluster (MEOW's count, as a share).
 
     Spherical k-means from rows drawn at random, ``n_clusterings`` times, all at once; clusters that
-    lose all their rows stay where they are. Source of the count: MEOW (hard negatives weighted by
+    lose all their rows stay where they are. All processes bring the same z. Source of the count: MEOW (hard negatives weighted by
     how often clusterings part them).
     """
     if not 1 <= n_clusters <= len(z):
         raise InputError(f"n_clusters: expected 1 to the {len(z)} rows, got {n_clusters}")
     z = unit(z)
     lottery = torch.rand(n_clusterings, len(z), device=z.device, generator=generator)
+    lottery = gather(lottery)[:n_clusterings]  # all processes draw the same
     centre = z[lottery.argsort(1)[:, :n_clusters]]  # clustering cluster dim
     for _ in range(n_rounds):
         member = nearest(z, centre)  # clustering row cluster
@@ -39,7 +42,7 @@ def same_by_clusters(
         some = member.sum(1)[..., None] > 0
         centre = torch.where(some, unit(total), centre)
     member = nearest(z, centre)
-    return torch.einsum("krc,ksc->rs", member, member) / n_clusterings
+    return torch.einsum("krc,ksc->rs", member[:, rows], member) / n_clusterings
 
 
 def nearest(z: Tensor, centre: Tensor) -> Tensor:
@@ -49,14 +52,14 @@ def nearest(z: Tensor, centre: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def same_by_neighbours(z: Tensor, n_neighbours: int) -> Tensor:
+def same_by_neighbours(z: Tensor, n_neighbours: int, rows: slice = slice(None)) -> Tensor:
     """1 where two rows are among each other's nearest ``n_neighbours``, and for a row with itself."""
     similarity = unit(z) @ unit(z).T
     n = len(z)
     chosen = similarity.topk(min(n_neighbours + 1, n), dim=1).indices  # itself included
     near = torch.zeros_like(similarity).scatter_(1, chosen, 1.0)
     both = near * near.T
-    return torch.maximum(both, torch.eye(n, dtype=z.dtype, device=z.device))
+    return torch.maximum(both, torch.eye(n, dtype=both.dtype, device=z.device))[rows]
 
 
 def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:

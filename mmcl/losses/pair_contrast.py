@@ -31,7 +31,7 @@ def pair_contrast(
     """One scalar term for each ordered pair of modalities, and within each when there are two views.
 
     z[m]: ``(row, dim)``, a row a recording, view after view (``views`` times the batch). index:
-    ``(row,)``, which recording. Query: a row in modality a; positive: the same row in b; negatives: the
+    ``(row,)``, which recording, -1 = not to take part (it lacks a stream). Query: a row in modality a; positive: the same row in b; negatives: the
     rows of other recordings in b, of the batch on all processes and of ``memory`` (``(key, dim)`` each,
     with ``memory_index``, -1 = empty), weighted by concentration. within: weight of the terms a -> a,
     whose positive is the recording's other view. keys: what positives and negatives are, shaped as z; the
@@ -55,7 +55,8 @@ def pair_contrast(
         same = same.masked_fill(~other, 0.0)
         weight = log_weight(same)
         target = as_target(same, mined) if mined > 0 else None
-    n_rows = total(torch.tensor(n, device=index.device))
+    real = index >= 0
+    n_rows = total(real.sum()).clamp(min=1)
     half = n // 2
     terms = {}
     for b, positive in (z if keys is None else keys).items():
@@ -78,6 +79,6 @@ def pair_contrast(
                 log_weight=weight,
                 target=target,
             )
-            term = losses.sum() / n_rows * n_processes()
+            term = torch.where(real, losses, 0.0).sum() / n_rows * n_processes()
             terms[f"{a}->{b}/pair" if a != b else f"{a}->{a}/views"] = term if a != b else within * term
     return terms

@@ -139,4 +139,4 @@ class MultimodalNetwork(nn.Module):
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
-        return Encoded(fused, logit, joint_logit, projection, bags.mask)
+        return Encoded(fused, logit, joint_logit, projection, bags.mask, own)

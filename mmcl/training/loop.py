@@ -59,7 +59,7 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
             gradient_accumulation_steps=o.accumulate,
             # streams' own heads that only a later distillation reaches have no gradient before it
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-            if config.objective.unimodal == 0
+            if config.objective.unimodal == 0 and config.teacher.distill > 0
             else None,
             log_with=tracker,
             project_dir=str(out),

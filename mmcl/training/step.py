@@ -79,7 +79,8 @@ class Learner(nn.Module):
             losses |= {f"teacher {k}": v for k, v in mil_losses(self.teacher(bags), bags, o).items()}
         watched: Losses = {}
         if o.pair > 0 and len(encoded.projection) > 1:
-            terms, watched = pair_losses(encoded, bags, o, guide, self.memory, mining)
+            with torch.autocast(bags.mask.device.type, enabled=False):
+                terms, watched = pair_losses(encoded, bags, o, guide, self.memory, mining)
             losses |= terms
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses | watched
@@ -134,7 +135,11 @@ def pair_losses(
     memory: Memory | None,
     mining: bool,
 ) -> tuple[Losses, Losses]:
-    """Contrast of whole recordings; then the guide's encodings go into the memory. Also what to watch."""
+    """Contrast of whole recordings; then the guide's encodings go into the memory. Also what to watch.
+
+    A bag that lacks a stream takes no part: what stands in for it is the other stream.
+    """
+    index = torch.where(bags.has_all, bags.index, -1)
     z = of_recordings(encoded.projection, bags.mask)
     taught = None if guide is None else of_recordings(guide.projection, bags.mask)
     same = None
@@ -144,12 +149,16 @@ def pair_losses(
             rows = {m: torch.cat([v, unit(memory.z[m])]) for m, v in rows.items()}
         joint = torch.cat(list(rows.values()), 1)
         size = min(o.same_size, len(joint))
-        found = same_by_clusters(joint, size) if o.same == "clusters" else same_by_neighbours(joint, size)
         n = len(bags.index)
-        same = found[rank() * n : (rank() + 1) * n]
+        own = slice(rank() * n, (rank() + 1) * n)
+        same = (
+            same_by_clusters(joint, size, rows=own)
+            if o.same == "clusters"
+            else same_by_neighbours(joint, size, rows=own)
+        )
     terms = pair_contrast(
         z,
-        bags.index,
+        index,
         views=1 if o.within == 0 else 2,
         within=o.within,
         keys=None if memory is None else taught,
@@ -163,8 +172,8 @@ def pair_losses(
         detach_weights=o.detach_weights,
     )
     if memory is not None and taught is not None:
-        memory.push({m: unit(v) for m, v in taught.items()}, bags.index)
-    watched = {f"{WATCHED}{k}": v for k, v in similarities(z, bags.index).items()}
+        memory.push({m: unit(v) for m, v in taught.items()}, index)
+    watched = {f"{WATCHED}{k}": v for k, v in similarities(z, index).items()}
     return {f"contrast {k}": o.pair * v for k, v in terms.items()}, watched
 
 
