@@ -83,7 +83,7 @@ class BagsConfig:
     computed; 0 = all bags of a batch, padded to its longest."""
     labelled: float = 0.0
     """Labelled training recordings: a number a class (1, 2, 4), a part of them all (0.1, 0.5, stratified),
-    0 = all (utd-mhad). They come so often that an epoch stays as long."""
+    0 = all (utd-mhad). They come as often as fits into an epoch on all."""
     label_seed: int = 0
     """Draws which recordings are the labelled ones."""
     views: Literal[1, 2] = 1
@@ -254,8 +254,8 @@ class OptimConfig:
     precision: Precision = "no"
     """Mixed precision: no, fp16 (GPU only) or bf16."""
     compile: bool = False
-    """Compile the networks (torch.compile; needs a C++ compiler on a CPU). Pays on GPUs and long runs;
-    macil-sd's network is then computed padded."""
+    """Compile the networks (torch.compile; needs a C++ compiler on a CPU). macil-sd's network is then
+    computed padded, which on a CPU costs more than compiling gains; not measured on GPUs."""
     seed: int = 0
     """Everything random is a function of it."""
     tracker: str = "tensorboard"

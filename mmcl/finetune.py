@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mmcl.config import Config
+from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
 from mmcl.models.build import clock_of
 from mmcl.presets import changed, utd_mhad
 from mmcl.probe import PROBES, embed, labelled_rows, probe_accuracy
 from mmcl.storage import write_json
 from mmcl.tasks import TASKS
-from mmcl.training.run import data_of, device_of, load_network, read_config, train
+from mmcl.training.run import data_of, device_of, load_network, n_asked, read_config, train
 
 Table = dict[str, list[float]]
 
@@ -27,11 +29,16 @@ def say_labels(labels: float) -> str:
 
 def finetune_config(config: Config, labels: float, draw: int, modalities: Sequence[str]) -> Config:
     """The recognition recipe with a pre-trained run's encoders, one draw of labels."""
-    recipe = utd_mhad()
-    of_run = {"validation_subjects": config.bags.validation_subjects, "modalities": tuple(modalities)}
-    made = changed(recipe, bags={**of_run, "labelled": labels, "label_seed": draw}, optim={"seed": draw})
-    keep = ("dim", "n_layers", "norm", "joints", "kernel", "window", "projection", "projection_layers")
-    return changed(made, model={name: getattr(config.model, name) for name in keep})
+    clock = ("hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop")
+    kept = {name: getattr(config.bags, name) for name in (*clock, "validation_subjects")}
+    made = changed(
+        utd_mhad(),
+        bags={**kept, "modalities": tuple(modalities), "labelled": labels, "label_seed": draw},
+        optim={"seed": draw},
+    )
+    return dataclasses.replace(
+        made, model=dataclasses.replace(config.model, dropout=made.model.dropout, joint=made.model.joint)
+    )
 
 
 def finetune(
@@ -53,7 +60,15 @@ def finetune(
     """
     config, _, _ = read_config(run)
     chosen = tuple(modalities) or config.bags.modalities
-    _check(config, run, chosen, draws)
+    _check(config, run, chosen, labels, draws)
+    if n_asked() > 1:
+        raise InputError(
+            "mmcl finetune: runs in one process; start it without torchrun, several beside each other"
+        )
+    if config.objective.supervised > 0 and any(labels):
+        raise InputError(
+            f"{run}: was trained with labels, so that few would not be few; --labels 0, or a run of mmcl pretrain"
+        )
     table: Table = {}
     for part in labels:
         for draw in range(draws):
@@ -80,9 +95,9 @@ def probe(
     device: str = "cpu",
 ) -> Table:
     """Frozen representations of the run, judged by probes fitted on draws of labelled training recordings."""
-    network, config, _ = load_network(run)
+    network, config, _ = load_network(run, to_score=False)
     chosen = tuple(modalities) or config.bags.modalities
-    _check(config, run, chosen, draws)
+    _check(config, run, chosen, labels, draws)
     where = device_of(device)
     task = TASKS[config.task](data or data_of(run), changed(config, bags={"labelled": 0.0}), ("train", part))
     judged = getattr(task, part)
@@ -102,7 +117,11 @@ def probe(
     return table
 
 
-def _check(config: Config, run: Path, modalities: Sequence[str], draws: int) -> None:
+def _check(config: Config, run: Path, modalities: Sequence[str], labels: Sequence[float], draws: int) -> None:
+    if not labels:
+        raise InputError("--labels: expected one number or more, got none")
+    for number in labels:
+        check_labels(number, "--labels")
     if config.task != "utd-mhad":
         raise InputError(f"{run}: was trained on {config.task}; recognition runs are fine-tuned and probed")
     wrong = [m for m in modalities if m not in config.bags.modalities]

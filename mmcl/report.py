@@ -72,9 +72,10 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     config, classes, trained_on = read_config(run)
     metrics = read_figures(run / METRICS)
     history = read_json(run / "history.json")
-    timelines = score_test(run, data or trained_on, n_timelines)
-    select_by = TASK_FIGURE[config.task]
     figure = figure_of(config.task, metrics)
+    scored = figure != WITHOUT_LABELS
+    timelines = score_test(run, data or trained_on, n_timelines) if scored else []
+    select_by = TASK_FIGURE[config.task] if scored else figure
     heads = {
         k: v
         for k, v in metrics.items()
@@ -97,7 +98,11 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
             [(k, f"{v:,.0f}" if v == int(v) and abs(v) > 1 else f"{v:.4f}") for k, v in metrics.items()],
         ),
     ]
-    siblings = [r for r in find_runs(run.parent, "*/") if same_task(r, config)]
+    siblings = [
+        r
+        for r in find_runs(run.parent, "*/")
+        if same_task(r, config) and figure_of(config.task, read_figures(r / METRICS)) == figure
+    ]
     if len(siblings) > 1:
         tables.insert(1, comparison(siblings, run.parent))
     curves = curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))  # type: ignore[arg-type]
@@ -116,12 +121,15 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
                 "The dotted line marks the selected epoch.",
                 [("losses and validation figures over epochs", curves)],
             ),
+        ]
+        + [
             section(
                 "Timelines of test recordings",
                 "Scores learned from bag labels alone; true events are shaded.",
                 [(f"timeline of {t.name}", timeline_figure(t)) for t in timelines],
-            ),
-        ],
+            )
+        ]
+        * scored,
         "settings": json.dumps(to_dict(config), indent=2),
     }
 
@@ -131,13 +139,16 @@ TASK_FIGURE = {
     "utd-mhad": "accuracy",
     "xd-violence": "video average precision",
 }
+WITHOUT_LABELS = "linear probe accuracy"  # of runs that learned without labels
 FINER = {"xd-violence": "frame average precision"}  # where the test part's truth is known that finely
 
 
 def figure_of(task: str, metrics: Mapping[str, float]) -> str:
     """The test figure that a task's page is about."""
-    finer = FINER.get(task, "")
-    return finer if f"test {finer}" in metrics else TASK_FIGURE[task]
+    for figure in (FINER.get(task, ""), WITHOUT_LABELS):
+        if f"test {figure}" in metrics:
+            return figure
+    return TASK_FIGURE[task]
 
 
 def score_test(run: Path, data: Path, n: int) -> list[Timeline]:
@@ -175,9 +186,10 @@ def same_task(run: Path, config: Config) -> bool:
 
 
 def comparison_page(folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
-    tasks: dict[str, list[Path]] = {}
+    tasks: dict[tuple[str, str], list[Path]] = {}
     for run in runs:
-        tasks.setdefault(read_config(run)[0].task, []).append(run)
+        task = read_config(run)[0].task
+        tasks.setdefault((task, figure_of(task, read_figures(run / METRICS))), []).append(run)
     return {
         "title": f"mmcl runs in {folder.resolve().name}",
         "subtitle": f"{len(runs)} runs",
@@ -191,6 +203,8 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
     for run in runs:
         values = to_dict(read_config(run)[0])
         values["optim"].pop("seed")
+        values["bags"].pop("label_seed")
+        values["start from"] = read_json(run / CONFIG).get("start from")
         groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
     task = read_config(runs[0])[0].task
     loaded = [[read_figures(r / METRICS) for r in members] for members in groups.values()]

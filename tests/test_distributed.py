@@ -53,7 +53,33 @@ def result(part: slice) -> dict[str, torch.Tensor]:
     losses["total"].backward()
     statistics = {k: b.clone() for k, b in learn.named_buffers() if "running" in k}
     grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
-    return {k: v.detach() for k, v in losses.items()} | grads | statistics
+    pretraining = pairs_alone(part)
+    return {k: v.detach() for k, v in losses.items()} | grads | statistics | pretraining
+
+
+def pairs_alone(part: slice) -> dict[str, torch.Tensor]:
+    """Two steps without labels, with a memory, neighbours and clusters (a cluster a row, so that the start
+    does not matter)."""
+    found = {}
+    for same, size in (("neighbours", 2), ("clusters", 14)):
+        torch.manual_seed(0)
+        encoders = {"a": LinearEncoder(5, 8), "b": InertialEncoder(6, 8, widths=(8, 8, 8), dropout=0.0)}
+        student = MultimodalNetwork(encoders, 8, 1, dropout=0.0, projection=6)
+        o = ObjectiveConfig(
+            supervised=0.0, contrast=0.0, instance=0.0, pair=1.0, memory=6, same=same, same_size=size, mined=0.3,
+            instance_beta=1.0, instance_tau=0.02,
+        )  # fmt: skip
+        learn = Learner(student, None, o).double()
+        for _ in range(2):
+            learn.zero_grad()
+            losses = learn(bags(part), 0.0, 0.0, 0.0, learn.student(bags(part)), True)
+            losses["total"].backward()
+        assert learn.memory is not None
+        found |= {f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith("watched")}
+        grads = {k: p.grad for k, p in learn.named_parameters() if p.grad is not None}
+        found |= {f"{same} grad {k}": v for k, v in grads.items()}
+        found[f"{same} memory"] = learn.memory.z["a"].double()
+    return found
 
 
 def child(out: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, perturb, retime, sample_down
+from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, perturb, retime, sample_down, shuffle
 from mmcl.data.clock import on_grid
 from mmcl.data.prefetch import Prefetch
 from mmcl.errors import InputError
@@ -82,6 +82,7 @@ class BagDataset(Dataset):
                     else grid
                 )
                 grid = perturb(grid, self.clock, rng, self.strength) if self.strength > 0 else grid
+                grid = shuffle(grid, self.clock, rng, self.shuffle_hops) if self.shuffle_hops else grid
             else:
                 grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
                 grid = crop(grid, self.clock, rng, self.crop) if self.crop < 1 else grid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,16 +11,23 @@ from mmcl.errors import InputError
 from mmcl.types import Recording
 
 
+def check_labels(labels: float, name: str) -> None:
+    """Raises InputError, naming the option, where it is no number of labels."""
+    if not (0 <= labels < 1 or (labels >= 1 and labels == math.floor(labels) < math.inf)):
+        raise InputError(
+            f"{name}: expected 0 for all, a whole number a class, or a part below 1, got {labels:g}"
+        )
+
+
 def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) -> list[Recording]:
     """labels: 0 = all; 1 and more: so many a class, a whole number; below 1: that part of each class,
     one at least. Drawn by the seed; a draw of more labels holds the draws of fewer.
 
     Raises InputError when a class has fewer, or labels is not such a number.
     """
+    check_labels(labels, "labels")
     if labels == 0:
         return list(recordings)
-    if labels > 1 and labels != round(labels):
-        raise InputError(f"labels: expected a whole number a class, or a part below 1, got {labels:g}")
     of_class: dict[int, list[int]] = {}
     for i, recording in enumerate(recordings):
         assert recording.label is not None

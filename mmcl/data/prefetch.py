@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,7 @@ class Prefetch(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         ready: queue.Queue[tuple[T | None, BaseException | None] | None] = queue.Queue(self.ahead)
         left = threading.Event()
+        device = torch.cuda.current_device() if torch.cuda.is_available() else None
 
         def put(item: tuple[T | None, BaseException | None] | None) -> None:
             while not left.is_set():
@@ -35,6 +38,8 @@ class Prefetch(Generic[T]):
 
         def read() -> None:
             try:
+                if device is not None:  # a thread starts on the first GPU, whichever its process has
+                    torch.cuda.set_device(device)
                 for item in self.source:
                     put((item, None))
                     if left.is_set():

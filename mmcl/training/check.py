@@ -7,6 +7,7 @@ import math
 from accelerate.tracking import get_available_trackers
 
 from mmcl.config import Config
+from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
 from mmcl.models.build import clock_of
 from mmcl.presets import PRESETS
@@ -79,6 +80,27 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
+def _check_without_labels(config: Config) -> None:
+    """What learning without labels cannot use; all of it would read labels or untrained scores."""
+    d, o, t = config.bags, config.objective, config.teacher
+    if config.task != "utd-mhad" or len(d.modalities) < 2:
+        raise InputError(
+            "--objective.supervised 0: learning without labels needs utd-mhad and two modalities"
+        )
+    if o.pair == 0 and o.instance == 0:
+        raise InputError("--objective.supervised 0: nothing is left to learn; use --objective.pair above 0")
+    for option, value in (
+        ("--objective.contrast", o.contrast),
+        ("--teacher.distill", t.distill),
+        ("--teacher.modality", t.modality),
+        ("--bags.labelled", d.labelled),
+    ):
+        if value:
+            raise InputError(
+                f"{option} {value}: learns from labels, which --objective.supervised 0 leaves out"
+            )
+
+
 def check(config: Config) -> None:
     """Raises InputError naming the first option that is out of its range or contradicts another."""
     if config.task not in PRESETS:
@@ -120,8 +142,28 @@ def check(config: Config) -> None:
         raise InputError(
             "--bags.modality-dropout: the unimodal teacher cannot miss its only stream; use --teacher.modality ''"
         )
+    check_labels(d.labelled, "--bags.labelled")
+    if m.kernel and m.kernel % 2 == 0:
+        raise InputError(f"--model.kernel: expected an odd number, or 0, got {m.kernel}")
+    if o.supervised == 0:
+        _check_without_labels(config)
+    beside = {"within": o.within, "memory": o.memory, "same": o.same != "none"}
+    for name, value in beside.items():
+        if value and o.pair == 0:
+            raise InputError(
+                f"--objective.{name}: is a part of the pair contrast; use --objective.pair above 0"
+            )
+    if o.mined > 0 and o.same == "none":
+        raise InputError("--objective.mined: needs to know which are of one kind; use --objective.same")
+    if o.pair > 0 and d.modality_dropout:
+        raise InputError("--bags.modality-dropout: the pair contrast needs both streams of a recording")
     if o.within > 0 and d.views < 2:
         raise InputError("--objective.within: compares two views of a recording; use --bags.views 2")
+    if o.same != "none" and o.same_size > config.optim.batch_size * d.views + o.memory:
+        n = config.optim.batch_size * d.views + o.memory
+        raise InputError(
+            f"--objective.same-size: expected at most the {n} rows of a batch and the memory, got {o.same_size}"
+        )
     if o.pair > 0 and (o.memory > 0 or o.same != "none") and t.average <= 0:
         raise InputError(
             "--objective.memory, --objective.same: need the averaged student; use --teacher.average above 0"

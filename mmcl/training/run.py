@@ -60,7 +60,7 @@ def train(
     the student begins with.
     """
     check(config)
-    prepare_folder(out, config, data, resume)
+    prepare_folder(out, config, data, resume, start_from)
     with only_one(out):
         if resume and (out / METRICS).exists():
             print(f"{out}: finished already")
@@ -134,8 +134,10 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     return figures
 
 
-def prepare_folder(out: Path, config: Config, data: Path, resume: bool) -> None:
-    """Refuse to overwrite a run, and to resume one with other settings, data or processes."""
+def prepare_folder(
+    out: Path, config: Config, data: Path, resume: bool, start_from: Path | None = None
+) -> None:
+    """Refuse to overwrite a run, and to resume one with other settings, first weights, data or processes."""
     if resume and (out / CONFIG).exists():
         before, _, trained_on = read_config(out)
         do = "resume with the same, or train into another --out"
@@ -145,6 +147,10 @@ def prepare_folder(out: Path, config: Config, data: Path, resume: bool) -> None:
             )
         if trained_on != data.resolve():
             raise FileError(out / CONFIG, f"the run was made on {trained_on}, not on {data.resolve()}", do)
+        began, begin = read_json(out / CONFIG).get("start from"), start_from and str(start_from.resolve())
+        if began != begin:
+            say = lambda of: f"the weights of {of}" if of else "weights of its own"
+            raise FileError(out / CONFIG, f"the run began with {say(began)}, not with {say(begin)}", do)
         processes = read_json(out / CONFIG).get("processes")
         if processes != n_asked():
             raise FileError(out / CONFIG, f"the run was made by {processes} processes, not {n_asked()}", do)
@@ -332,18 +338,30 @@ def data_of(run: Path) -> Path:
 
 def begin_with(run: Path, student: nn.Module, config: Config) -> None:
     """Give the student a run's selected weights: all of them, or, where the run learned without labels or
-    from other streams, those of the encoders and projections."""
+    from more streams, those of the encoders and projections (macil-sd: all that its network has)."""
     before, _, _ = read_config(run)
-    o, m = before.objective, before.bags.modalities
-    if o.supervised > 0 and m == config.bags.modalities:
+    theirs, ours = before.bags.modalities, config.bags.modalities
+    if set(theirs) == set(ours) and theirs != ours:
+        raise InputError(
+            f"--start-from {run}: its streams are {' '.join(theirs)}; name them in this order, --bags.modalities {' '.join(theirs)}"
+        )
+    if before.objective.supervised > 0 and theirs == ours:
         checkpoint.load_weights(run / BEST, student)
-    else:
-        checkpoint.load_weights(run / BEST, student, ("encoder.", "project."))
+        return
+    parts = ("encoder.", "project.") if config.model.architecture == "mmcl" else ("",)
+    checkpoint.load_weights(run / BEST, student, parts)
+    what = "encoders and projections" if config.model.architecture == "mmcl" else "all that fits"
+    print(f"began with the weights of {run}: {what}; the rest starts anew", flush=True)
 
 
-def load_network(run: Path, weights: str = BEST) -> tuple[nn.Module, Config, tuple[str, ...]]:
-    """The trained network of a run, its settings and classes."""
+def load_network(
+    run: Path, weights: str = BEST, to_score: bool = True
+) -> tuple[nn.Module, Config, tuple[str, ...]]:
+    """The trained network of a run, its settings and classes. to_score: InputError when it has no scores,
+    because it learned without labels."""
     config, classes, _ = read_config(run)
+    if to_score and config.objective.supervised == 0:
+        raise InputError(f"{run}: learned without labels and has no scores; mmcl finetune it first")
     student = network(config, clock_of(config), len(classes), n_channels=channels_of(run))
     checkpoint.load_weights(run / weights, student)
     return student.eval(), config, classes
@@ -391,6 +409,10 @@ def evaluate_on(
     left = [m for m in config.bags.modalities if m != without]
     recordings = getattr(task, part)
     if config.objective.supervised == 0:  # nothing was learned from labels: judge what was learned
+        if without:
+            raise InputError(
+                "--without: a run without labels has no joint score; mmcl probe --modalities tells"
+            )
         return judge_representation(student, task.train, recordings, clock_of(config), device)
     judge = scorer(student, config, task.classes, device)
     seen = [r.only(left) for r in recordings] if without else recordings
@@ -408,7 +430,7 @@ def evaluate(
     """Figures of a run, computed anew; written into its metrics.json when it is finished and these
     are the data it was trained on. without: a modality to leave out of all recordings; not written."""
     where = device_of(device)
-    student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights])
+    student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights], to_score=False)
     needed = (part,) if config.objective.supervised > 0 else ("train", part)
     task = TASKS[config.task](data or data_of(run), config, needed)
     same_front_ends(run, task)
