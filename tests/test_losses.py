@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import reference
@@ -247,3 +250,30 @@ def test_blocks_change_nothing(beta, tau, detach):
     for other in results[1:]:
         for a, b in zip(results[0], other):
             torch.testing.assert_close(a, b)
+
+
+MEMORY = """
+import sys, torch
+from mmcl.losses import contrast
+status = lambda name: next(int(x.split()[1]) / 1e3 for x in open("/proc/self/status") if x.startswith(name))
+q, p = (torch.randn(int(sys.argv[1]), 128, requires_grad=True) for _ in range(2))
+n = torch.randn(32_768, 128, requires_grad=True)
+before = status("VmRSS")
+contrast(q, p, n, temperature=0.1, beta=1.0, tau=0.01).sum().backward()
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_grows_with_the_negatives_not_with_the_pairs():
+    """Of a fresh process, whose allocator shows what it keeps; [MB]. All pairs at once would take 6 GB."""
+    peak = [
+        float(
+            subprocess.run(
+                [sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for n in (512, 2048)
+    ]
+    assert peak[1] < 900
+    assert peak[1] < 1.7 * peak[0] + 100

@@ -14,9 +14,13 @@ from mmcl.cli import main
 from mmcl.data.labels import few_labels
 from mmcl.data.synthetic import make_recordings
 from mmcl.errors import InputError
+from mmcl.finetune import finetune_config
 from mmcl.losses import Memory, contrast, pair_contrast, same_by_clusters, same_by_neighbours
 from mmcl.losses.diagnostics import alignment, uniformity
 from mmcl.losses.false_negatives import as_target, log_weight
+from mmcl.models.build import clock_of, network
+from mmcl.presets import changed, utd_mhad_pretrain
+from mmcl.probe import embed
 from mmcl.types import Recording
 
 
@@ -332,3 +336,37 @@ def test_refusals(tmp_path, capsys):
     ):
         assert main(["pretrain", "utd-mhad", "--data", "x", "--out", str(tmp_path / "r"), *options]) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("joint", ["late", "concat"])
+def test_a_stream_alone_is_that_stream_alone(joint):
+    """Whatever fusion does, what probes see of one stream does not depend on the other."""
+    rng = np.random.default_rng(0)
+    config = changed(utd_mhad_pretrain(), model={"dim": 16, "joint": joint})
+    torch.manual_seed(0)
+    net = network(config, clock_of(config), 27).eval()
+    inertial = rng.standard_normal((150, 6)).astype(np.float32)
+    embedded = []
+    for seed in (1, 2):
+        skeleton = np.random.default_rng(seed).standard_normal((90, 20, 3)).astype(np.float32)
+        signal = {"skeleton": skeleton, "inertial": inertial}
+        recording = Recording(
+            "r", signal, {"skeleton": 30.0, "inertial": 50.0}, np.eye(27, dtype=np.float32)[3]
+        )
+        embedded.append(embed(net, [recording], clock_of(config)))
+    np.testing.assert_array_equal(*(e.features(["inertial"]) for e in embedded))
+    assert np.abs(np.subtract(*(e.features(["skeleton"]) for e in embedded))).max() > 1e-3
+    assert embedded[0].action.tolist() == [3]
+
+
+def test_fine_tuning_takes_the_clock_and_the_network_of_the_run():
+    config = changed(
+        utd_mhad_pretrain(),
+        bags={"skeleton_frames_per_hop": 16, "window_s": 2.0},
+        model={"dim": 18, "n_heads": 3, "kernel": 5, "joint": "concat"},
+    )
+    made = finetune_config(config, 1.0, 2, ("inertial",))
+    assert (made.bags.skeleton_frames_per_hop, made.bags.window_s) == (16, 2.0)
+    assert (made.model.dim, made.model.n_heads, made.model.kernel) == (18, 3, 5)
+    assert (made.bags.labelled, made.bags.label_seed, made.optim.seed) == (1.0, 2, 2)
+    assert made.objective.supervised == 1.0
