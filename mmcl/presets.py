@@ -128,7 +128,8 @@ PRESETS = {"utd-mhad-streams": utd_mhad_streams, "utd-mhad": utd_mhad, "xd-viole
 
 
 def ablation(full: Config) -> dict[str, Config]:
-    """The full system taken apart: each step adds one part to the one before."""
+    """The full system taken apart: each step adds one part to the one before. Then what one stream's network
+    reaches by itself, and the full system with MACIL-SD's teacher, which hands over parameters, beside its own."""
     alone: dict[str, dict[str, Any]] = {
         "objective": {
             "contrast": 0.0,
@@ -142,9 +143,13 @@ def ablation(full: Config) -> dict[str, Config]:
     }
     contrast = {**alone, "objective": {"beta": 0.0, "tau": 0.0, "instance_beta": 0.0, "instance_tau": 0.0}}
     concentration = {"teacher": alone["teacher"]}
+    mil = changed(full, **alone)
+    streams = full.bags.modalities
     return {
-        "MIL alone": changed(full, **alone),
+        "MIL alone": mil,
         "+ contrast": changed(full, **contrast),
         "+ concentration": changed(full, **concentration),
         "+ teacher": full,
+        **{f"network of {m} alone": changed(mil, bags={"modalities": (m,)}) for m in streams},
+        "+ unimodal teacher": changed(full, teacher={"modality": streams[0]}),
     }
