@@ -15,7 +15,7 @@ import tyro
 
 from mmcl.config import Config, VideoOptions
 from mmcl.errors import InputError
-from mmcl.presets import PRESETS, utd_mhad_pretrain
+from mmcl.presets import PRESETS, pretrain
 
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
@@ -32,7 +32,11 @@ class Train:
 
     data: Path
     """Folder of the data set (UTD-MHAD: with Inertial/ and Skeleton/ in it; XD-Violence: with feature
-    files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt)."""
+    files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt; MMAct: with
+    acc_phone_clip/, acc_watch_clip/, gyro_clip/, orientation_clip/ and pose/). recordings, events: a manifest,
+    a CSV file with a line a recording and the columns label, group, part (train, validation, test; or give
+    --bags.test-groups) and, for each sensor, SENSOR with a file (.npy, .csv, .mat, .parquet) and SENSOR_hz with
+    its rate; a header wrist:inertial, pose:skeleton, pose:skeleton2d or clip:features says what it is."""
     out: Path
     """Folder to make for the run."""
     config: Annotated[Config, tyro.conf.arg(name="")]
@@ -54,6 +58,8 @@ class Train:
 @dataclass(frozen=True)
 class Pretrain:
     """Learn from pairs of streams without any label, by contrast across them.
+
+    Of utd-mhad, mmact, or recordings of your own that a manifest names (mmcl train recordings --help).
 
     Makes the same folder as mmcl train. Labels serve for the figures at the end only: linear probes on the
     frozen network, and how often the nearest recording of the other stream shows the same action. Then
@@ -123,6 +129,46 @@ class Finetune:
             learning_rate=self.learning_rate,
         )
         print("accuracy, test subjects, mean of the heads\n" + say(table))
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Let a finished run teach a student: one that has fewer streams, or the same with what unlabelled recordings add.
+
+    On all training recordings, labelled or not, each head of the student learns what the teacher's heads say on
+    average of the same augmented view. A student that wears the inertial sensor alone so learns from one that also
+    sees the skeleton. Several RUNs (the draws of mmcl finetune) make a student each, and a table.
+    """
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
+    """Folders of trained runs, the teachers."""
+    out: Path
+    """Folder for the runs and table.json."""
+    modalities: tuple[str, ...] = ()
+    """Streams that the student has; the teacher's own if left out."""
+    start_from: Path | None = None
+    """Run whose weights the student begins with; those that the teacher began with, if left out."""
+    epochs: int | None = None
+    """Passes over the training recordings; the recipe's own if left out."""
+    learning_rate: float | None = None
+    """Peak learning rate; the recipe's own if left out."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.finetune import distill, say
+
+        table = distill(
+            self.runs,
+            self.out,
+            self.modalities,
+            start_from=self.start_from,
+            data=self.data,
+            epochs=self.epochs,
+            learning_rate=self.learning_rate,
+        )
+        print("accuracy, test part, mean of the heads\n" + say(table))
 
 
 @dataclass(frozen=True)
@@ -387,13 +433,15 @@ class Score:
     def run(self) -> None:
         from mmcl.events import EventRule
         from mmcl.infer import Output, score_files
+        from mmcl.models.build import kinds_of
         from mmcl.score_videos import score_videos
-        from mmcl.training.run import channels_of
+        from mmcl.training.run import read_config
 
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_folder / "scores"
         output = Output(folder, EventRule(self.threshold, self.low, self.min_s), lines)
-        if channels_of(self.run_folder):  # takes features: of videos
+        config, _, _ = read_config(self.run_folder)
+        if set(kinds_of(config).values()) == {"features"}:  # of videos
             score_videos(self.run_folder, self.recordings, output, self.videos, self.device)
         else:
             rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
@@ -463,9 +511,12 @@ def _train(task: str) -> Callable[[list[str], str], Any]:
     return parse
 
 
-def _pretrain(args: list[str], prog: str) -> Any:
-    default = Pretrain(data=tyro.MISSING, out=tyro.MISSING, config=utd_mhad_pretrain())
-    return tyro.cli(Pretrain, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+def _pretrain(task: str) -> Callable[[list[str], str], Any]:
+    def parse(args: list[str], prog: str) -> Any:
+        default = Pretrain(data=tyro.MISSING, out=tyro.MISSING, config=pretrain(PRESETS[task]()))
+        return tyro.cli(Pretrain, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+
+    return parse
 
 
 def _plain(cls: type) -> Callable[[list[str], str], Any]:
@@ -482,8 +533,20 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
         "learn violence in videos from one bit a video, on features from the disk",
         _train("xd-violence"),
     ),
-    ("pretrain", "utd-mhad"): ("learn from pairs of streams without labels", _pretrain),
+    ("train", "mmact"): ("learn to recognise 36 actions in MMAct's trimmed recordings", _train("mmact")),
+    ("train", "recordings"): (
+        "learn to recognise what your own recordings show, which a manifest names",
+        _train("recordings"),
+    ),
+    ("train", "events"): (
+        "learn where in your own long recordings something happens, from a label for each",
+        _train("events"),
+    ),
+    ("pretrain", "utd-mhad"): ("learn from pairs of streams without labels", _pretrain("utd-mhad")),
+    ("pretrain", "mmact"): ("the same on MMAct", _pretrain("mmact")),
+    ("pretrain", "recordings"): ("the same on your own recordings", _pretrain("recordings")),
     ("finetune",): ("train a pre-trained run with all or few labels, several draws", _plain(Finetune)),
+    ("distill",): ("let a run teach a student with fewer streams or labels", _plain(Distill)),
     ("probe",): ("judge a run's frozen representations, with all or few labels", _plain(Probe)),
     ("evaluate", "xd-violence"): (
         "judge any system's scores on XD-Violence's test set",

@@ -33,10 +33,19 @@ class BagsConfig:
     skeleton_frames_per_hop: int = 8
     """Skeleton frames a hop after resampling (8 in 0.5 s = 16 Hz)."""
     modalities: tuple[str, ...] = ("skeleton", "inertial")
-    """Streams to learn from; one alone trains a unimodal network."""
+    """Streams to learn from; one alone trains a unimodal network. Of a manifest all of its sensors, if left out."""
+    kinds: tuple[str, ...] = ()
+    """What each of them is, where its name does not tell: inertial, skeleton or features. A manifest says it."""
     validation_subjects: tuple[int, ...] = (7,)
     """Training subjects held out to select the best epoch. Empty (--bags.validation-subjects with
     no value): train on 1, 3, 5, 7 and keep the last epoch, as the final figures do."""
+    validation_groups: tuple[str, ...] = ()
+    """Groups of a manifest held out to select the best epoch, where it has no column part; none: keep the last
+    epoch."""
+    test_groups: tuple[str, ...] = ()
+    """Groups of a manifest to test on, where it has no column part."""
+    protocol: Literal["cross-subject", "cross-scene"] = "cross-subject"
+    """Which recordings train and test (mmact)."""
     validation_share: float = 0.1
     """Part of the training videos held out to select the best epoch (xd-violence), drawn by the seed;
     0: train on all and keep the last epoch."""
@@ -83,7 +92,10 @@ class BagsConfig:
     computed; 0 = all bags of a batch, padded to its longest."""
     labelled: float = 0.0
     """Labelled training recordings: a number a class (1, 2, 4), a part of them all (0.1, 0.5, stratified),
-    0 = all (utd-mhad). They come as often as fits into an epoch on all."""
+    0 = all (recognition). They come as often as fits into an epoch on all."""
+    unlabelled: bool = False
+    """Train on the other recordings too, whose label is not looked at: a teacher tells what they show
+    (--teacher.run)."""
     label_seed: int = 0
     """Draws which recordings are the labelled ones."""
     views: Literal[1, 2] = 1
@@ -229,6 +241,9 @@ class TeacherConfig:
     score, snippet by snippet."""
     distill_from: float = 0.35
     """Part of the run after which that loss begins."""
+    run: str = ""
+    """Folder of a trained run that teaches instead of the averaged student, from the first step, all heads, on all
+    recordings, labelled or not; it may see streams that the student does not (mmcl distill)."""
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ import numpy as np
 from mmcl.config import Config
 from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
-from mmcl.models.build import clock_of
-from mmcl.presets import changed, utd_mhad
+from mmcl.models.build import clock_of, kinds_of
+from mmcl.presets import PRESETS, RECOGNITION, changed
 from mmcl.probe import PROBES, embed, labelled_rows, probe_accuracy
 from mmcl.storage import write_json
 from mmcl.tasks import TASKS
-from mmcl.training.run import data_of, device_of, load_network, n_asked, read_config, train
+from mmcl.training.run import began_with, data_of, device_of, load_network, n_asked, read_config, train
 
 Table = dict[str, list[float]]
+KEPT = (  # of a run's settings, by those that go on from it
+    "hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop",
+    "validation_subjects", "validation_groups", "test_groups", "protocol",
+)  # fmt: skip
 
 
 def say_labels(labels: float) -> str:
@@ -29,11 +33,15 @@ def say_labels(labels: float) -> str:
 
 def finetune_config(config: Config, labels: float, draw: int, modalities: Sequence[str]) -> Config:
     """The recognition recipe with a pre-trained run's encoders, one draw of labels."""
-    clock = ("hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop")
-    kept = {name: getattr(config.bags, name) for name in (*clock, "validation_subjects")}
+    kept = {name: getattr(config.bags, name) for name in KEPT}
+    kinds = kinds_of(config)
+    streams = {
+        "modalities": tuple(modalities),
+        "kinds": tuple(kinds[m] for m in modalities) if config.bags.kinds else (),
+    }
     made = changed(
-        utd_mhad(),
-        bags={**kept, "modalities": tuple(modalities), "labelled": labels, "label_seed": draw},
+        PRESETS[config.task](),
+        bags={**kept, **streams, "labelled": labels, "label_seed": draw},
         optim={"seed": draw},
     )
     return dataclasses.replace(
@@ -83,6 +91,57 @@ def finetune(
     return table
 
 
+def distill(
+    runs: Sequence[Path],
+    out: Path,
+    modalities: Sequence[str] = (),
+    *,
+    start_from: Path | None = None,
+    data: Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+) -> Table:
+    """A student for each run, taught by it on all training recordings, labelled or not; in OUT/NAME, resumed where
+    it was, NAME being the run's folder (below its parent's, where several share it).
+
+    modalities: the streams that the student has, the teacher's own if left out. The student begins with the weights
+    that its teacher began with, or ``start_from``'s. Returns and writes (OUT/table.json) accuracies by row.
+    """
+    if n_asked() > 1:
+        raise InputError(
+            "mmcl distill: runs in one process; start it without torchrun, several beside each other"
+        )
+    names = [run.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = ["-".join(run.resolve().parts[-2:]) for run in runs]
+    if len(set(names)) < len(names) or not runs:
+        raise InputError("RUN: expected one or more folders with names of their own")
+    table: Table = {}
+    for run, name in zip(runs, names, strict=True):
+        config, _, _ = read_config(run)
+        chosen = tuple(modalities) or config.bags.modalities
+        labels = config.bags.labelled
+        _check(config, run, chosen, [labels], 1)
+        if config.objective.supervised == 0:
+            raise InputError(
+                f"{run}: learned without labels and has no scores to teach; mmcl finetune it first"
+            )
+        made = finetune_config(config, labels, config.bags.label_seed, chosen)
+        optim = {"seed": config.optim.seed, "epochs": epochs, "learning_rate": learning_rate}
+        made = changed(
+            made,
+            bags={"unlabelled": labels > 0},
+            teacher={"run": str(run.resolve()), "distill": 1.0},
+            optim={k: v for k, v in optim.items() if v is not None},
+        )
+        figures = train(made, data or data_of(run), out / name, True, start_from or began_with(run))
+        table.setdefault(f"{say_labels(labels)}, {' + '.join(chosen)}, distilled", []).append(
+            figures["accuracy"]
+        )
+    write_json(out / "table.json", table)
+    return table
+
+
 def probe(
     run: Path,
     labels: Sequence[float],
@@ -122,7 +181,7 @@ def _check(config: Config, run: Path, modalities: Sequence[str], labels: Sequenc
         raise InputError("--labels: expected one number or more, got none")
     for number in labels:
         check_labels(number, "--labels")
-    if config.task != "utd-mhad":
+    if config.task not in RECOGNITION:
         raise InputError(f"{run}: was trained on {config.task}; recognition runs are fine-tuned and probed")
     wrong = [m for m in modalities if m not in config.bags.modalities]
     if wrong:

@@ -45,10 +45,27 @@ def utd_mhad() -> Config:
     )
 
 
-def utd_mhad_pretrain() -> Config:
-    """Skeleton + inertial pairs without labels, on all training subjects."""
+def mmact() -> Config:
+    """36-class recognition of MMAct's trimmed recordings, chosen and judged by macro F1."""
+    return dataclasses.replace(utd_mhad(), task="mmact")
+
+
+def recordings() -> Config:
+    """Recognition of a user's own recordings, named by a manifest; the same recipe."""
+    config = changed(utd_mhad(), bags={"modalities": (), "validation_subjects": ()})
+    return dataclasses.replace(config, task="recordings")
+
+
+def events() -> Config:
+    """Events in a user's own long recordings, from a label a recording; the recipe of the streams."""
+    return changed(Config(task="events"), bags={"modalities": (), "validation_subjects": ()})
+
+
+def pretrain(recipe: Config) -> Config:
+    """The recognition recipe of a data set turned to learning from pairs of streams without labels, on all training
+    recordings."""
     return changed(
-        utd_mhad(),
+        recipe,
         bags={"validation_subjects": (), "views": 2},
         model={"projection_layers": 2},
         objective={
@@ -61,6 +78,11 @@ def utd_mhad_pretrain() -> Config:
         },
         optim={"epochs": 60, "batch_size": 32},
     )
+
+
+def utd_mhad_pretrain() -> Config:
+    """Skeleton + inertial pairs of UTD-MHAD without labels."""
+    return pretrain(utd_mhad())
 
 
 def xd_violence() -> Config:
@@ -124,7 +146,15 @@ def clips() -> Config:
     )
 
 
-PRESETS = {"utd-mhad-streams": utd_mhad_streams, "utd-mhad": utd_mhad, "xd-violence": xd_violence}
+PRESETS = {
+    "utd-mhad-streams": utd_mhad_streams,
+    "utd-mhad": utd_mhad,
+    "xd-violence": xd_violence,
+    "mmact": mmact,
+    "recordings": recordings,
+    "events": events,
+}
+RECOGNITION = ("utd-mhad", "mmact", "recordings")  # one class a recording: few labels, learning without any
 
 
 def ablation(full: Config) -> dict[str, Config]:

@@ -110,7 +110,8 @@ def front_ends_for(run: Path, modalities: Sequence[str], options: VideoOptions) 
         pca=options.pca,
     )
     for m, card in made.cards.items():
-        expected = known.get(m, replace(card, dim=widths[m]))
+        width = widths[m]
+        expected = known.get(m, replace(card, dim=width) if isinstance(width, int) else card)
         found = expected.differs_from(card)
         if found:
             raise InputError(f"{run}: was trained on {m} features of another front-end ({found} of this one)")

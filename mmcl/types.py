@@ -11,12 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmcl.packing import Packing
+
+Kind = Literal["inertial", "skeleton", "features"]
+
+
+def kind_of(modality: str) -> Kind:
+    """What a modality is by its name, where nothing else tells: a skeleton ``(frame, joint, coordinate)``,
+    precomputed features ``(snippet, channel)`` of a front-end, or a sensor's samples ``(frame, channel)``."""
+    if modality == "skeleton":
+        return "skeleton"
+    return "features" if modality in ("visual", "audio") else "inertial"
 
 
 @dataclass(frozen=True)
@@ -26,13 +37,18 @@ class Clock:
     Snippet ``i`` covers the seconds ``[i * hop_s, i * hop_s + window_s)``. The window is a whole
     number of hops. ``frames_per_hop[m]`` says how many raw samples of modality m stand for one hop
     (1 for precomputed features, one row a snippet). With ``stretch_s`` above 0 every recording is played
-    to last so many seconds; its snippets then cover other seconds of its own.
+    to last so many seconds; its snippets then cover other seconds of its own. ``kinds[m]``: what modality m is, where
+    its name does not tell (``kind_of``).
     """
 
     hop_s: float
     window_s: float
     frames_per_hop: Mapping[str, int]
     stretch_s: float = 0.0
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+
+    def kind(self, modality: str) -> Kind:
+        return self.kinds.get(modality) or kind_of(modality)
 
     @property
     def hops_per_window(self) -> int:

@@ -324,7 +324,7 @@ def test_refusals(tmp_path, capsys):
         (["--objective.supervised", "1"], "use mmcl train"),
         (["--bags.views", "1"], "--bags.views 2"),
         (["--teacher.average", "0"], "need the averaged student"),
-        (["--bags.modalities", "inertial"], "needs utd-mhad and two modalities"),
+        (["--bags.modalities", "inertial"], "needs two modalities"),
         (["--objective.mined", "0.5", "--objective.same", "none"], "use --objective.same"),
         (["--objective.contrast", "0.5"], "learns from labels"),
         (["--teacher.modality", "skeleton"], "learns from labels"),

@@ -27,10 +27,9 @@ def perturb(grid: Grid, clock: Clock, rng: np.random.Generator, strength: float)
     """Rotation, scale and noise, anew for every piece of a long recording."""
     n_hops = n_hops_of(grid, clock)
     piece = piece_of_hop(n_hops, max(n_hops // PIECE_HOPS, 1), rng)
-    return {
-        m: PERTURB[m](x, np.repeat(piece, clock.frames_per_hop[m]), rng, strength) if m in PERTURB else x
-        for m, x in grid.items()
-    }
+    change = {m: PERTURB.get(clock.kind(m), _as_it_is) for m in grid}
+    of_frame = {m: np.repeat(piece, clock.frames_per_hop[m]) for m in grid}
+    return {m: change[m](x, of_frame[m], rng, strength) for m, x in grid.items()}
 
 
 def retime(
@@ -166,11 +165,12 @@ def perturb_skeleton(
     x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float
 ) -> np.ndarray:
     """Turn about the vertical by up to 30 degrees, tilt a little, stretch by a tenth, jitter."""
-    n = int(piece[-1]) + 1
+    n, n_coordinates = int(piece[-1]) + 1, x.shape[-1]
     turn = rotation(np.tile([0.0, 1.0, 0.0], (n, 1)), rng.uniform(-1, 1, n) * np.radians(30) * strength)
     tilt = rotation(_axes(rng, n), rng.standard_normal(n) * np.radians(8) * strength)
     stretch = 1 + 0.1 * strength * rng.standard_normal((n, 1, 3)).clip(-2, 2)
     linear = ((turn @ tilt).transpose(0, 2, 1) * stretch).astype(np.float32)
+    linear = linear[:, :n_coordinates, :n_coordinates]  # of a picture's skeleton: what a camera sees of it
     noise = rng.standard_normal(x.shape, np.float32) * np.float32(0.01 * strength)
     return x @ linear[piece] + noise
 
@@ -180,16 +180,23 @@ def perturb_inertial(
 ) -> np.ndarray:
     """Turn the sensor by some 15 degrees, scale both its kinds of channels, jitter.
 
-    Channels are triples of axes: acceleration, then angular rate. Noise is 3 % of a channel's
-    spread in this recording.
+    Six channels are two triples of axes, acceleration and angular rate of one sensor; what others are is not
+    known, so they are scaled (by triples, where they are such) but not turned. Noise is 3 % of a channel's spread
+    in this recording.
     """
-    n = int(piece[-1]) + 1
-    turn = rotation(_axes(rng, n), rng.standard_normal(n) * np.radians(15) * strength)
-    triples = x.reshape(len(x), -1, 3)
-    scale = 1 + 0.15 * strength * rng.standard_normal((n, triples.shape[1], 1)).clip(-2, 2)
-    y = (triples @ turn.transpose(0, 2, 1).astype(np.float32)[piece]) * scale.astype(np.float32)[piece]
+    n, n_channels = int(piece[-1]) + 1, x.shape[1]
+    axes = 3 if n_channels % 3 == 0 else 1
+    parts = x.reshape(len(x), -1, axes)
+    if n_channels == 6:
+        turn = rotation(_axes(rng, n), rng.standard_normal(n) * np.radians(15) * strength)
+        parts = parts @ turn.transpose(0, 2, 1).astype(np.float32)[piece]
+    scale = 1 + 0.15 * strength * rng.standard_normal((n, parts.shape[1], 1)).clip(-2, 2)
     noise = rng.standard_normal(x.shape, np.float32) * (x.std(0) * np.float32(0.03 * strength))
-    return y.reshape(x.shape) + noise
+    return (parts * scale.astype(np.float32)[piece]).reshape(x.shape) + noise
+
+
+def _as_it_is(x: np.ndarray, piece: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
+    return x  # of precomputed features nothing is known that would not change what they say
 
 
 PERTURB = {"skeleton": perturb_skeleton, "inertial": perturb_inertial}

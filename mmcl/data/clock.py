@@ -9,8 +9,12 @@ import numpy as np
 from mmcl.errors import InputError
 from mmcl.types import Clock, Recording
 
-# Joints of UTD-MHAD's skeleton (Kinect v1 order).
-SPINE, SHOULDER_CENTRE, HIP_CENTRE = 2, 1, 3
+# By the number of joints: the joints whose mean is the body's centre, and the two ends of the torso, each a mean.
+# 20: UTD-MHAD's (Kinect v1): spine; shoulder centre, hip centre. 17: COCO's: hips; shoulders, hips.
+BODIES: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    20: ((2,), (1,), (3,)),
+    17: ((11, 12), (5, 6), (11, 12)),
+}
 
 
 def resample(x: np.ndarray, rate_hz: float, to_hz: float, n_frames: int) -> np.ndarray:
@@ -28,18 +32,26 @@ def resample(x: np.ndarray, rate_hz: float, to_hz: float, n_frames: int) -> np.n
 
 
 def body_frame(skeleton: np.ndarray) -> np.ndarray:
-    """Skeleton ``(frame, joint, 3)`` centred on the spine, in torso lengths.
+    """Skeleton ``(frame, joint, coordinate)`` centred on the body, in its own lengths.
 
-    The torso is shoulder centre to hip centre, its median over the recording, so that one badly
-    tracked frame changes nothing.
+    With 20 (UTD-MHAD) or 17 joints (COCO) that is the spine or the hips' middle, and the torso, its median over the
+    recording, so that one badly tracked frame changes nothing. Of any other skeleton the mean of its joints, and
+    their median distance from it.
     """
-    torso = np.linalg.norm(skeleton[:, SHOULDER_CENTRE] - skeleton[:, HIP_CENTRE], axis=-1)
-    length = float(np.median(torso))
+    known = BODIES.get(skeleton.shape[1])
+    if known is None:
+        centre = skeleton.mean(1, keepdims=True)
+        lengths = np.linalg.norm(skeleton - centre, axis=-1).mean(1)
+        what = "all joints coincide in most frames"
+    else:
+        middle, top, bottom = known
+        centre = skeleton[:, middle].mean(1, keepdims=True)
+        lengths = np.linalg.norm(skeleton[:, top].mean(1) - skeleton[:, bottom].mean(1), axis=-1)
+        what = "shoulder centre and hip centre coincide in most frames"
+    length = float(np.median(lengths))
     if length <= 0:
-        raise InputError(
-            "skeleton: shoulder centre and hip centre coincide in most frames; expected 20 joints in metres"
-        )
-    return (skeleton - skeleton[:, SPINE : SPINE + 1]) / length
+        raise InputError(f"skeleton: {what}; expected joints at different places")
+    return (skeleton - centre) / length
 
 
 def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
@@ -55,7 +67,7 @@ def on_grid(recording: Recording, clock: Clock) -> Mapping[str, np.ndarray]:
             raise InputError(
                 f"{recording.name}: modality '{m}' is unknown to this model, which takes {', '.join(clock.frames_per_hop)}"
             )
-        if m == "skeleton":
+        if clock.kind(m) == "skeleton":
             try:
                 x = body_frame(x)
             except InputError as error:

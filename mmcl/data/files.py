@@ -106,11 +106,12 @@ def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]
 
 
 def read_csv(
-    path: Path, n_columns: int, rate_hz: float | None, option: str
+    path: Path, n_columns: int | None, rate_hz: float | None, option: str
 ) -> tuple[np.ndarray, float, float | None]:
     """``(frame, column)`` float32, the rate in Hz and the start in s of a CSV file with a header.
 
-    A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal.
+    A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal. n_columns: how many
+    signal columns it must have, None = any number.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -169,8 +170,8 @@ def read_csv(
         raise FileError(path, f"has no column {TIME}", f"give its rate by {option}")
     if not 0.1 <= rate_hz <= 1e5:
         raise FileError(path, f"rate {rate_hz:g} Hz", f"expected 0.1 to 100000 Hz; check {TIME} or {option}")
-    if x.shape[1] != n_columns:
-        raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns}")
+    if x.shape[1] != (n_columns or x.shape[1]) or x.shape[1] == 0:
+        raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns or 'one or more'}")
     return x.astype(np.float32), rate_hz, start_s
 
 

@@ -157,7 +157,7 @@ class InertialEncoder(nn.Module):
 
 
 class SkeletonEncoder(nn.Module):
-    """Joint positions ``(bag, frame, joint, 3)``, centred and scaled, with their velocities.
+    """Joint positions ``(bag, frame, joint, coordinate)``, centred and scaled, with their velocities.
 
     joints: how joints meet. "co-occurrence" (Li et al., IJCAI 2018): each joint's coordinates make
     features of their own first, then joints are channels that every filter sees at once. "graph":
@@ -170,6 +170,7 @@ class SkeletonEncoder(nn.Module):
         n_joints: int = 20,
         dim: int = 128,
         *,
+        n_coordinates: int = 3,
         joints: Literal["co-occurrence", "graph", "flat"] = "co-occurrence",
         point: int = 8,
         widths: tuple[int, ...] = (),
@@ -186,7 +187,7 @@ class SkeletonEncoder(nn.Module):
         super().__init__()
         widths = widths or {"convolution": (64, 96, 128), "pool": (96, 96, 128, 128)}[window]
         self.joints, self.frames_per_hop, self.hops_per_window = joints, frames_per_hop, hops_per_window
-        n_raw = 6  # position and velocity
+        n_raw = 2 * n_coordinates  # position and velocity
         if joints != "flat":
             self.point = nn.Linear(n_raw, point)
         if joints == "graph":

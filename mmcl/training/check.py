@@ -10,7 +10,7 @@ from mmcl.config import Config
 from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
 from mmcl.models.build import clock_of
-from mmcl.presets import PRESETS
+from mmcl.presets import PRESETS, RECOGNITION
 
 # section.field: smallest and largest value that make sense
 RANGES: dict[str, tuple[float, float]] = {
@@ -83,9 +83,10 @@ RANGES: dict[str, tuple[float, float]] = {
 def _check_without_labels(config: Config) -> None:
     """What learning without labels cannot use; all of it would read labels or untrained scores."""
     d, o, t = config.bags, config.objective, config.teacher
-    if config.task != "utd-mhad" or len(d.modalities) < 2:
+    if config.task not in RECOGNITION or len(d.modalities) < 2:
         raise InputError(
-            "--objective.supervised 0: learning without labels needs utd-mhad and two modalities"
+            "--objective.supervised 0: learning without labels needs two modalities and whole recordings to tell "
+            f"apart ({', '.join(RECOGNITION)})"
         )
     if o.pair == 0 and o.instance == 0:
         raise InputError("--objective.supervised 0: nothing is left to learn; use --objective.pair above 0")
@@ -112,7 +113,7 @@ def check(config: Config) -> None:
             expected = f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
             raise InputError(f"--{section}.{key.replace('_', '-')}: expected {expected}, got {value}")
     d, m, o, t = config.bags, config.model, config.objective, config.teacher
-    known = PRESETS[config.task]().bags.modalities
+    known = PRESETS[config.task]().bags.modalities or d.modalities  # of a manifest any
     if not d.modalities or set(d.modalities) - set(known) or len(set(d.modalities)) < len(d.modalities):
         got = " ".join(d.modalities) or "none"
         raise InputError(
@@ -134,7 +135,7 @@ def check(config: Config) -> None:
         raise InputError(
             "--objective.negatives: expected one kind at least; --objective.contrast 0 switches it off"
         )
-    if o.exclusive and config.task != "utd-mhad":
+    if o.exclusive and config.task not in RECOGNITION:
         raise InputError(f"--objective.exclusive: the labels of {config.task} do not exclude each other")
     if d.modality_dropout and len(d.modalities) < 2:
         raise InputError("--bags.modality-dropout: needs two modalities")
@@ -170,13 +171,21 @@ def check(config: Config) -> None:
         )
     if o.pair > 0 and (m.architecture != "mmcl" or len(d.modalities) < 2):
         raise InputError("--objective.pair: needs two modalities and --model.architecture mmcl")
-    if d.labelled and config.task != "utd-mhad":
-        raise InputError(f"--bags.labelled: {config.task} trains on all its labels; it is for utd-mhad")
+    if d.labelled and config.task not in RECOGNITION:
+        raise InputError(
+            f"--bags.labelled: {config.task} trains on all its labels; it is for {', '.join(RECOGNITION)}"
+        )
+    if d.unlabelled and not (d.labelled and t.run):
+        raise InputError(
+            "--bags.unlabelled: needs --bags.labelled and a teacher that tells the others, --teacher.run"
+        )
+    if t.run and t.distill == 0:
+        raise InputError("--teacher.run: has nothing to teach by; use --teacher.distill above 0")
     if o.swap_scores and len(d.modalities) != 2:
         raise InputError("--objective.swap-scores: needs two modalities")
     if t.modality and t.modality not in d.modalities:
         raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(d.modalities)}")
-    if t.distill > 0 and t.average <= 0:
+    if t.distill > 0 and t.average <= 0 and not t.run:
         raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
     tracker = config.optim.tracker
     installed = [str(getattr(name, "value", name)) for name in get_available_trackers()]

@@ -86,12 +86,14 @@ def fit(
     resume: bool = False,
     accelerator: Accelerator | None = None,
     repeats: int = 1,
+    guide: nn.Module | None = None,
 ) -> Progress:
     """Train until ``config.optim.epochs``; leaves best and last weights, the state and the history.
 
     validate(network, device) -> figures, of which ``select_by`` (higher is better) chooses the best
     epoch; None keeps the last as the best. pairs: what the unimodal teacher hands over. repeats: times
-    that an epoch goes through the training bags.
+    that an epoch goes through the training bags. guide: a finished network that distils into the student, instead
+    of the student's average.
 
     Everything random is a function of (seed, epoch, step, process), nothing of what ran before, so
     that a resumed run repeats an uninterrupted one exactly.
@@ -112,6 +114,7 @@ def fit(
     bags_of_epoch = loader(train, batches, config.bags.workers, per_group)
     optimizer = torch.optim.AdamW(_parameter_groups(learner, config), weight_decay=o.weight_decay, fused=True)
     average = Average(learner.student, config.teacher.average).to(accelerator.device)
+    finished = None if guide is None else guide.eval().to(accelerator.device)
     progress = Progress()
     if resume and (out / STATE).exists():
         progress = _restore(out / STATE, learner, average, optimizer, accelerator.scaler)
@@ -147,6 +150,7 @@ def fit(
                 wrapped,
                 optimizer,
                 average,
+                finished,
                 bags,
                 config,
                 progress.step / n_steps,
@@ -199,10 +203,19 @@ def fit(
 
 
 def _step(
-    accelerator, learner, optimizer, average, bags, config: Config, done: float, epoch: int, is_update: bool
+    accelerator,
+    learner,
+    optimizer,
+    average,
+    finished,
+    bags,
+    config: Config,
+    done: float,
+    epoch: int,
+    is_update: bool,
 ) -> dict[str, Tensor]:
     t, o = config.teacher, config.objective
-    distill = t.distill if done >= t.distill_from else 0.0
+    distill = t.distill if finished is not None or done >= t.distill_from else 0.0
     mining = o.same != "none" and o.pair > 0 and done >= o.same_from
     is_guided = distill > 0 or mining or (o.pair > 0 and o.memory > 0)
     with nullcontext() if is_update else accelerator.no_sync(learner):
@@ -210,7 +223,7 @@ def _step(
             guide = None
             if is_guided:
                 with torch.no_grad():
-                    guide = average(bags)
+                    guide = (average if finished is None else finished)(bags)
             contrast = contrast_weight(epoch, o.contrast, o.contrast_rise)
             instance = instance_weight(done, o.instance, o.instance_end) if o.instance > 0 else 0.0
             losses = learner(bags, contrast, instance, distill, guide, mining)

@@ -33,19 +33,21 @@ from mmcl.config import Config, from_dict, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.errors import FileError, InputError
 from mmcl.features.frontends import Card, card_from
-from mmcl.models.build import clock_of, network, teacher_modules
+from mmcl.models.build import Shape, clock_of, kinds_of, network, teacher_modules
 from mmcl.models.features import FeatureEncoder
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
-from mmcl.presets import PRESETS
+from mmcl.presets import PRESETS, changed
 from mmcl.probe import judge_representation
 from mmcl.storage import read_figures, read_json, write_json
 from mmcl.tasks import TASKS, Task, scorer
+from mmcl.tasks.own import complete
 from mmcl.training import checkpoint
 from mmcl.training.check import check
 from mmcl.training.loop import BEST, LAST, METRICS, STATE, fit, make_accelerator
 from mmcl.training.step import Learner
 from mmcl.training.teacher import Pairs, parameter_pairs
+from mmcl.types import Clock, Recording
 
 CONFIG = "config.json"
 MOST_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
@@ -59,6 +61,7 @@ def train(
     start_from: folder of a run or an imported model of the same architecture, whose selected weights
     the student begins with.
     """
+    config = complete(config, data)
     check(config)
     prepare_folder(out, config, data, resume, start_from)
     with only_one(out):
@@ -81,9 +84,10 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     if accelerator.is_main_process:
         write_json(out / CONFIG, describe(config, task, data, start_from))
     d = config.bags
+    guide, train_part, clock = taught_by(config, task, data)
     bags = BagDataset(
-        task.train,
-        clock_of(config),
+        train_part,
+        clock,
         strength=d.augment,
         shuffle_hops=d.shuffle_hops,
         crop=d.crop,
@@ -109,6 +113,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         resume=resume,
         accelerator=accelerator,
         repeats=task.repeats,
+        guide=guide,
     )
     figures: dict[str, float] = {}
     if accelerator.is_main_process:
@@ -132,6 +137,32 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return figures
+
+
+def taught_by(config: Config, task: Task, data: Path) -> tuple[nn.Module | None, list[Recording], Clock]:
+    """The network of ``teacher.run``, and the training part with all streams that it or the student sees."""
+    if not config.teacher.run:
+        return None, task.train, clock_of(config)
+    run = Path(config.teacher.run)
+    guide, theirs, classes = load_network(run)
+    b, t = config.bags, theirs.bags
+    timing = ("hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop")
+    if other := [name for name in timing if getattr(b, name) != getattr(t, name)]:
+        raise InputError(
+            f"--teacher.run {run}: its bags.{other[0]} is {getattr(t, other[0])}, this run's {getattr(b, other[0])}"
+        )
+    if classes != task.classes:
+        raise InputError(f"--teacher.run {run}: knows other classes than {data}")
+    if theirs.objective.exclusive != config.objective.exclusive:
+        raise InputError(f"--teacher.run {run}: one of the two scores exclusive classes, the other not")
+    extra = [i for i, m in enumerate(t.modalities) if m not in b.modalities]
+    kinds = () if not (b.kinds or t.kinds) else tuple(kinds_of(config).values()) + tuple(
+        list(kinds_of(theirs).values())[i] for i in extra
+    )  # fmt: skip
+    wide = changed(
+        config, bags={"modalities": (*b.modalities, *(t.modalities[i] for i in extra)), "kinds": kinds}
+    )
+    return guide.requires_grad_(False), TASKS[config.task](data, wide, ("train",)).train, clock_of(wide)
 
 
 def prepare_folder(
@@ -185,7 +216,7 @@ def only_one(out: Path) -> Iterator[None]:
 
 def check_parts(task: Task, data: Path, config: Config) -> None:
     """Every part that this run needs has recordings."""
-    asked = bool(config.bags.validation_subjects) if config.task != "xd-violence" else False
+    asked = bool(config.bags.validation_subjects) if config.task.startswith("utd-mhad") else False
     for part, needed in (("train", True), ("test", True), ("validation", asked)):
         if needed and not getattr(task, part):
             raise InputError(
@@ -223,7 +254,7 @@ def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
         if part is not None:
             _fit_statistics(part, task)
             _freeze_unused(part, config, is_teacher=part is teacher)
-    return Learner(student, teacher, config.objective), pairs
+    return Learner(student, teacher, config.objective, bool(config.teacher.run)), pairs
 
 
 def _fit_statistics(part: nn.Module, task: Task) -> None:
@@ -336,6 +367,12 @@ def data_of(run: Path) -> Path:
     return read_config(run)[2]
 
 
+def began_with(run: Path) -> Path | None:
+    """The run whose weights this one began with."""
+    before = read_json(run / CONFIG).get("start from")
+    return None if before is None else Path(before)
+
+
 def begin_with(run: Path, student: nn.Module, config: Config) -> None:
     """Give the student a run's selected weights: all of them, or, where the run learned without labels or
     from more streams, those of the encoders and projections (macil-sd: all that its network has)."""
@@ -373,8 +410,8 @@ def front_ends_of(run: Path) -> dict[str, Card]:
     return {m: card_from(card, run / CONFIG) for m, card in saved.items()}
 
 
-def channels_of(run: Path) -> dict[str, int]:
-    """Width of the features that the run's network takes, by modality."""
+def channels_of(run: Path) -> dict[str, Shape]:
+    """What one frame holds that the run's network takes, by modality; of UTD-MHAD's own sensors nothing."""
     return read_json(run / CONFIG).get("channels", {})
 
 

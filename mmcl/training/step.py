@@ -38,8 +38,15 @@ class Learner(nn.Module):
 
     memory: Memory | None
 
-    def __init__(self, student: nn.Module, teacher: nn.Module | None, objective: ObjectiveConfig):
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        objective: ObjectiveConfig,
+        has_finished_teacher: bool = False,
+    ):
         super().__init__()
+        self.has_finished_teacher = has_finished_teacher
         self.student, self.teacher, self.objective = student, teacher, objective
         self.memory = None
         if objective.pair > 0 and objective.memory > 0:
@@ -74,7 +81,8 @@ class Learner(nn.Module):
             )
             losses |= {f"contrast {k}": instance / len(terms) * v for k, v in terms.items()}
         if distillation > 0 and guide is not None:
-            losses["distillation"] = distillation * distillation_loss(encoded, guide, bags, o)
+            loss = distillation_loss if not self.has_finished_teacher else imitation_loss
+            losses["distillation"] = distillation * loss(encoded, guide, bags, o)
         if self.teacher is not None:
             losses |= {f"teacher {k}": v for k, v in mil_losses(self.teacher(bags), bags, o).items()}
         watched: Losses = {}
@@ -203,6 +211,25 @@ def distillation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: Objective
                 ).sum(-1)
             )
     return masked_mean(torch.stack(losses).sum(0), known)
+
+
+def imitation_loss(encoded: Encoded, guide: Encoded, bags: Bags, o: ObjectiveConfig) -> Tensor:
+    """Every head of the student learns what a finished network says of the bag, snippet by snippet, whether or not the
+    bag has a label: of exclusive classes the mean of its heads (the evaluation's rule), else its joint score.
+
+    Source: Hinton et al. 2015; with unlabelled recordings Chen et al., NeurIPS 2020 (SimCLRv2); both networks see
+    the same view, as Beyer et al., CVPR 2022, found best.
+    """
+    heads = {"joint": guide.joint_logit, **guide.logit}
+    if o.exclusive:
+        means = torch.stack([at_least_float32(v).log_softmax(-1) for v in heads.values()]).mean(0)
+        target = means.softmax(-1)
+        loss = lambda v: -(target * v.log_softmax(-1)).sum(-1)
+    else:
+        target = at_least_float32(guide.joint_logit).sigmoid()
+        loss = lambda v: nn.functional.binary_cross_entropy_with_logits(v, target, reduction="none").sum(-1)
+    losses = [loss(at_least_float32(v)) for v in (encoded.joint_logit, *encoded.logit.values())]
+    return masked_mean(torch.stack(losses).sum(0), bags.mask)
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
