@@ -98,6 +98,9 @@ class BagsConfig:
     (--teacher.run)."""
     label_seed: int = 0
     """Draws which recordings are the labelled ones."""
+    batches: Literal["mixed", "group"] = "mixed"
+    """Recordings of a batch: drawn from all, or all of one group (subject, site). What a contrast repels then differs in
+    what is done, not in who does it, and embeddings need not say who."""
     views: Literal[1, 2] = 1
     """Times that a recording is in its batch, each time augmented anew."""
     workers: int = 0

@@ -128,6 +128,23 @@ def curves_figure(
     return png(figure)
 
 
+def histograms_figure(histograms: Sequence[Mapping[str, Sequence[float]]]) -> bytes:
+    """One panel a kind of pair: how its cosines are spread (up) from epoch to epoch (across)."""
+    names = list(histograms[0])
+    figure = Figure(figsize=(10, 3.1), layout="constrained")
+    for i, name in enumerate(names):
+        axes = _axes(figure, (1, len(names), i + 1))
+        share = np.array([np.asarray(h[name]) / max(sum(h[name]), 1) for h in histograms]).T
+        extent = (0.5, len(histograms) + 0.5, -1.0, 1.0)
+        axes.imshow(
+            share, origin="lower", aspect="auto", extent=extent, cmap="Blues", interpolation="nearest"
+        )
+        axes.set_title(name, fontsize=9, color=INK, loc="left")
+        axes.set_xlabel("epoch", fontsize=8, color=INK)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return png(figure)
+
+
 def _short(name: str, title: str) -> str:
     """A figure's name without what its panel's title says already."""
     return (

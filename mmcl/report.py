@@ -15,10 +15,10 @@ import numpy as np
 
 from mmcl.config import Config, to_dict
 from mmcl.errors import FileError, InputError
-from mmcl.figures import curves_figure, timeline_figure
+from mmcl.figures import curves_figure, histograms_figure, timeline_figure
 from mmcl.storage import read_figures, read_json, write_whole
 from mmcl.tasks import TASKS, scorer
-from mmcl.training.loop import METRICS
+from mmcl.training.loop import HISTOGRAMS, METRICS
 from mmcl.training.run import CONFIG, load_network, read_config
 from mmcl.types import Timeline
 
@@ -124,6 +124,14 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
         ]
         + [
             section(
+                "Cosines of pairs",
+                "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them.",
+                [("histograms of positive and negative cosines", histograms_figure(spread))],
+            )
+            for spread in ([read_json(run / HISTOGRAMS)] if (run / HISTOGRAMS).exists() else [])
+        ]
+        + [
+            section(
                 "Timelines of test recordings",
                 "Scores learned from bag labels alone; true events are shaded.",
                 [(f"timeline of {t.name}", timeline_figure(t)) for t in timelines],
@@ -138,9 +146,15 @@ TASK_FIGURE = {
     "utd-mhad-streams": "snippet average precision",
     "utd-mhad": "accuracy",
     "xd-violence": "video average precision",
+    "mmact": "macro F1",
+    "recordings": "accuracy",
+    "events": "bag average precision",
 }
 WITHOUT_LABELS = "linear probe accuracy"  # of runs that learned without labels
-FINER = {"xd-violence": "frame average precision"}  # where the test part's truth is known that finely
+FINER = {
+    "xd-violence": "frame average precision",
+    "events": "snippet average precision",
+}  # where the test part's truth is known that finely
 
 
 def figure_of(task: str, metrics: Mapping[str, float]) -> str:

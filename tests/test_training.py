@@ -309,7 +309,9 @@ def test_schedules():
 
 def test_presets_are_valid_and_the_ablation_adds_up():
     for make in PRESETS.values():
-        own = {} if make().bags.modalities else {"bags": {"modalities": ("wrist", "chest")}}  # a manifest names them
+        own = (
+            {} if make().bags.modalities else {"bags": {"modalities": ("wrist", "chest")}}
+        )  # a manifest names them
         check(changed(make(), **own))
     steps = ablation(PRESETS["utd-mhad-streams"]())
     assert steps["MIL alone"].objective.instance == steps["MIL alone"].objective.contrast == 0

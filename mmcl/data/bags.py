@@ -57,7 +57,7 @@ class BagDataset(Dataset):
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
         self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
         self.crop, self.modality_dropout = crop, modality_dropout
-        self.names = [r.name for r in recordings]
+        self.names, self.groups = [r.name for r in recordings], [r.group for r in recordings]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
         self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
@@ -134,7 +134,8 @@ class Batches(Sampler):
     incomplete batch is left out, its bags come in another epoch. Otherwise all bags in order, whole.
 
     repeats: times that an epoch goes through the bags, each time augmented anew. views: times that a bag
-    is in its batch: the batch in one view, then the same bags in the next.
+    is in its batch: the batch in one view, then the same bags in the next. groups: of each bag; every batch then is
+    of one group, what is left of a group comes in another epoch.
     """
 
     def __init__(
@@ -148,18 +149,22 @@ class Batches(Sampler):
         n_ranks: int = 1,
         repeats: int = 1,
         views: int = 1,
+        groups: Sequence[str] | None = None,
     ):
         if shuffled and batch_size % n_ranks:
             raise InputError(f"batch_size: expected a multiple of the {n_ranks} processes, got {batch_size}")
         self.n_bags, self.shuffled, self.seed = n_bags, shuffled, seed
-        self.repeats, self.views = repeats, views
+        self.repeats, self.views, self.groups = repeats, views, groups
         self.batch_size = min(batch_size, n_bags * repeats // n_ranks * n_ranks) if shuffled else batch_size
         if self.batch_size == 0:
             raise InputError(f"batch_size: {n_bags} bags are too few for {n_ranks} processes")
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
+        self._members = _members(groups, self.batch_size) if groups is not None and shuffled else []
 
     def __len__(self) -> int:
+        if self._members:
+            return self.repeats * sum(len(of) // self.batch_size for of in self._members)
         n = self.n_bags * self.repeats
         return n // self.batch_size if self.shuffled else -(-n // self.batch_size)
 
@@ -178,12 +183,31 @@ class Batches(Sampler):
         if not self.shuffled:
             return [(-1, i) for i in range(self.n_bags)]
         passes = range(self.epoch * self.repeats, (self.epoch + 1) * self.repeats)
-        draw = lambda e: np.random.default_rng([self.seed, e]).permutation(self.n_bags)
-        return [(e, int(i)) for e in passes for i in draw(e)]
+        draw = self._by_group if self._members else lambda rng: rng.permutation(self.n_bags)
+        return [(e, int(i)) for e in passes for i in draw(np.random.default_rng([self.seed, e]))]
+
+    def _by_group(self, rng: np.random.Generator) -> np.ndarray:
+        """Whole batches, each of one group, in random order."""
+        n = self.batch_size
+        batches = [b for of in self._members for b in rng.permutation(of)[: len(of) // n * n].reshape(-1, n)]
+        return np.concatenate([batches[i] for i in rng.permutation(len(batches))])
 
     @property
     def _views(self) -> list[tuple[int, ...]]:
         return [(), *((v,) for v in range(1, self.views))]
+
+
+def _members(groups: Sequence[str], batch_size: int) -> list[np.ndarray]:
+    """The bags of each group. InputError where one would never make a batch."""
+    named = np.asarray(groups)
+    members = [np.flatnonzero(named == name) for name in sorted(set(groups))]
+    few = min(members, key=len)
+    if len(few) < batch_size:
+        raise InputError(
+            f"--bags.batches group: group '{named[few[0]]}' has {len(few)} recordings, fewer than a batch of "
+            f"{batch_size}; lower --optim.batch-size or use --bags.batches mixed"
+        )
+    return members
 
 
 def loader(dataset: BagDataset, batches: Batches, workers: int = 0, per_group: int = 0) -> Iterable[Bags]:

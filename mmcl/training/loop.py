@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
@@ -25,10 +26,11 @@ from mmcl.errors import FileError, InputError
 from mmcl.storage import write_json
 from mmcl.training import checkpoint
 from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
-from mmcl.training.step import WATCHED, Learner
+from mmcl.training.step import HISTOGRAM, WATCHED, Learner
 from mmcl.training.teacher import Average, Pairs, transfer
 
 STATE, LAST, BEST, METRICS = "state.pt", "last.safetensors", "best.safetensors", "metrics.json"
+HISTOGRAMS = "histograms.json"
 Validate = Callable[[nn.Module, torch.device], dict[str, float]]
 
 
@@ -42,6 +44,7 @@ class Progress:
     best_epoch: int = -1
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    histograms: list[dict[str, list[float]]] = field(default_factory=list)  # counts of cosines, by epoch
 
 
 def make_accelerator(config: Config, out: Path) -> Accelerator:
@@ -109,6 +112,7 @@ def fit(
         n_ranks=accelerator.num_processes,
         repeats=repeats,
         views=config.bags.views,
+        groups=train.groups if config.bags.batches == "group" else None,
     )
     per_group = 0 if o.compile else config.bags.per_group  # a compiled network wants like shapes
     bags_of_epoch = loader(train, batches, config.bags.workers, per_group)
@@ -166,7 +170,10 @@ def fit(
         if config.teacher.transfer == "epoch":
             transfer(pairs, transfer_momentum(epoch / o.epochs, config.teacher.momentum))
         progress.epoch = epoch + 1
+        counts = {k.removeprefix(HISTOGRAM): sums.pop(k) for k in list(sums) if k.startswith(HISTOGRAM)}
         figures = _mean_losses(accelerator, sums, len(batches))
+        if counts:
+            _count(accelerator, progress, counts)
         if not math.isfinite(figures["loss total"]) or not _is_finite(learner):
             raise InputError(
                 f"{out}: the loss or a weight became infinite or NaN in epoch {epoch + 1}; lower --optim.learning-rate or use --optim.precision no"
@@ -278,6 +285,30 @@ def _mean_losses(accelerator: Accelerator, sums: dict[str, Tensor], n: int) -> d
     return {name(k): v for k, v in zip(names, mean.tolist(), strict=True)}
 
 
+def _count(accelerator: Accelerator, progress: Progress, counts: dict[str, Tensor]) -> None:
+    """Counts of an epoch's cosines, equal bins from -1 to 1, to the progress and to TensorBoard."""
+    summed = {k: accelerator.reduce(v.float(), "sum") for k, v in sorted(counts.items())}
+    made = {k: v.tolist() for k, v in summed.items()}
+    progress.histograms.append(made)
+    for tracker in accelerator.trackers:
+        if tracker.name != "tensorboard" or not accelerator.is_main_process:
+            continue
+        for name, of_bin in made.items():
+            edges = [2 * i / len(of_bin) - 1 for i in range(len(of_bin) + 1)]
+            middle = [(a + b) / 2 for a, b in itertools.pairwise(edges)]
+            tracker.writer.add_histogram_raw(
+                name,
+                min=-1.0,
+                max=1.0,
+                num=sum(of_bin),
+                sum=sum(n * x for n, x in zip(of_bin, middle, strict=True)),
+                sum_squares=sum(n * x * x for n, x in zip(of_bin, middle, strict=True)),
+                bucket_limits=edges[1:],
+                bucket_counts=of_bin,
+                global_step=len(progress.histograms),
+            )
+
+
 def _record(
     progress: Progress,
     figures: dict[str, float],
@@ -304,6 +335,8 @@ def _save(out: Path, learner: Learner, average: Average, optimizer, scaler, prog
     }
     checkpoint.save_state(out / STATE, state)
     write_json(out / "history.json", progress.history)
+    if progress.histograms:
+        write_json(out / HISTOGRAMS, progress.histograms)
 
 
 def _restore(path: Path, learner: Learner, average: Average, optimizer, scaler) -> Progress:

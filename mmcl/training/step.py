@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmcl.config import ObjectiveConfig
 from mmcl.losses.bag import mil_loss
 from mmcl.losses.contrastive import unit
-from mmcl.losses.diagnostics import similarities
+from mmcl.losses.diagnostics import histograms, similarities
 from mmcl.losses.false_negatives import same_by_clusters, same_by_neighbours
 from mmcl.losses.instance_contrast import instance_contrast
 from mmcl.losses.memory import Memory
@@ -24,14 +24,14 @@ from mmcl.processes import gather, n_processes, rank, total
 from mmcl.types import Bags, Encoded
 
 Losses = dict[str, Tensor]
-WATCHED = "watched "
+WATCHED, HISTOGRAM = "watched ", "histogram "
 
 
 class Learner(nn.Module):
     """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
 
     forward(bags, contrast, instance, distillation, guide, mining) -> named losses; "total" is what to
-    minimise, names that begin with WATCHED are only to be looked at. contrast, instance, distillation:
+    minimise, names that begin with WATCHED are only to be looked at, with HISTOGRAM counts ``(bin,)``. contrast, instance, distillation:
     their weights at this moment of the run. guide: the averaged student's view of the same bags, needed
     when distillation > 0, for a memory and for mining (recordings of the same class told apart).
     """
@@ -182,6 +182,7 @@ def pair_losses(
     if memory is not None and taught is not None:
         memory.push({m: unit(v) for m, v in taught.items()}, index)
     watched = {f"{WATCHED}{k}": v for k, v in similarities(z, index).items()}
+    watched |= {f"{HISTOGRAM}{k}": v for k, v in histograms(z, index).items()}
     return {f"contrast {k}": o.pair * v for k, v in terms.items()}, watched
 
 
