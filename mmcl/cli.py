@@ -105,11 +105,18 @@ class Finetune:
     modalities: tuple[str, ...] = ()
     """Streams that there are at test time; the run's own if left out."""
     from_scratch: bool = False
-    """The same without the run's weights: what pre-training has to beat."""
+    """The same without the run's weights, with the recipe's own epochs: what pre-training has to beat."""
+    unlabelled: Literal["out", "probe"] = "out"
+    """Training recordings without a label: left out, or trained on by what a linear probe on the run's embeddings, fitted
+    to the labelled ones, says of them (self-training)."""
+    first_draw: int = 0
+    """Number of the first draw."""
     epochs: int | None = None
-    """Passes over the training recordings; the recipe's own if left out."""
+    """Passes over the training recordings; 30 if left out."""
     learning_rate: float | None = None
     """Peak learning rate; the recipe's own if left out."""
+    encoder_rate: float = 0.1
+    """The encoders' learning rate as a part of that, so that they keep what they learned; 0 freezes them."""
     data: Path | None = None
     """Folder of the data set; where it was when the run was trained, if left out."""
     debug: Debug = False
@@ -125,6 +132,9 @@ class Finetune:
             self.modalities,
             data=self.data,
             from_scratch=self.from_scratch,
+            unlabelled=self.unlabelled,
+            first_draw=self.first_draw,
+            encoder_rate=self.encoder_rate,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )

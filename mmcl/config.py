@@ -36,9 +36,13 @@ class BagsConfig:
     """Streams to learn from; one alone trains a unimodal network. Of a manifest all of its sensors, if left out."""
     kinds: tuple[str, ...] = ()
     """What each of them is, where its name does not tell: inertial, skeleton or features. A manifest says it."""
+    train_subjects: tuple[int, ...] = (1, 3, 5, 7)
+    """Subjects to train on (utd-mhad; the cross-subject protocol)."""
+    test_subjects: tuple[int, ...] = (2, 4, 6, 8)
+    """Subjects to test on."""
     validation_subjects: tuple[int, ...] = (7,)
     """Training subjects held out to select the best epoch. Empty (--bags.validation-subjects with
-    no value): train on 1, 3, 5, 7 and keep the last epoch, as the final figures do."""
+    no value): train on all of them and keep the last epoch, as the final figures do."""
     validation_groups: tuple[str, ...] = ()
     """Groups of a manifest held out to select the best epoch, where it has no column part; none: keep the last
     epoch."""
@@ -93,9 +97,9 @@ class BagsConfig:
     labelled: float = 0.0
     """Labelled training recordings: a number a class (1, 2, 4), a part of them all (0.1, 0.5, stratified),
     0 = all (recognition). They come as often as fits into an epoch on all."""
-    unlabelled: bool = False
-    """Train on the other recordings too, whose label is not looked at: a teacher tells what they show
-    (--teacher.run)."""
+    unlabelled: Literal["out", "teacher", "probe"] = "out"
+    """The other recordings, whose label is not looked at: left out, or a teacher tells what they show (--teacher.run),
+    or a linear probe on the embeddings that training begins with, fitted to the labelled ones (--start-from)."""
     label_seed: int = 0
     """Draws which recordings are the labelled ones."""
     batches: Literal["mixed", "group"] = "mixed"
@@ -210,7 +214,26 @@ class ObjectiveConfig:
     """Share of a recording's attraction that then goes to those of the same kind."""
     detach_weights: bool = False
     """Do not differentiate through the concentration weights."""
-    negatives: tuple[Literal["background", "normal", "other"], ...] = ("background", "normal", "other")
+    negatives: tuple[str, ...] = ("concentration",)
+    """What decides how much a negative counts, in this order: names of docs/objectives.md, commas between them, each with
+    options if need be, "cluster-count(n_clusters=20),concentration", or package.module:Class of your own."""
+    transforms: tuple[str, ...] = ()
+    """What is done to embeddings before they are compared, named the same way."""
+    similarity: str = "cosine"
+    """How alike two embeddings are."""
+    target: str = ""
+    """Which other keys attract a query beside its positive; empty = none."""
+    anchors: tuple[str, ...] = ()
+    """What decides how much a pair counts."""
+    regularisers: tuple[str, ...] = ()
+    """Terms beside the contrast, each with a weight if need be, "std-hinge*0.5"."""
+    row: str = "info-nce"
+    """What one query loses against its positive and its negatives."""
+    sequences: tuple[str, ...] = ()
+    """Terms on whole sequences of snippets, weighted as regularisers are."""
+    parts_of: tuple[Literal["semi-bag", "instance", "pair"], ...] = ("semi-bag", "instance", "pair")
+    """Contrasts that these parts are for; the others are InfoNCE with concentration."""
+    against: tuple[Literal["background", "normal", "other"], ...] = ("background", "normal", "other")
     """Kinds of negatives of the semi-bag contrast."""
     bag_weight: Literal["uniform", "picks"] = "uniform"
     """A bag's weight in it: the same for all (the paper), or its number of picks (the authors' code)."""
@@ -259,6 +282,8 @@ class OptimConfig:
     """Bags in a step, over all processes."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW; rises over the first tenth, falls by a cosine."""
+    encoder_rate: float = 1.0
+    """The encoders' learning rate as a part of the rest's: below 1 keeps what they learned before, 0 freezes them."""
     decay_epochs: int = 0
     """Epochs in which the cosine reaches 0, 0 = the run's own (MACIL-SD: 60 for 50 epochs)."""
     weight_decay: float = 0.05

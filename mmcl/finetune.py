@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,9 +20,10 @@ from mmcl.tasks import TASKS
 from mmcl.training.run import began_with, data_of, device_of, load_network, n_asked, read_config, train
 
 Table = dict[str, list[float]]
+ENCODER_RATE, EPOCHS = 0.1, 30  # of what was pre-trained; chosen on train subjects (RESULTS.md)
 KEPT = (  # of a run's settings, by those that go on from it
     "hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop",
-    "validation_subjects", "validation_groups", "test_groups", "protocol",
+    "train_subjects", "test_subjects", "validation_subjects", "validation_groups", "test_groups", "protocol",
 )  # fmt: skip
 
 
@@ -58,13 +60,17 @@ def finetune(
     *,
     data: Path | None = None,
     from_scratch: bool = False,
+    unlabelled: Literal["out", "probe"] = "out",
+    first_draw: int = 0,
     epochs: int | None = None,
     learning_rate: float | None = None,
+    encoder_rate: float = ENCODER_RATE,
 ) -> Table:
     """One training for each number of labels and draw, in OUT/LABELS/draw-N, resumed where it was.
 
     modalities: the streams that there are at test time, the run's own if left out. from_scratch: the same
-    without the run's weights, to compare with. Returns and writes (OUT/table.json) accuracies by row.
+    without the run's weights, to compare with, all at one rate. unlabelled: see ``BagsConfig``. encoder_rate: learning rate
+    of the encoders as a part of the rest's, which keeps what they know. Draws are ``first_draw`` and on. Returns and writes (OUT/table.json) accuracies by row.
     """
     config, _, _ = read_config(run)
     chosen = tuple(modalities) or config.bags.modalities
@@ -79,9 +85,13 @@ def finetune(
         )
     table: Table = {}
     for part in labels:
-        for draw in range(draws):
+        for draw in range(first_draw, first_draw + draws):
             made = finetune_config(config, part, draw, chosen)
+            if part and not from_scratch:
+                made = changed(made, bags={"unlabelled": unlabelled})
             optim = {"epochs": epochs, "learning_rate": learning_rate}
+            if not from_scratch:
+                optim |= {"encoder_rate": encoder_rate, "epochs": epochs or EPOCHS}
             made = changed(made, optim={k: v for k, v in optim.items() if v is not None})
             name = say_labels(part)
             where = out / name.replace(" ", "-").replace("%", "percent") / f"draw-{draw}"
@@ -130,7 +140,7 @@ def distill(
         optim = {"seed": config.optim.seed, "epochs": epochs, "learning_rate": learning_rate}
         made = changed(
             made,
-            bags={"unlabelled": labels > 0},
+            bags={"unlabelled": "teacher" if labels else "out"},
             teacher={"run": str(run.resolve()), "distill": 1.0},
             optim={k: v for k, v in optim.items() if v is not None},
         )

@@ -67,16 +67,16 @@ def pretrain(recipe: Config) -> Config:
     return changed(
         recipe,
         bags={"validation_subjects": (), "views": 2},
-        model={"projection_layers": 2},
+        model={"projection_layers": 2, "dim": 256},
         objective={
             "supervised": 0.0,
             "pair": 1.0,
             "within": 0.5,
             "temperature": 0.5,
             "instance_beta": 1.0,
-            "same": "clusters",
+            "negatives": ("own-group", "concentration"),
         },
-        optim={"epochs": 60, "batch_size": 32},
+        optim={"epochs": 80, "batch_size": 64, "learning_rate": 1.4e-3},
     )
 
 
@@ -110,7 +110,7 @@ def xd_violence() -> Config:
             "instance_end": 0.0,
             "temperature": 0.1,
             "beta": 0.0,
-            "negatives": ("background", "normal"),
+            "against": ("background", "normal"),
             "split": "topk",
             "assign": "predicted",
         },

@@ -82,6 +82,22 @@ def probe_accuracy(
     return accuracy(test.action, probe.predict(test.features(modalities)))
 
 
+def probe_scores(embedded: Embedded, recordings: Sequence[Recording]) -> np.ndarray:
+    """``(recording, class)``: what a linear probe, fitted to those of the recordings that have a label, says of all."""
+    label = np.stack([r.label for r in recordings if r.label is not None])
+    known = label.any(1)
+    x = embedded.features(tuple(embedded.embedding))
+    scale = StandardScaler().fit(x)  # on all, the statistics need no label
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        fitted = LogisticRegression(C=1.0, max_iter=2000).fit(
+            scale.transform(x[known]), label[known].argmax(1)
+        )
+    scores = np.zeros_like(label)
+    scores[:, fitted.classes_] = fitted.predict_proba(scale.transform(x))
+    return scores
+
+
 def labelled_rows(recordings: Sequence[Recording], labels: float, seed: int) -> list[int]:
     """Numbers of the recordings that ``few_labels`` draws."""
     number = {id(r): i for i, r in enumerate(recordings)}

@@ -107,7 +107,7 @@ class Bags:
     ``index``: ``(bag,)`` the bag's number in its data set. ``present[m]``: ``(bag,)`` bool, False
     where a bag lacks modality m (its ``x[m]`` is zeros, and never looked at); without an entry all
     have it. A modality that no bag has may be left out of ``x``. ``packing``: how to compute the bags
-    with hardly any padding, for networks that can.
+    with hardly any padding, for networks that can. ``group``: ``(bag,)`` int, who or where it was recorded.
     """
 
     x: Mapping[str, Tensor]
@@ -116,6 +116,7 @@ class Bags:
     index: Tensor
     present: Mapping[str, Tensor] = field(default_factory=dict)
     packing: Packing | None = None
+    group: Tensor | None = None
 
     def to(self, device) -> Bags:
         move = lambda t: t.to(device, non_blocking=True)
@@ -126,6 +127,7 @@ class Bags:
             move(self.index),
             {m: move(p) for m, p in self.present.items()},
             None if self.packing is None else self.packing.to(device),
+            None if self.group is None else move(self.group),
         )
 
     def pin_memory(self) -> Bags:
@@ -135,7 +137,8 @@ class Bags:
             self.packing, row=pin(self.packing.row), real=pin(self.packing.real)
         )
         x, present = ({m: pin(t) for m, t in of.items()} for of in (self.x, self.present))
-        return Bags(x, pin(self.mask), pin(self.label), pin(self.index), present, packing)
+        group = None if self.group is None else pin(self.group)
+        return Bags(x, pin(self.mask), pin(self.label), pin(self.index), present, packing, group)
 
     @cached_property
     def rows(self) -> Mapping[str, Tensor]:

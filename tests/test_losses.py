@@ -13,7 +13,7 @@ from conftest import SHARED
 
 from mmcl.errors import InputError
 from mmcl.losses.bag import mil_loss
-from mmcl.losses.contrastive import contrast
+from mmcl.losses.contrastive import concentrated, contrast
 from mmcl.losses.instance_contrast import instance_contrast
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import cluster, semi_bags
@@ -107,7 +107,7 @@ def test_semi_bag_contrast_equals_loop(lengths, events, by_picks):
     )
     parts = semi_bags(score, mask, is_event, divisor=4)
     got = semi_bag_contrast(
-        z, parts, temperature=0.4, beta=1.0, tau=0.05, bag_weight="picks" if by_picks else "uniform"
+        z, parts, None, concentrated(0.4, 1.0, 0.05), bag_weight="picks" if by_picks else "uniform"
     )
     want = reference.semi_bag_terms(
         z, score, lengths, is_event, divisor=4, temperature=0.4, beta=1.0, tau=0.05, by_picks=by_picks
@@ -120,7 +120,7 @@ def test_semi_bag_contrast_equals_loop(lengths, events, by_picks):
 def test_instance_contrast_equals_loop():
     lengths = [3, 1, 5]
     _, mask, z, _ = bags(lengths, seed=6)
-    got = instance_contrast(z, mask, n_per_bag=8, temperature=0.3, beta=0.5)
+    got = instance_contrast(z, mask, concentrated(0.3, 0.5), n_per_bag=8)
     rows = [(i, t) for i, n in enumerate(lengths) for t in range(n)]
     for a, b in (("a", "b"), ("b", "a")):
         want = sum(
@@ -133,7 +133,7 @@ def test_instance_contrast_equals_loop():
 def test_other_classes_are_negatives_and_own_class_is_not():
     _, mask, z, score = bags([4, 4, 4], seed=2)
     parts = semi_bags(score, mask, torch.tensor([True, True, True]), divisor=4)
-    terms = semi_bag_contrast(z, parts, torch.tensor([0, 0, 1]), negatives=("other",), temperature=0.5)
+    terms = semi_bag_contrast(z, parts, torch.tensor([0, 0, 1]), concentrated(0.5), against=("other",))
     event = {
         m: torch.stack([z[m][i, parts.event[m].idx[i][parts.event[m].mask[i]]].mean(0) for i in range(3)])
         for m in z
@@ -147,7 +147,7 @@ def test_other_classes_are_negatives_and_own_class_is_not():
         / 3
     )
     torch.testing.assert_close(terms["a->b/other"], want.to(terms["a->b/other"]), atol=1e-6, rtol=0)
-    same = semi_bag_contrast(z, parts, torch.tensor([0, 0, 0]), negatives=("other",))
+    same = semi_bag_contrast(z, parts, torch.tensor([0, 0, 0]), against=("other",))
     assert all(v.item() == 0 for v in same.values())
 
 
@@ -161,7 +161,7 @@ def test_authors_worked_example():
     mask = torch.arange(50) < data["lengths"][:, None]
     score = {m: data[f"{m}_scores"] for m in z}
     parts = semi_bags(score, mask, data["bag_scores"] > 0.5, split="topk", divisor=16)
-    terms = semi_bag_contrast(z, parts, temperature=0.1, bag_weight="picks")
+    terms = semi_bag_contrast(z, parts, None, concentrated(0.1), bag_weight="picks")
     for a, b in (("audio", "visual"), ("visual", "audio")):
         for kind in ("background", "normal"):
             assert abs(terms[f"{a}->{b}/{kind}"].item() - data[f"{a[0]}2{b[0]}_vs_{kind}"].item()) < 1e-5
@@ -183,8 +183,8 @@ def test_padding_and_order_change_nothing():
                 logit, mask, event = logit[order], mask[order], is_event[order]
                 z, score = {m: x[order] for m, x in z.items()}, {m: x[order] for m, x in score.items()}
             parts = semi_bags(score, mask, event, split=split, divisor=4)
-            terms = semi_bag_contrast(z, parts, temperature=0.2, beta=1.0)
-            terms |= instance_contrast(z, mask, n_per_bag=64, temperature=0.2, beta=1.0)
+            terms = semi_bag_contrast(z, parts, None, concentrated(0.2, 1.0))
+            terms |= instance_contrast(z, mask, concentrated(0.2, 1.0), n_per_bag=64)
             pooled = topk_pool(logit, mask, 4)
             results.append((terms, pooled[order.argsort()] if permuted else pooled))
         for terms, pooled in results[1:]:
@@ -203,8 +203,8 @@ def test_finite_under_autocast(dtype, tau):
         z = {m: x @ torch.randn(32, 16, generator=g) * 20 for m in ("a", "b")}
         score = {m: v[..., 0].float().sigmoid() for m, v in z.items()}
         parts = semi_bags(score, mask, torch.arange(16) % 2 == 0)
-        terms = semi_bag_contrast(z, parts, temperature=0.07, beta=2.0, tau=tau)
-        terms |= instance_contrast(z, mask, temperature=0.07, beta=2.0, tau=tau)
+        terms = semi_bag_contrast(z, parts, None, concentrated(0.07, 2.0, tau))
+        terms |= instance_contrast(z, mask, concentrated(0.07, 2.0, tau))
     loss = torch.stack(list(terms.values())).sum()
     loss.backward()
     assert torch.isfinite(loss)

@@ -16,6 +16,7 @@ from mmcl.data.synthetic import make_recordings
 from mmcl.errors import InputError
 from mmcl.finetune import finetune_config
 from mmcl.losses import Memory, contrast, pair_contrast, same_by_clusters, same_by_neighbours
+from mmcl.losses.contrastive import concentrated
 from mmcl.losses.diagnostics import alignment, uniformity
 from mmcl.losses.false_negatives import as_target, log_weight
 from mmcl.models.build import clock_of, network
@@ -40,8 +41,8 @@ def test_pair_contrast_equals_loop(beta, tau, taught):
     memory = {m: draw(4, 6, seed=s) for m, s in (("a", 2), ("b", 3))}
     memory_index = torch.tensor([7, -1, 2, 9])
     got = pair_contrast(
-        z, index, views=2, within=0.5, memory=memory, memory_index=memory_index,
-        temperature=0.3, beta=beta, tau=tau, keys=met if taught else None,
+        z, index, concentrated(0.3, beta, tau), views=2, within=0.5, memory=memory, memory_index=memory_index,
+        keys=met if taught else None,
     )  # fmt: skip
     want = {}
     for a in z:
@@ -117,9 +118,9 @@ def test_equal_weights_change_nothing_but_the_number():
 def test_recordings_that_lack_a_stream_take_no_part():
     z = {m: draw(6, 4, seed=s) for s, m in enumerate("ab")}
     index = torch.tensor([0, 1, -1, 3, -1, 5])
-    got = pair_contrast(z, index, temperature=0.5, beta=1.0)
+    got = pair_contrast(z, index, concentrated(0.5, 1.0))
     whole = index >= 0
-    want = pair_contrast({m: v[whole] for m, v in z.items()}, index[whole], temperature=0.5, beta=1.0)
+    want = pair_contrast({m: v[whole] for m, v in z.items()}, index[whole], concentrated(0.5, 1.0))
     for name, value in want.items():
         torch.testing.assert_close(got[name], value)
 
@@ -225,7 +226,16 @@ def pretrained(tmp_path_factory):
         "--optim.tracker",
         "none",
     ]
-    small += ["--objective.memory", "24", "--objective.mined", "0.2", "--objective.instance-beta", "0.5"]
+    small += [
+        "--objective.same",
+        "clusters",
+        "--objective.memory",
+        "24",
+        "--objective.mined",
+        "0.2",
+        "--objective.instance-beta",
+        "0.5",
+    ]
     command = ["pretrain", "utd-mhad", "--data", str(folder / "data"), *small]
     assert main([*command, "--out", str(folder / "run"), "--optim.epochs", "3"]) == 0
     return folder, command
@@ -323,14 +333,14 @@ def test_refusals(tmp_path, capsys):
     for options, message in (
         (["--objective.supervised", "1"], "use mmcl train"),
         (["--bags.views", "1"], "--bags.views 2"),
-        (["--teacher.average", "0"], "need the averaged student"),
+        (["--objective.same", "clusters", "--teacher.average", "0"], "need the averaged student"),
         (["--bags.modalities", "inertial"], "needs two modalities"),
         (["--objective.mined", "0.5", "--objective.same", "none"], "use --objective.same"),
         (["--objective.contrast", "0.5"], "learns from labels"),
         (["--teacher.modality", "skeleton"], "learns from labels"),
         (["--bags.labelled", "1"], "learns from labels"),
         (["--objective.pair", "0"], "nothing is left to learn"),
-        (["--objective.same-size", "400"], "at most the 64 rows"),
+        (["--objective.same", "clusters", "--objective.same-size", "400"], "at most the 128 rows"),
         (["--bags.modality-dropout", "0.2"], "needs both streams"),
         (["--model.kernel", "4"], "--model.kernel: expected an odd number, or 0, got 4"),
     ):

@@ -158,7 +158,7 @@ def test_refusals(made, whole, tmp_path):
         ("model", {"reach": -1}, "--model.reach: expected at least 0"),
         ("model", {"n_heads": 3}, "expected a multiple of --model.n-heads 3"),
         ("objective", {"temperature": 0.0}, "--objective.temperature"),
-        ("objective", {"negatives": ()}, "--objective.negatives: expected one kind"),
+        ("objective", {"against": ()}, "--objective.against: expected one kind"),
         ("optim", {"tracker": "nonsense"}, "not installed or unknown"),
         ("bags", {"augment": float("nan")}, "--bags.augment: expected 0 to 5, got nan"),
         ("bags", {"targets_per_stream": (1, 13)}, "no more targets than the fewest actions"),

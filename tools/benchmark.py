@@ -291,7 +291,7 @@ def contrastive(b: Benchmark) -> None:
 
     def ours() -> None:
         parts = semi_bags({m: v.sigmoid() for m, v in logit.items()}, bags.mask, is_event, split="topk")
-        terms = semi_bag_contrast(embedding, parts, negatives=("background", "normal"), bag_weight="picks")
+        terms = semi_bag_contrast(embedding, parts, against=("background", "normal"), bag_weight="picks")
         torch.stack(list(terms.values())).sum().backward()
 
     def loop() -> None:

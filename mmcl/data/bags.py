@@ -28,6 +28,7 @@ class Item:
     index: int
     absent: frozenset[str] = frozenset()
     """Modalities that the network is not to see."""
+    group: int = 0
 
 
 class BagDataset(Dataset):
@@ -58,6 +59,8 @@ class BagDataset(Dataset):
         self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
         self.crop, self.modality_dropout = crop, modality_dropout
         self.names, self.groups = [r.name for r in recordings], [r.group for r in recordings]
+        number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
+        self.group_numbers = [number[name] for name in self.groups]
         self.grids = [dict(on_grid(r, clock)) for r in recordings]
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
         self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
@@ -91,7 +94,7 @@ class BagDataset(Dataset):
             if self.modality_dropout and rng.random() < self.modality_dropout:
                 absent = frozenset({sorted(grid)[rng.integers(len(grid))]})
         grid = finite(grid, self.names[index])
-        return Item(grid, self.n_snippets(grid), self.labels[index], index, absent)
+        return Item(grid, self.n_snippets(grid), self.labels[index], index, absent, self.group_numbers[index])
 
     def n_snippets(self, grid: Grid) -> int:
         return self.clock.n_snippets(n_hops_of(grid, self.clock))
@@ -122,9 +125,8 @@ def collate(items: Sequence[Item], per_group: int = 0) -> Bags:
     label = torch.from_numpy(np.stack([i.label for i in items]))
     present = {m: torch.tensor([m not in i.absent for i in items]) for m in x}
     present = present if any(i.absent for i in items) else {}
-    return Bags(
-        x, mask, label, torch.tensor([i.index for i in items]), present, packing_of(lengths, per_group)
-    )
+    index, group = (torch.tensor([getattr(i, name) for i in items]) for name in ("index", "group"))
+    return Bags(x, mask, label, index, present, packing_of(lengths, per_group), group)
 
 
 class Batches(Sampler):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmcl.losses.contrastive import unit
+from mmcl.losses.rows import unit
 
 ENOUGH = 1024  # rows
 N_BINS = 40

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmcl.errors import InputError
-from mmcl.losses.contrastive import unit
-from mmcl.processes import gather
+from mmcl.losses.clusters import members_of, spherical_means
+from mmcl.losses.rows import unit
 
 
 @torch.no_grad()
@@ -33,22 +33,8 @@ def same_by_clusters(
     if not 1 <= n_clusters <= len(z):
         raise InputError(f"n_clusters: expected 1 to the {len(z)} rows, got {n_clusters}")
     z = unit(z)
-    lottery = torch.rand(n_clusterings, len(z), device=z.device, generator=generator)
-    lottery = gather(lottery)[:n_clusterings]  # all processes draw the same
-    centre = z[lottery.argsort(1)[:, :n_clusters]]  # clustering cluster dim
-    for _ in range(n_rounds):
-        member = nearest(z, centre)  # clustering row cluster
-        total = torch.einsum("krc,rd->kcd", member, z)
-        some = member.sum(1)[..., None] > 0
-        centre = torch.where(some, unit(total), centre)
-    member = nearest(z, centre)
+    member = members_of(z, spherical_means(z, n_clusters, n_clusterings, n_rounds, generator))
     return torch.einsum("krc,ksc->rs", member[:, rows], member) / n_clusterings
-
-
-def nearest(z: Tensor, centre: Tensor) -> Tensor:
-    """``(clustering, row, cluster)``, 1 at each row's nearest centre."""
-    similarity = torch.einsum("rd,kcd->krc", z, centre)
-    return torch.zeros_like(similarity).scatter_(2, similarity.argmax(2, keepdim=True), 1.0)
 
 
 @torch.no_grad()

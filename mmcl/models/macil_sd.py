@@ -38,6 +38,7 @@ class MacilSdNetwork(nn.Module):
     ):
         super().__init__()
         self.modalities, self.n_channels = tuple(n_channels), dict(n_channels)
+        self.projection_size, self.n_classes = dim, n_classes
         self.encoder = nn.ModuleDict({m: LinearEncoder(n, dim) for m, n in n_channels.items()})
         self.fusion = CrossModalAttention(
             self.modalities, dim, n_heads, dim, dropout, attention_dropout=dropout, shared=True

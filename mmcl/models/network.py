@@ -102,7 +102,7 @@ class MultimodalNetwork(nn.Module):
         super().__init__()
         self.modalities = tuple(encoders)
         self.joint, self.smooth = joint, smooth
-        self.projection_size = projection or dim
+        self.projection_size, self.n_classes = projection or dim, n_classes
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.fusion = (

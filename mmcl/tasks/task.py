@@ -81,11 +81,11 @@ def judge_recognition(
 
 
 def with_labels(train: Sequence[Recording], config: Config) -> tuple[list[Recording], int]:
-    """The labelled training recordings and how often they fit into an epoch on all; with
-    ``bags.unlabelled`` all recordings, the others' labels put to 0."""
+    """The labelled training recordings and how often they fit into an epoch on all; unless
+    ``bags.unlabelled`` leaves them out all recordings, the others' labels put to 0."""
     d = config.bags
     chosen = few_labels(train, d.labelled, d.label_seed)
-    if not d.unlabelled:
+    if d.unlabelled == "out":
         return chosen, len(train) // max(len(chosen), 1) or 1
     known = {id(r) for r in chosen}
     blank = lambda r: r if id(r) in known or r.label is None else replace(r, label=np.zeros_like(r.label))

@@ -7,21 +7,29 @@ from pathlib import Path
 
 from mmcl.config import Config
 from mmcl.data.streams import compose_streams
-from mmcl.data.utd_mhad import ACTIONS, TEST_SUBJECTS, TRAIN_SUBJECTS, read_utd_mhad
+from mmcl.data.utd_mhad import ACTIONS, SUBJECTS, read_utd_mhad
 from mmcl.errors import InputError
 from mmcl.tasks.task import PARTS, Task, judge_recognition, judge_streams, with_labels
 from mmcl.types import Recording
 
 
 def split_subjects(config: Config) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Training and validation subjects; both among 1, 3, 5, 7, never a test subject."""
-    held_out = config.bags.validation_subjects
-    wrong = [s for s in held_out if s not in TRAIN_SUBJECTS]
+    """Training and validation subjects, never a test subject."""
+    d, held_out = config.bags, config.bags.validation_subjects
+    for option, of in (("train", d.train_subjects), ("test", d.test_subjects)):
+        if not of or (strange := [s for s in of if s not in SUBJECTS]):
+            got = strange[0] if of else "none"
+            raise InputError(f"--bags.{option}-subjects: expected some of 1 to 8, got {got}")
+    if both := [s for s in d.train_subjects if s in d.test_subjects]:
+        raise InputError(
+            f"--bags.test-subjects {both[0]}: is a training subject too; use --bags.train-subjects"
+        )
+    wrong = [s for s in held_out if s not in d.train_subjects]
     if wrong:
         raise InputError(
-            f"--bags.validation-subjects: expected some of {TRAIN_SUBJECTS} (the test subjects are never used to choose), got {wrong[0]}"
+            f"--bags.validation-subjects: expected some of {d.train_subjects} (the test subjects are never used to choose), got {wrong[0]}"
         )
-    train = tuple(s for s in TRAIN_SUBJECTS if s not in held_out)
+    train = tuple(s for s in d.train_subjects if s not in held_out)
     if not train:
         raise InputError("--bags.validation-subjects: no subject is left to train on")
     return train, held_out
@@ -31,7 +39,7 @@ def utd_mhad(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
     """27-class recognition: a trimmed recording is a bag."""
     train_subjects, held_out = split_subjects(config)
     recordings = [r.only(config.bags.modalities) for r in read_utd_mhad(data)]
-    of = {"train": train_subjects, "validation": held_out, "test": TEST_SUBJECTS}
+    of = {"train": train_subjects, "validation": held_out, "test": config.bags.test_subjects}
     made = {p: [r for r in recordings if p in parts and int(r.group) in of[p]] for p in PARTS}
     labelled, repeats = with_labels(made["train"], config)
     return Task(
@@ -74,7 +82,7 @@ def utd_mhad_streams(data: Path, config: Config, parts: Sequence[str] = PARTS) -
         ("target action",),
         streams("train", train_subjects, d.n_train_streams, 0),
         streams("validation", held_out, d.n_test_streams, 1),
-        streams("test", TEST_SUBJECTS, d.n_test_streams, 2),
+        streams("test", d.test_subjects, d.n_test_streams, 2),
         judge_streams,
         "snippet average precision",
     )

@@ -9,6 +9,7 @@ from accelerate.tracking import get_available_trackers
 from mmcl.config import Config
 from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
+from mmcl.losses.parts import HOOKS, NEEDS_TEACHER, find, parse, split_specs
 from mmcl.models.build import clock_of
 from mmcl.presets import PRESETS, RECOGNITION
 
@@ -70,6 +71,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "optim.epochs": (1, math.inf),
     "optim.batch_size": (1, math.inf),
     "optim.learning_rate": (0, 1e3),
+    "optim.encoder_rate": (0, 1e3),
     "optim.decay_epochs": (0, math.inf),
     "optim.weight_decay": (0, 1e3),
     "optim.warmup": (0, 1),
@@ -102,6 +104,24 @@ def _check_without_labels(config: Config) -> None:
             )
 
 
+def check_parts(config: Config) -> None:
+    """The parts of the objective are known, take the options given, and have what they need."""
+    o, t = config.objective, config.teacher
+    for hook in HOOKS:
+        named = getattr(o, hook)
+        for text in split_specs([named] if isinstance(named, str) else named):
+            spec = parse(text, hook)
+            find(hook, spec.name)
+            if spec.name in NEEDS_TEACHER[:2] and t.average <= 0:
+                raise InputError(
+                    f"--objective.{hook} {spec.name}: needs the averaged student; use --teacher.average above 0"
+                )
+            if spec.weight is not None and hook not in ("regularisers", "sequences"):
+                raise InputError(
+                    f"--objective.{hook} {text}: a weight is for regularisers and sequences alone"
+                )
+
+
 def check(config: Config) -> None:
     """Raises InputError naming the first option that is out of its range or contradicts another."""
     if config.task not in PRESETS:
@@ -131,10 +151,11 @@ def check(config: Config) -> None:
         raise InputError(f"--model.dim {m.dim}: expected a multiple of --model.n-heads {m.n_heads}")
     if m.smooth % 2 == 0:
         raise InputError(f"--model.smooth: expected an odd number from 1 on, got {m.smooth}")
-    if o.contrast > 0 and not o.negatives:
+    if o.contrast > 0 and not o.against:
         raise InputError(
-            "--objective.negatives: expected one kind at least; --objective.contrast 0 switches it off"
+            "--objective.against: expected one kind at least; --objective.contrast 0 switches it off"
         )
+    check_parts(config)
     if o.exclusive and config.task not in RECOGNITION:
         raise InputError(f"--objective.exclusive: the labels of {config.task} do not exclude each other")
     if d.modality_dropout and len(d.modalities) < 2:
@@ -175,10 +196,10 @@ def check(config: Config) -> None:
         raise InputError(
             f"--bags.labelled: {config.task} trains on all its labels; it is for {', '.join(RECOGNITION)}"
         )
-    if d.unlabelled and not (d.labelled and t.run):
-        raise InputError(
-            "--bags.unlabelled: needs --bags.labelled and a teacher that tells the others, --teacher.run"
-        )
+    if d.unlabelled != "out" and not d.labelled:
+        raise InputError(f"--bags.unlabelled {d.unlabelled}: all are labelled; use --bags.labelled")
+    if d.unlabelled == "teacher" and not t.run:
+        raise InputError("--bags.unlabelled teacher: needs one, --teacher.run")
     if t.run and t.distill == 0:
         raise InputError("--teacher.run: has nothing to teach by; use --teacher.distill above 0")
     if o.swap_scores and len(d.modalities) != 2:

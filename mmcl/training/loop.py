@@ -23,6 +23,7 @@ from tqdm import tqdm
 from mmcl.config import Config, to_dict
 from mmcl.data.bags import BagDataset, Batches, loader
 from mmcl.errors import FileError, InputError
+from mmcl.losses.parts import asks_teacher
 from mmcl.storage import write_json
 from mmcl.training import checkpoint
 from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
@@ -224,7 +225,7 @@ def _step(
     t, o = config.teacher, config.objective
     distill = t.distill if finished is not None or done >= t.distill_from else 0.0
     mining = o.same != "none" and o.pair > 0 and done >= o.same_from
-    is_guided = distill > 0 or mining or (o.pair > 0 and o.memory > 0)
+    is_guided = distill > 0 or mining or (o.pair > 0 and o.memory > 0) or asks_teacher(o)
     with nullcontext() if is_update else accelerator.no_sync(learner):
         with accelerator.autocast():
             guide = None
@@ -233,7 +234,7 @@ def _step(
                     guide = (average if finished is None else finished)(bags)
             contrast = contrast_weight(epoch, o.contrast, o.contrast_rise)
             instance = instance_weight(done, o.instance, o.instance_end) if o.instance > 0 else 0.0
-            losses = learner(bags, contrast, instance, distill, guide, mining)
+            losses = learner(bags, contrast, instance, distill, guide, mining, done)
         accelerator.backward(losses["total"])
     if is_update:
         if config.optim.clip > 0:
@@ -245,13 +246,25 @@ def _step(
 
 
 def _parameter_groups(learner: Learner, config: Config) -> list[dict[str, Any]]:
-    """Student and teacher, each with decayed weights and undecayed biases and norms."""
+    """Encoders, the rest of the student, teacher and parts of the objective, each with decayed weights and
+    undecayed biases and norms."""
+    student, ratio = learner.student, config.optim.encoder_rate
+    encoders = list(student.get_submodule("encoder").parameters()) if ratio != 1 else []
+    apart = {id(p) for p in encoders}
+    rest = [p for p in student.parameters() if id(p) not in apart]
+    teacher = [] if learner.teacher is None else list(learner.teacher.parameters())
+    parts = [*learner.contrasts.parameters(), *learner.sequence_parts.parameters()]
     groups = []
-    for part, ratio in ((learner.student, 1.0), (learner.teacher, config.teacher.learning_rate_ratio)):
-        if part is None:
+    for members, ratio_of in (
+        (rest, 1.0),
+        (encoders, ratio),
+        (teacher, config.teacher.learning_rate_ratio),
+        (parts, 1.0),
+    ):
+        rate = config.optim.learning_rate * ratio_of
+        used = [p for p in members if p.requires_grad]
+        if not used:
             continue
-        rate = config.optim.learning_rate * ratio
-        used = [p for p in part.parameters() if p.requires_grad]
         groups.append({"params": [p for p in used if p.ndim > 1], "lr": rate, "peak": rate})
         groups.append(
             {"params": [p for p in used if p.ndim <= 1], "lr": rate, "peak": rate, "weight_decay": 0.0}

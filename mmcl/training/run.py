@@ -14,7 +14,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from mmcl.models.features import FeatureEncoder
 from mmcl.models.macil_sd import from_released
 from mmcl.models.sensor import InertialEncoder
 from mmcl.presets import PRESETS, changed
-from mmcl.probe import judge_representation
+from mmcl.probe import embed, judge_representation, probe_scores
 from mmcl.storage import read_figures, read_json, write_json
 from mmcl.tasks import TASKS, Task, scorer
 from mmcl.tasks.own import complete
@@ -75,6 +75,8 @@ def train(
 def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path | None) -> dict[str, float]:
     task = TASKS[config.task](data, config)
     check_parts(task, data, config)
+    if config.bags.unlabelled == "probe":
+        task = replace(task, train=labelled_by_probe(task.train, config, data, start_from))
     set_seed(config.optim.seed)
     learner, pairs = build_learner(config, task)
     if start_from is not None:
@@ -137,6 +139,23 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return figures
+
+
+def labelled_by_probe(
+    train: list[Recording], config: Config, data: Path, start_from: Path | None
+) -> list[Recording]:
+    """The recordings without a label given what a linear probe says of them: on the frozen embeddings, of all streams that it
+    knows, of the run that training starts from, fitted to the labelled ones. Soft labels, adding up to 1."""
+    if start_from is None:
+        raise InputError("--bags.unlabelled probe: needs a pre-trained run, --start-from")
+    net, theirs, _ = load_network(start_from, to_score=False)
+    wide = changed(config, bags={"modalities": theirs.bags.modalities, "kinds": theirs.bags.kinds})
+    seen = TASKS[config.task](data, wide, ("train",)).train
+    said = probe_scores(embed(net, seen, clock_of(theirs)), train)
+    return [
+        r if r.label is None or r.label.any() else replace(r, label=p)
+        for r, p in zip(train, said, strict=True)
+    ]
 
 
 def taught_by(config: Config, task: Task, data: Path) -> tuple[nn.Module | None, list[Recording], Clock]:
@@ -254,7 +273,7 @@ def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
         if part is not None:
             _fit_statistics(part, task)
             _freeze_unused(part, config, is_teacher=part is teacher)
-    return Learner(student, teacher, config.objective, bool(config.teacher.run)), pairs
+    return Learner(student, teacher, config.objective, bool(config.teacher.run), len(task.train)), pairs
 
 
 def _fit_statistics(part: nn.Module, task: Task) -> None:

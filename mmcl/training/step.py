@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from mmcl.config import ObjectiveConfig
 from mmcl.losses.bag import mil_loss
-from mmcl.losses.contrastive import unit
 from mmcl.losses.diagnostics import histograms, similarities
 from mmcl.losses.false_negatives import same_by_clusters, same_by_neighbours
 from mmcl.losses.instance_contrast import instance_contrast
+from mmcl.losses.known import Known
 from mmcl.losses.memory import Memory
+from mmcl.losses.objective import ContrastiveObjective
 from mmcl.losses.pair_contrast import pair_contrast
+from mmcl.losses.parts import USUAL_WEIGHT, build_objective, make, parse, split_specs
+from mmcl.losses.rows import unit
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
+from mmcl.models.macil_sd import MacilSdNetwork
 from mmcl.models.network import MultimodalNetwork
 from mmcl.models.pooling import topk_pool
 from mmcl.precision import at_least_float32
@@ -28,12 +33,16 @@ WATCHED, HISTOGRAM = "watched ", "histogram "
 
 
 class Learner(nn.Module):
-    """Student and (if any) unimodal teacher as one module, so that one wrapper serves both.
+    """Student, (if any) unimodal teacher, and the contrasts' objectives, whose parts may learn too, as one module, so that
+    one wrapper serves all.
 
-    forward(bags, contrast, instance, distillation, guide, mining) -> named losses; "total" is what to
+    forward(bags, contrast, instance, distillation, guide, mining, done) -> named losses; "total" is what to
     minimise, names that begin with WATCHED are only to be looked at, with HISTOGRAM counts ``(bin,)``. contrast, instance, distillation:
     their weights at this moment of the run. guide: the averaged student's view of the same bags, needed
-    when distillation > 0, for a memory and for mining (recordings of the same class told apart).
+    when distillation > 0, for a memory, for mining (recordings of the same class told apart) and for parts of an
+    objective that ask a teacher. done: from 0 to 1, where the run stands.
+
+    n_recordings: of the training part, whose losses some parts remember.
     """
 
     memory: Memory | None
@@ -44,14 +53,44 @@ class Learner(nn.Module):
         teacher: nn.Module | None,
         objective: ObjectiveConfig,
         has_finished_teacher: bool = False,
+        n_recordings: int = 1,
     ):
         super().__init__()
         self.has_finished_teacher = has_finished_teacher
         self.student, self.teacher, self.objective = student, teacher, objective
         self.memory = None
+        dim, n_classes, self.n_modalities = (
+            (student.projection_size, student.n_classes, len(student.modalities))
+            if isinstance(student, MultimodalNetwork | MacilSdNetwork)
+            else (1, 1, 1)
+        )
+        self.contrasts = nn.ModuleDict(
+            {
+                kind: contrast_of(kind, objective, dim, n_classes + 1, n_recordings)
+                for kind in in_use(objective)
+            }
+            if self.n_modalities > 1
+            else {}
+        )
+        sequences = [parse(text, "sequences") for text in split_specs(objective.sequences)]
+        self.sequences = [
+            (
+                s.name,
+                USUAL_WEIGHT.get(s.name, 1.0) if s.weight is None else s.weight,
+                make("sequences", s, {"dim": dim}),
+            )
+            for s in sequences
+            if self.n_modalities > 1
+        ]
+        self.sequence_parts = nn.ModuleList([p for _, _, p in self.sequences if isinstance(p, nn.Module)])
         if objective.pair > 0 and objective.memory > 0:
             assert isinstance(student, MultimodalNetwork)  # check() has told otherwise
             self.memory = Memory(objective.memory, dict.fromkeys(student.modalities, student.projection_size))
+
+    def contrast(self, kind: str) -> ContrastiveObjective:
+        made = self.contrasts[kind]
+        assert isinstance(made, ContrastiveObjective)
+        return made
 
     def forward(
         self,
@@ -61,25 +100,32 @@ class Learner(nn.Module):
         distillation: float = 0.0,
         guide: Encoded | None = None,
         mining: bool = False,
+        done: float = 0.0,
     ) -> Losses:
         o = self.objective
         encoded = self.student(bags)
+        known = known_of(encoded, bags, o, guide, done) if self.n_modalities > 1 else Known()
         losses = mil_losses(encoded, bags, o) if o.supervised > 0 else {}
         if (
             o.contrast > 0 and len(encoded.projection) > 1
         ):  # also at weight 0: every process needs its gradients
-            losses |= contrast_losses(encoded, bags, o, contrast)
+            losses |= contrast_losses(encoded, bags, o, contrast, self.contrast("semi-bag"), known)
         if instance > 0 and len(encoded.projection) > 1:
             terms = instance_contrast(
                 encoded.projection,
                 bags.mask & bags.has_all[:, None],
+                self.contrast("instance"),
                 n_per_bag=o.instances_per_bag,
-                temperature=o.temperature,
-                beta=o.instance_beta,
-                tau=o.instance_tau,
-                detach_weights=o.detach_weights,
+                known=known,
             )
-            losses |= {f"contrast {k}": instance / len(terms) * v for k, v in terms.items()}
+            n_terms = sum(k.endswith("/instance") for k in terms)
+            losses |= {f"contrast {k}": instance / n_terms * v for k, v in terms.items()}
+        for name, weight, term in self.sequences:
+            teacher = None if guide is None else guide.projection
+            whole = bags.mask & bags.has_all[:, None]
+            losses[f"sequence {name}"] = weight * term(
+                {m: at_least_float32(z) for m, z in encoded.projection.items()}, teacher, whole
+            )
         if distillation > 0 and guide is not None:
             loss = distillation_loss if not self.has_finished_teacher else imitation_loss
             losses["distillation"] = distillation * loss(encoded, guide, bags, o)
@@ -88,10 +134,59 @@ class Learner(nn.Module):
         watched: Losses = {}
         if o.pair > 0 and len(encoded.projection) > 1:
             with torch.autocast(bags.mask.device.type, enabled=False):
-                terms, watched = pair_losses(encoded, bags, o, guide, self.memory, mining)
+                terms, watched = pair_losses(
+                    encoded, bags, o, guide, self.memory, mining, self.contrast("pair"), known
+                )
             losses |= terms
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses | watched
+
+
+def in_use(o: ObjectiveConfig) -> list[str]:
+    """The contrasts that this run has."""
+    return [
+        kind
+        for kind, weight in (("semi-bag", o.contrast), ("instance", o.instance), ("pair", o.pair))
+        if weight > 0
+    ]
+
+
+def contrast_of(
+    kind: str, o: ObjectiveConfig, dim: int, n_classes: int, n_recordings: int
+) -> ContrastiveObjective:
+    """The objective of one of the contrasts, with the parts that the settings name for it."""
+    beta, tau = (o.beta, o.tau) if kind == "semi-bag" else (o.instance_beta, o.instance_tau)
+    parts = (
+        dict(
+            transforms=o.transforms,
+            similarity=o.similarity,
+            negatives=o.negatives,
+            target=o.target,
+            anchors=o.anchors,
+            regularisers=o.regularisers,
+            row=o.row,
+        )
+        if kind in o.parts_of
+        else {}
+    )
+    return build_objective(
+        o.temperature, tau, beta, o.detach_weights,
+        dim=dim, n_classes=n_classes, n_recordings=n_recordings, **parts,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def known_of(encoded: Encoded, bags: Bags, o: ObjectiveConfig, guide: Encoded | None, done: float) -> Known:
+    """What parts of an objective may ask for: labels where there are any, recordings, groups, each stream's embedding
+    before projection, the teacher's projections, and each stream's own highest score."""
+    n_classes = bags.label.shape[1]
+    label = None if o.supervised == 0 else bags.label[:, 0].long() if n_classes == 1 else bags.label
+    if label is not None and o.exclusive:
+        label = torch.where(bags.label.sum(1) > 0, bags.label.argmax(1) + 1, 0)
+    value = {m: to_score(at_least_float32(v), o.exclusive).amax(-1) for m, v in encoded.logit.items()}
+    own = {m: at_least_float32(v) for m, v in (encoded.own or encoded.embedding).items()}
+    teacher = {} if guide is None else {m: at_least_float32(v) for m, v in guide.projection.items()}
+    return Known(label, bags.index, bags.group, own, teacher, value if o.supervised > 0 else {}, done)
 
 
 def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
@@ -111,7 +206,14 @@ def mil_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig) -> Losses:
     return losses
 
 
-def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: float) -> Losses:
+def contrast_losses(
+    encoded: Encoded,
+    bags: Bags,
+    o: ObjectiveConfig,
+    weight: float,
+    objective: ContrastiveObjective,
+    known: Known,
+) -> Losses:
     """Semi-bags by the streams' own scores, contrasted across modalities."""
     with torch.no_grad():
         bag_class = class_of(encoded, bags, o)
@@ -125,12 +227,10 @@ def contrast_losses(encoded: Encoded, bags: Bags, o: ObjectiveConfig, weight: fl
         encoded.projection,
         parts,
         bag_class if bags.label.shape[1] > 1 else None,
-        negatives=o.negatives,
-        temperature=o.temperature,
-        beta=o.beta,
-        tau=o.tau,
-        detach_weights=o.detach_weights,
+        objective,
+        against=o.against,
         bag_weight=o.bag_weight,
+        known=known,
     )
     return {f"contrast {k}": weight * v for k, v in terms.items()}
 
@@ -142,6 +242,8 @@ def pair_losses(
     guide: Encoded | None,
     memory: Memory | None,
     mining: bool,
+    objective: ContrastiveObjective,
+    known: Known,
 ) -> tuple[Losses, Losses]:
     """Contrast of whole recordings; then the guide's encodings go into the memory. Also what to watch.
 
@@ -164,23 +266,30 @@ def pair_losses(
             if o.same == "clusters"
             else same_by_neighbours(joint, size, rows=own)
         )
+    whole = lambda parts: {m: v[:, None] for m, v in of_recordings(parts, bags.mask).items()}
     terms = pair_contrast(
         z,
         index,
+        objective,
         views=1 if o.within == 0 else 2,
         within=o.within,
         keys=None if memory is None else taught,
         memory=None if memory is None else {m: v.clone() for m, v in memory.z.items()},
         memory_index=None if memory is None else memory.index.clone(),
+        memory_group=None if memory is None else memory.group.clone(),
         same=same,
         mined=o.mined,
-        temperature=o.temperature,
-        beta=o.instance_beta,
-        tau=o.instance_tau,
-        detach_weights=o.detach_weights,
+        known=replace(
+            known,
+            auxiliary=whole(known.auxiliary),
+            teacher=whole(known.teacher),
+            value={
+                m: v[:, None, 0] for m, v in whole({k: x[..., None] for k, x in known.value.items()}).items()
+            },
+        ),
     )
     if memory is not None and taught is not None:
-        memory.push({m: unit(v) for m, v in taught.items()}, index)
+        memory.push({m: unit(v) for m, v in taught.items()}, index, bags.group)
     watched = {f"{WATCHED}{k}": v for k, v in similarities(z, index).items()}
     watched |= {f"{HISTOGRAM}{k}": v for k, v in histograms(z, index).items()}
     return {f"contrast {k}": o.pair * v for k, v in terms.items()}, watched
