@@ -303,6 +303,8 @@ class OptimConfig:
     """Everything random is a function of it."""
     tracker: str = "tensorboard"
     """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
+    validate_every: int = 1
+    """Epochs between validations, which choose among the epochs that they see; the last one always is."""
     save_every: int = 1
     """Epochs between checkpoints of the training state."""
 

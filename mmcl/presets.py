@@ -76,7 +76,7 @@ def pretrain(recipe: Config) -> Config:
             "instance_beta": 1.0,
             "negatives": ("own-group", "concentration"),
         },
-        optim={"epochs": 80, "batch_size": 64, "learning_rate": 1.4e-3},
+        optim={"epochs": 80, "batch_size": 64, "learning_rate": 1.4e-3, "validate_every": 20},
     )
 
 

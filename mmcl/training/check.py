@@ -78,6 +78,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "optim.clip": (0, math.inf),
     "optim.accumulate": (1, math.inf),
     "optim.seed": (0, 2**31),
+    "optim.validate_every": (1, math.inf),
     "optim.save_every": (1, math.inf),
 }
 

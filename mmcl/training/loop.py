@@ -182,10 +182,15 @@ def fit(
         judged = average.network if config.teacher.average > 0 else accelerator.unwrap_model(wrapped).student
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            if validate is not None:
+            is_judged = validate is not None and (
+                progress.epoch % o.validate_every == 0 or progress.epoch == o.epochs
+            )
+            if validate is not None and is_judged:
                 figures |= validate(judged, accelerator.device)
             progress.seconds += time.perf_counter() - started
-            _record(progress, figures, epoch, select_by if validate else None, judged, out)
+            progress.history.append({"epoch": progress.epoch, **figures})
+            if validate is None or is_judged:
+                _choose(progress, figures[select_by] if is_judged else float(epoch), judged, out)
             if progress.epoch % o.save_every == 0 or progress.epoch == o.epochs:
                 _save(
                     out, accelerator.unwrap_model(wrapped), average, optimizer, accelerator.scaler, progress
@@ -322,19 +327,11 @@ def _count(accelerator: Accelerator, progress: Progress, counts: dict[str, Tenso
             )
 
 
-def _record(
-    progress: Progress,
-    figures: dict[str, float],
-    epoch: int,
-    select_by: str | None,
-    network: nn.Module,
-    out: Path,
-) -> None:
-    progress.history.append({"epoch": epoch + 1, **figures})
-    value = figures[select_by] if select_by else float(epoch)
+def _choose(progress: Progress, value: float, network: nn.Module, out: Path) -> None:
+    """Keep the weights of the epoch that is the best so far."""
     value = value if value == value else -float("inf")  # undefined, as AP without events
     if value > progress.best or progress.best_epoch < 0:
-        progress.best, progress.best_epoch = value, epoch + 1
+        progress.best, progress.best_epoch = value, progress.epoch
         checkpoint.save_weights(out / BEST, network)
 
 
