@@ -75,7 +75,9 @@ def pairs_alone(part: slice) -> dict[str, torch.Tensor]:
             losses = learn(bags(part), 0.0, 0.0, 0.0, learn.student(bags(part)), True)
             losses["total"].backward()
         assert learn.memory is not None
-        found |= {f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith("watched")}
+        found |= {
+            f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith(("watched", "histogram"))
+        }
         grads = {k: p.grad for k, p in learn.named_parameters() if p.grad is not None}
         found |= {f"{same} grad {k}": v for k, v in grads.items()}
         found[f"{same} memory"] = learn.memory.z["a"].double()

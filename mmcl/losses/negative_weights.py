@@ -71,7 +71,8 @@ class LearnedWeight(nn.Module):
         log_w = nn.functional.logsigmoid(self.second(torch.tanh(q))[..., 0])
         some = pairs.mask.any(-1, keepdim=True)
         seen = torch.where(some, torch.where(pairs.mask, log_w, -torch.inf), 0.0)
-        mean = seen.logsumexp(-1, keepdim=True) - pairs.mask.sum(-1, keepdim=True).clamp(min=1).log()
+        n = pairs.mask.sum(-1, keepdim=True).clamp(min=1).to(log_w.dtype)
+        mean = seen.logsumexp(-1, keepdim=True) - n.log()
         return torch.where(some, log_w - mean, 0.0)
 
 

@@ -22,6 +22,21 @@ def mean_of_real(x: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, x, 0.0).sum() / total(mask.sum()).clamp(min=1) * n_processes()
 
 
+class TwoConvolutions(nn.Module):
+    """Over time, ``(bag, snippet, n_in)`` -> ``(bag, snippet, n_out)``; padding is zero before each, as beyond the end."""
+
+    def __init__(self, n_in: int, hidden: int, n_out: int):
+        super().__init__()
+        self.first, self.second = (
+            nn.Conv1d(n_in, hidden, 5, padding=2),
+            nn.Conv1d(hidden, n_out, 5, padding=2),
+        )
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        real = mask[:, None].to(x.dtype)
+        return self.second(torch.relu(self.first(x.transpose(1, 2) * real)) * real).transpose(1, 2)
+
+
 class TemporalWarp(nn.Module):
     """The other modality may be late: a smooth flow over time, found from both, aligns it before the two are compared.
 
@@ -35,15 +50,13 @@ class TemporalWarp(nn.Module):
         self, dim: int, reach: float = 3.0, smooth: float = 0.4, feature: float = 0.08, flow: float = 0.8
     ):
         super().__init__()
-        last = nn.Conv1d(32, 1, 5, padding=2)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
-        self.net = nn.Sequential(nn.Conv1d(2 * dim, 32, 5, padding=2), nn.ReLU(), last)
+        self.net = TwoConvolutions(2 * dim, 32, 1)
+        nn.init.zeros_(self.net.second.weight)
+        nn.init.zeros_(self.net.second.bias)  # type: ignore[arg-type]
         self.reach, self.smooth, self.feature, self.flow = reach, smooth, feature, flow
 
     def find(self, a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
-        both = torch.cat([unit(a), unit(b)], -1) * mask[..., None]
-        return self.reach * torch.tanh(self.net(both.transpose(1, 2))[:, 0])
+        return self.reach * torch.tanh(self.net(torch.cat([unit(a), unit(b)], -1), mask)[..., 0])
 
     @staticmethod
     def warp(b: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
@@ -87,9 +100,7 @@ class MaskedPrediction(nn.Module):
         super().__init__()
         self.share = share
         self.token = nn.Parameter(torch.zeros(dim))
-        self.net = nn.Sequential(
-            nn.Conv1d(2 * dim, dim, 5, padding=2), nn.ReLU(), nn.Conv1d(dim, dim, 5, padding=2)
-        )
+        self.net = TwoConvolutions(2 * dim, dim, dim)
 
     def forward(self, own: Embeddings, teacher: Embeddings | None, mask: Tensor) -> Tensor:
         terms = []
@@ -97,8 +108,7 @@ class MaskedPrediction(nn.Module):
             hidden = (torch.rand(mask.shape, device=mask.device) < self.share) & mask
             seen = torch.where(hidden[..., None], self.token.to(z.dtype), z)
             others = [x for other, x in own.items() if other != m] or [z]
-            context = torch.cat([seen, others[0]], -1) * mask[..., None]
-            predicted = self.net(context.transpose(1, 2)).transpose(1, 2)
+            predicted = self.net(torch.cat([seen, others[0]], -1), mask)
             aim = (own if teacher is None else teacher)[m].detach()
             terms.append(mean_of_real(1 - (unit(predicted) * unit(aim)).sum(-1), hidden))
         return torch.stack(terms).mean()
@@ -117,15 +127,14 @@ class OverlapPrediction:
         self.n_bases, self.share, self.apart = n_bases, share, apart
 
     def __call__(self, own: Embeddings, teacher: Embeddings | None, mask: Tensor) -> Tensor:
-        n = mask.sum(1, keepdim=True).to(torch.float32)
+        n = mask.sum(1, keepdim=True).float()
         at = torch.arange(mask.shape[1], device=mask.device)
-        window = torch.minimum((at * self.n_bases / n.clamp(min=1)).long(), at.new_tensor(self.n_bases - 1))
-        inside = (
-            nn.functional.one_hot(window.clamp(max=self.n_bases - 1), self.n_bases).float() * mask[..., None]
-        )
+        window = (at * self.n_bases / n.clamp(min=1)).long().clamp(max=self.n_bases - 1)
+        dtype = next(iter(own.values())).dtype
+        inside = nn.functional.one_hot(window, self.n_bases).to(dtype) * mask[..., None]
         length = (self.share * n).clamp(min=1).round()
         start = (torch.rand_like(n) * (n - length + 1)).floor()
-        stretch = ((at >= start) & (at < start + length) & mask).float()
+        stretch = ((at >= start) & (at < start + length) & mask).to(dtype)
         overlap = torch.einsum("bs,bsw->bw", stretch, inside) / stretch.sum(1, keepdim=True).clamp(min=1)
         whole = mask.sum(1) >= self.n_bases
         eye = torch.eye(self.n_bases, dtype=torch.bool, device=mask.device)

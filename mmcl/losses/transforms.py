@@ -28,7 +28,8 @@ class Extrapolate:
 
     def __call__(self, pairs: Pairs) -> Pairs:
         share = torch.full((2,), self.alpha, device=pairs.query.device)
-        part = 1 + torch.distributions.Beta(share[0], share[1]).sample().to(pairs.query.dtype)
+        drawn = torch.distributions.Beta(share[0], share[1]).sample((1,)).to(pairs.query.dtype)
+        part = 1 + gather(drawn)[0]  # alike on all processes
         a, b = pairs.query, pairs.positive
         return replace(pairs, query=part * a + (1 - part) * b, positive=part * b + (1 - part) * a)
 
