@@ -415,6 +415,7 @@ class Score:
     NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header. Inertial
     columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y and z [m] of 20
     joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give it below.
+    A model of other sensors (mmcl train recordings, events, mmact) takes a manifest, as for training, labels left out.
     """
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -438,6 +439,8 @@ class Score:
     """Frames a second of skeleton CSV files without a column time_s."""
     device: str = "cpu"
     """Where to compute (cpu, cuda)."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What computes the scores: PyTorch, or ONNX Runtime with MODEL/model.onnx, which mmcl export writes."""
     debug: Debug = False
 
     def run(self) -> None:
@@ -452,10 +455,10 @@ class Score:
         output = Output(folder, EventRule(self.threshold, self.low, self.min_s), lines)
         config, _, _ = read_config(self.run_folder)
         if set(kinds_of(config).values()) == {"features"}:  # of videos
-            score_videos(self.run_folder, self.recordings, output, self.videos, self.device)
+            score_videos(self.run_folder, self.recordings, output, self.videos, self.device, self.runtime)
         else:
             rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
-            score_files(self.run_folder, self.recordings, output, rates, self.device)
+            score_files(self.run_folder, self.recordings, output, rates, self.device, self.runtime)
 
 
 @dataclass(frozen=True)
@@ -480,6 +483,120 @@ class Report:
         from mmcl.report import write_report
 
         print(f"report: {write_report(self.run_folder, self.out, self.data, self.timelines)}")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Train one task with several objectives and the same seeds, and tell which are better than the first.
+
+    An objective is the name of a part (docs/objectives.md), of several joined by "+", with options if need be:
+    default, cluster-count, decoupled(sigma=0.5), margin-filter+std-hinge*0.5; "all" stands for every single mechanism.
+    Each run goes on where it was; comparison.md holds the table with a paired test, comparison.png the figure.
+    """
+
+    data: Path
+    """Folder of the data set, or a manifest."""
+    out: Path
+    """Folder for the runs, OUT/OBJECTIVE/seed-N, and the comparison."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    objectives: tuple[str, ...] = ("default", "info-nce", "decoupled", "cluster-count")
+    """What to compare, commas between them; the first is what the others are compared with."""
+    seeds: int = 5
+    """Seeds of each, 0 and on."""
+    jobs: int = 2
+    """Runs at a time, each on its share of the cores."""
+    figure: str = ""
+    """Which of the runs' test figures; the task's own, if left out."""
+    only: Annotated[str, tyro.conf.Suppress] = ""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.compare import SINGLE, compare, train_one
+        from mmcl.report import TASK_FIGURE
+        from mmcl.tasks.own import complete
+
+        config = complete(self.config, self.data)
+        asked = [
+            text for name in self.objectives for text in (("default", *SINGLE) if name == "all" else (name,))
+        ]
+        seeds = range(self.seeds)
+        if self.only:
+            train_one(config, self.data, self.out, asked, seeds, self.only)
+            return
+        figure = self.figure or TASK_FIGURE[config.task]
+        made = compare(config, self.data, self.out, asked, seeds, self.jobs, figure)
+        print(made.markdown())
+        print(f"figure: {self.out / 'comparison.png'}")
+
+
+@dataclass(frozen=True)
+class Diagnose:
+    """Look at a run's embeddings: spread, alignment, hardness, and how many of the hard negatives are false.
+
+    Writes diagnosis.json and diagnosis.png: cosines of pairs, false negatives by hardness, spectrum, and a map.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl pretrain or train made, of two streams."""
+    out: Path | None = None
+    """Folder for the files; RUN if left out."""
+    part: Literal["test", "validation", "train"] = "test"
+    """Recordings to look at."""
+    data: Path | None = None
+    """Folder of the data set; where it was when the run was trained, if left out."""
+    device: str = "cpu"
+    """Where to compute (cpu, cuda)."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.diagnose import diagnose
+
+        print_figures(self.part, diagnose(self.run_folder, self.out, self.part, self.data, self.device))
+        print(f"pictures: {(self.out or self.run_folder) / 'diagnosis.png'}")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Make a folder to give away of a run: weights, settings, figures and a model card; no paths, no training state.
+
+    Every command takes the folder as it takes a run. --push uploads it to a hub, which asks for your token.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl train made."""
+    out: Path
+    """Folder to make."""
+    push: str = ""
+    """owner/name of a hub's repository to upload it to, private until you say otherwise there."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.sharing import push, save_pretrained
+
+        save_pretrained(self.run_folder, self.out)
+        print(f"model: {self.out}   card: {self.out / 'README.md'}")
+        if self.push:
+            print(f"uploaded: {push(self.out, self.push)}")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's scoring network as ONNX, for any number of recordings of any length, and check it.
+
+    Scores in ONNX Runtime are compared with PyTorch's on recordings of several lengths; they must agree to 1e-4.
+    """
+
+    run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder that mmcl train made."""
+    out: Path | None = None
+    """File to write; RUN/model.onnx if left out, where mmcl score --runtime onnx looks."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        from mmcl.export import ONNX, export_onnx
+
+        out = self.out or self.run_folder / ONNX
+        print(f"{out}: largest difference of a score from PyTorch's {export_onnx(self.run_folder, out):.1g}")
 
 
 @dataclass(frozen=True)
@@ -529,6 +646,14 @@ def _pretrain(task: str) -> Callable[[list[str], str], Any]:
     return parse
 
 
+def _compare(task: str) -> Callable[[list[str], str], Any]:
+    def parse(args: list[str], prog: str) -> Any:
+        default = Compare(data=tyro.MISSING, out=tyro.MISSING, config=PRESETS[task]())
+        return tyro.cli(Compare, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+
+    return parse
+
+
 def _plain(cls: type) -> Callable[[list[str], str], Any]:
     return lambda args, prog: tyro.cli(cls, args=args, prog=prog)
 
@@ -558,6 +683,13 @@ COMMANDS: dict[tuple[str, ...], tuple[str, Callable[[list[str], str], Any]]] = {
     ("finetune",): ("train a pre-trained run with all or few labels, several draws", _plain(Finetune)),
     ("distill",): ("let a run teach a student with fewer streams or labels", _plain(Distill)),
     ("probe",): ("judge a run's frozen representations, with all or few labels", _plain(Probe)),
+    **{
+        ("compare", task): (f"objectives against each other on {task}", _compare(task))
+        for task in ("utd-mhad-streams", "utd-mhad", "xd-violence", "mmact", "recordings", "events")
+    },
+    ("diagnose",): ("what a run's embeddings are like, with pictures", _plain(Diagnose)),
+    ("share",): ("a folder to give away of a run, with a model card", _plain(Share)),
+    ("export",): ("a run's network as ONNX, checked", _plain(Export)),
     ("evaluate", "xd-violence"): (
         "judge any system's scores on XD-Violence's test set",
         _plain(EvaluateXdViolence),
@@ -593,7 +725,7 @@ def find(args: list[str]) -> tuple[tuple[str, ...], Callable[[list[str], str], A
         if tuple(args[: len(words)]) == words:
             return words, parse
     known = [" ".join(words) for words in COMMANDS]
-    typed = " ".join(args[:2] if args[0] in ("train", "pretrain", "check") else args[:1])
+    typed = " ".join(args[:2] if args[0] in ("train", "pretrain", "check", "compare") else args[:1])
     near = difflib.get_close_matches(typed, known, 1, 0.4)
     hint = f"; did you mean 'mmcl {near[0]}'?" if near else ""
     raise InputError(f"unknown command 'mmcl {typed}'{hint} Commands: {', '.join(known)}")
@@ -611,7 +743,7 @@ def main(argv: list[str] | None = None) -> int:
     if (
         not args
         or args[0] in ("-h", "--help", "help")
-        or (args[0] in ("train", "pretrain", "check") and args[1:] in ([], ["-h"], ["--help"]))
+        or (args[0] in ("train", "pretrain", "check", "compare") and args[1:] in ([], ["-h"], ["--help"]))
     ):
         print(usage())
         return 0

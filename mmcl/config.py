@@ -80,6 +80,8 @@ class BagsConfig:
     crop: float = 1.0
     """Smallest part of its recording that a training bag may keep, 1 = it keeps all. For trimmed
     actions: of a stream it could cut off the event."""
+    repetition: float = 0.0
+    """Largest share of a training bag's frames that are repeated, each once, so that length says nothing (ESimCSE: 0.32)."""
     shuffle_hops: int = 6
     """Cut a training stream into pieces of about this many hops and shuffle them, 0 = never. The
     bag label stands, and the network cannot learn a bag by what follows what."""
@@ -143,10 +145,10 @@ class ModelConfig:
     features: Literal["convolution", "linear"] = "convolution"
     """Encoder of precomputed features: standardised, convolved and attended over time, or one linear
     map (as MACIL-SD)."""
-    joint: Literal["ensemble", "concat", "sum", "late"] = "ensemble"
+    joint: Literal["ensemble", "concat", "sum", "late", "gate"] = "ensemble"
     """Joint score: from the fused streams side by side (concat), that plus the streams' own scores
-    (ensemble), the sum of one score of each fused stream (MACIL-SD), or from the streams' own embeddings
-    side by side, without attention between them (late)."""
+    (ensemble), the sum of one score of each fused stream (MACIL-SD), from the streams' own embeddings
+    side by side, without attention between them (late), or from the fused streams' gated sum (gate)."""
     projection: int = 64
     """Size of the projection heads, 0 = contrast the embeddings themselves (MACIL-SD)."""
     projection_layers: Literal[1, 2] = 1

@@ -27,7 +27,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _axes(figure: Figure, position: tuple[int, int, int], **options: Any):
+def new_axes(figure: Figure, position: tuple[int, int, int], **options: Any):
     axes = figure.add_subplot(*position, **options)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
@@ -47,7 +47,7 @@ def timeline_figure(timeline: Timeline, threshold: float = 0.5) -> bytes:
     centre = (timeline.start_s + timeline.end_s) / 2
     classes = sorted(range(len(timeline.classes)), key=lambda c: -timeline.score[:, c].max())[:5]
     for i, (name, score) in enumerate(rows.items()):
-        axes = _axes(figure, (len(rows), 1, i + 1))
+        axes = new_axes(figure, (len(rows), 1, i + 1))
         for interval in timeline.intervals:
             end_s = min(interval.end_s, float(timeline.end_s[-1]))  # some annotations outlast their file
             if interval.is_event and interval.start_s < end_s:
@@ -111,7 +111,7 @@ def curves_figure(
     figure = Figure(figsize=(10, 3.1 * n_rows), layout="constrained")
     epochs = [h["epoch"] for h in history]
     for i, (title, names) in enumerate(groups.items()):
-        axes = _axes(figure, (n_rows, 2, i + 1))
+        axes = new_axes(figure, (n_rows, 2, i + 1))
         for k, name in enumerate(names):
             # a weighted loss may begin later in the run
             values = [float("nan") if h.get(name) is None else h[name] for h in history]
@@ -133,7 +133,7 @@ def histograms_figure(histograms: Sequence[Mapping[str, Sequence[float]]]) -> by
     names = list(histograms[0])
     figure = Figure(figsize=(10, 3.1), layout="constrained")
     for i, name in enumerate(names):
-        axes = _axes(figure, (1, len(names), i + 1))
+        axes = new_axes(figure, (1, len(names), i + 1))
         share = np.array([np.asarray(h[name]) / max(sum(h[name]), 1) for h in histograms]).T
         extent = (0.5, len(histograms) + 0.5, -1.0, 1.0)
         axes.imshow(

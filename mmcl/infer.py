@@ -6,21 +6,25 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from mmcl.config import Config
 from mmcl.data.files import MODALITIES, find_pairs, read_recording
-from mmcl.errors import InputError
+from mmcl.data.manifest import Row, read_manifest, read_rows
+from mmcl.errors import FileError, InputError
 from mmcl.events import EventRule, find_events
+from mmcl.export import load_for_scoring
 from mmcl.figures import timeline_figure
 from mmcl.storage import check_writable, printable, why_failed, write_json, write_whole
 from mmcl.tasks import scorer
-from mmcl.training.run import device_of, load_network
-from mmcl.types import Timeline
+from mmcl.training.run import channels_of, device_of
+from mmcl.types import Recording, Timeline
 
 Item = TypeVar("Item")
 
@@ -76,23 +80,67 @@ def score_files(
     output: Output,
     rate_hz: Mapping[str, float | None],
     device: str = "cpu",
+    runtime: str = "torch",
 ) -> None:
-    """Score pairs of sensor files; each one's results are written at once."""
+    """Score sensor recordings, pairs of files or the rows of a manifest; each one's results are written at once."""
     where = device_of(device)
-    network, config, classes = load_network(run)
-    judge = scorer(network.to(where), config, classes, where)
-    if not set(config.bags.modalities) <= set(MODALITIES):
-        raise InputError(f"{run}: scores {' and '.join(config.bags.modalities)} features, not recordings")
-    pairs = find_pairs(paths, config.bags.modalities)
+    network, config, classes = load_for_scoring(run, runtime, where)
+    judge = scorer(network, config, classes, where)
+    items = list(
+        _of_manifest(run, paths, config) if _needs_manifest(run, config) else _pairs(paths, config, rate_hz)
+    )
 
-    def score(pair: Mapping[str, Path]) -> Timeline:
-        (timeline,) = judge.score([read_recording(pair, rate_hz)])
-        output.write(timeline, {"files": {m: path.name for m, path in pair.items()}})
+    def score(item: Waiting) -> Timeline:
+        (timeline,) = judge.score([item.read()])
+        output.write(timeline, {"files": {m: path.name for m, path in item.files.items()}})
         return timeline
 
     score_each(
-        pairs, score, output, judge.exclusive, "recording", lambda pair: str(next(iter(pair.values())))
+        items, score, output, judge.exclusive, "recording", lambda item: str(next(iter(item.files.values())))
     )
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A recording that is read when its turn comes."""
+
+    files: Mapping[str, Path]
+    read: Callable[[], Recording]
+
+
+def _pairs(paths: Sequence[Path], config: Config, rate_hz: Mapping[str, float | None]) -> Iterator[Waiting]:
+    for pair in find_pairs(paths, config.bags.modalities):
+        yield Waiting(pair, partial(read_recording, pair, rate_hz))
+
+
+def _needs_manifest(run: Path, config: Config) -> bool:
+    """Sensors unlike UTD-MHAD's, whose files no name tells apart."""
+    return bool(channels_of(run)) or not set(config.bags.modalities) <= set(MODALITIES)
+
+
+def _of_manifest(run: Path, paths: Sequence[Path], config: Config) -> Iterator[Waiting]:
+    modalities, shapes = config.bags.modalities, channels_of(run)
+    if len(paths) != 1 or paths[0].suffix != ".csv":
+        raise InputError(
+            f"{run}: was trained on {', '.join(modalities)} of a manifest; give one, a CSV file that names the recordings"
+        )
+    manifest = read_manifest(paths[0], has_labels=False)
+    if lacking := [m for m in modalities if m not in manifest.kinds]:
+        raise FileError(paths[0], f"has no column {lacking[0]}", f"{run} scores {', '.join(modalities)}")
+
+    def read(row: Row) -> Recording:
+        (recording,) = read_rows(manifest, [row], (), modalities)
+        for m, x in recording.signal.items():
+            shape = shapes.get(m, x.shape[1:])
+            expected = (shape,) if isinstance(shape, int) else tuple(shape)
+            if x.shape[1:] != expected:
+                raise FileError(
+                    row.files[m], f"holds {x.shape[1:]} a frame", f"{run} was trained on {expected}"
+                )
+        return recording
+
+    for row in manifest.rows:
+        yield Waiting({m: row.files[m] for m in modalities}, partial(read, row))
 
 
 def summary(timeline: Timeline, rule: EventRule, exclusive: bool) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from mmcl.config import VideoOptions
 from mmcl.data.media import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.errors import InputError
+from mmcl.export import load_for_scoring
 from mmcl.features.extract import Extracted, extract_file, find_media
 from mmcl.features.frontends import FrontEnds, make_front_ends
 from mmcl.infer import Output, score_each
@@ -22,12 +23,17 @@ from mmcl.overlay import write_overlay
 from mmcl.page import write_page
 from mmcl.scoring import Scorer
 from mmcl.tasks import scorer
-from mmcl.training.run import channels_of, device_of, front_ends_of, load_network
+from mmcl.training.run import channels_of, device_of, front_ends_of
 from mmcl.types import Recording, Timeline
 
 
 def score_videos(
-    run: Path, sources: Sequence[Path | str], output: Output, options: VideoOptions, device: str = "cpu"
+    run: Path,
+    sources: Sequence[Path | str],
+    output: Output,
+    options: VideoOptions,
+    device: str = "cpu",
+    runtime: str = "torch",
 ) -> None:
     """Score each video and write its files at once; a bad one is told and the others go on.
 
@@ -38,14 +44,14 @@ def score_videos(
     own = [p for p in files if output.folder is not None and p.resolve().parent == output.folder.resolve()]
     if own:
         raise InputError(f"--out {output.folder}: holds {own[0].name}, one of the videos; choose another")
-    network, config, classes = load_network(run)
+    network, config, classes = load_for_scoring(run, runtime, where)
     if abs(config.bags.hop_s - SNIPPET_S) > 1e-6 or abs(config.bags.window_s - SNIPPET_S) > 1e-6:
         raise InputError(
             f"{run}: was trained on snippets of {config.bags.window_s:g} s every {config.bags.hop_s:g} s; "
             f"videos are cut into snippets of {SNIPPET_S:.3f} s"
         )
     front_ends = front_ends_for(run, config.bags.modalities, options).to(where)
-    judge = scorer(network.to(where), config, classes, where)
+    judge = scorer(network, config, classes, where)
 
     def score(path: Path) -> Timeline:
         started = time.perf_counter()

@@ -567,6 +567,7 @@ def test_multi_head_sums_heads_with_temperatures_of_their_own():
     torch.manual_seed(0)
     part = similarities.MultiHead(D, n_heads=2, hidden=8).double()
     torch.nn.init.normal_(part.bilinear)
+    part.requires_grad_(False)
     p = pairs()
     got, own = (
         part(p.query, p.key, p.about, p.about_key),

@@ -58,6 +58,21 @@ def retime(
     return retimed
 
 
+def repeat(grid: Grid, clock: Clock, rng: np.random.Generator, most: float) -> Grid:
+    """Up to the share ``most`` of the hops are played twice, drawn at random, in all modalities alike.
+
+    Source: ESimCSE, Wu et al., COLING 2022, whose words are hops here.
+    """
+    n_hops = n_hops_of(grid, clock)
+    n = int(rng.integers(0, int(most * n_hops) + 1))
+    order = np.sort(np.concatenate([np.arange(n_hops), rng.permutation(n_hops)[:n]]))
+    frames = {m: clock.frames_per_hop[m] for m in grid}
+    return {
+        m: x.reshape(n_hops, frames[m], *x.shape[1:])[order].reshape(-1, *x.shape[1:])
+        for m, x in grid.items()
+    }
+
+
 def interpolate(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Samples of ``x (frame, ...)`` between its frames; beyond the ends the nearest is held."""
     at = np.clip(at, 0, len(x) - 1)
@@ -65,6 +80,11 @@ def interpolate(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     high = np.minimum(low + 1, len(x) - 1)
     part = (at - low).astype(np.float32).reshape(-1, *[1] * (x.ndim - 1))
     return x[low] * (1 - part) + x[high] * part
+
+
+def to_length(x: np.ndarray, n: int) -> np.ndarray:
+    """``x (frame, ...)`` played to ``n`` frames."""
+    return interpolate(x, (np.arange(n) + 0.5) / n * len(x) - 0.5)
 
 
 def n_hops_of(grid: Grid, clock: Clock) -> int:

@@ -10,7 +10,19 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mmcl.data.augment import Grid, augment, crop, insert, n_hops_of, perturb, retime, sample_down, shuffle
+from mmcl.data.augment import (
+    Grid,
+    augment,
+    crop,
+    insert,
+    n_hops_of,
+    perturb,
+    repeat,
+    retime,
+    sample_down,
+    shuffle,
+    to_length,
+)
 from mmcl.data.clock import on_grid
 from mmcl.data.prefetch import Prefetch
 from mmcl.errors import InputError
@@ -51,13 +63,14 @@ class BagDataset(Dataset):
         insertion_from: int = 0,
         max_snippets: int = 0,
         modality_dropout: float = 0.0,
+        repetition: float = 0.0,
         seed: int = 0,
     ):
         if not recordings:
             raise InputError("recordings: expected at least one, got none")
         self.clock, self.strength, self.shuffle_hops, self.seed = clock, strength, shuffle_hops, seed
         self.insertion, self.insertion_from, self.max_snippets = insertion, insertion_from, max_snippets
-        self.crop, self.modality_dropout = crop, modality_dropout
+        self.crop, self.modality_dropout, self.repetition = crop, modality_dropout, repetition
         self.names, self.groups = [r.name for r in recordings], [r.group for r in recordings]
         number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
         self.group_numbers = [number[name] for name in self.groups]
@@ -89,6 +102,11 @@ class BagDataset(Dataset):
             else:
                 grid = augment(grid, self.clock, rng, self.strength, self.shuffle_hops)
                 grid = crop(grid, self.clock, rng, self.crop) if self.crop < 1 else grid
+            if self.repetition:
+                whole = {m: np.asarray(x) for m, x in grid.items()}
+                grid = repeat(whole, self.clock, rng, self.repetition)
+                if self.clock.stretch_s:  # still played to that length
+                    grid = {m: to_length(x, len(whole[m])) for m, x in grid.items()}
             if self.max_snippets:
                 grid = sample_down(grid, self.clock, self.max_snippets)
             if self.modality_dropout and rng.random() < self.modality_dropout:

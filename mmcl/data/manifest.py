@@ -61,8 +61,8 @@ class Manifest:
         return tuple(sorted({label for row in self.rows for label in row.labels}))
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The table; no file of a signal is opened. Raises FileError naming the line that is wrong."""
+def read_manifest(path: Path, has_labels: bool = True) -> Manifest:
+    """The table; no file of a signal is opened. has_labels: a column label must be there. Raises FileError naming the line that is wrong."""
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -84,7 +84,8 @@ def read_manifest(path: Path) -> Manifest:
         kinds[name] = KINDS[kind] if kind else kind_of(name)
         n_coordinates[name] = 2 if kind == "skeleton2d" else 3
     stray = [n for n in header if n.endswith("_hz") and n.removesuffix("_hz") not in kinds]
-    if stray or not kinds or "label" not in header or len(kinds) < len(sensors):
+    lacks_label = has_labels and "label" not in header
+    if stray or not kinds or lacks_label or len(kinds) < len(sensors):
         wrong = (
             f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
         )
@@ -126,7 +127,7 @@ def _row(
     part = cell.get("part", "")
     if part not in ("", "train", "validation", "test"):
         raise wrong(f"part is '{part}'", "expected train, validation or test")
-    labels = tuple(v.strip() for v in cell["label"].split(";") if v.strip() not in ("", "0"))
+    labels = tuple(v.strip() for v in cell.get("label", "").split(";") if v.strip() not in ("", "0"))
     events = []
     for text in filter(None, cell.get("events", "").split(";")):
         start, _, end = text.strip().partition("-")

@@ -37,8 +37,8 @@ def hop_mask(mask: Tensor, hops_per_window: int) -> Tensor:
     extra = hops_per_window - 1
     if extra == 0:
         return mask
-    padded = nn.functional.pad(mask.float(), (extra, extra))
-    return nn.functional.max_pool1d(padded[:, None], hops_per_window, stride=1)[:, 0] > 0
+    covers = [nn.functional.pad(mask, (i, extra - i)) for i in range(hops_per_window)]
+    return torch.stack(covers).any(0)
 
 
 def frame_mask(mask: Tensor, hops_per_window: int, per_hop: int) -> Tensor:

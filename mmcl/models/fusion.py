@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from mmcl.models.attention import AttentionLayer
 from mmcl.packing import Packing
+
+
+class ModalityGate(nn.Module):
+    """How much each stream says, snippet by snippet: ``sum_m g_m x_m``, g the softmax over streams of a linear score of
+    each. forward(embedding) -> ``(bag, snippet, dim)``. Source: gated fusion of cold-start recommendation [abstract alone].
+    """
+
+    def __init__(self, modalities: Sequence[str], dim: int):
+        super().__init__()
+        self.score = nn.ModuleDict({m: nn.Linear(dim, 1) for m in modalities})
+
+    def forward(self, embedding: Mapping[str, Tensor]) -> Tensor:
+        gate = torch.cat([self.score[m](x) for m, x in embedding.items()], -1).softmax(-1)
+        return (torch.stack(list(embedding.values()), -1) * gate[..., None, :]).sum(-1)
 
 
 class CrossModalAttention(nn.Module):

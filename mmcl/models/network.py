@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.errors import InputError
-from mmcl.models.fusion import CrossModalAttention
+from mmcl.models.fusion import CrossModalAttention, ModalityGate
 from mmcl.types import Bags, Encoded
 
-Joint = Literal["ensemble", "concat", "sum", "late"]
+Joint = Literal["ensemble", "concat", "sum", "late", "gate"]
 
 
 def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
@@ -79,7 +79,7 @@ class MultimodalNetwork(nn.Module):
     alone, so that it is worth the same when the other sensor is missing; the joint score is read
     from the fused streams side by side ("concat"), or as the sum of one score of each ("sum", as
     MACIL-SD); "ensemble" adds the streams' own logits to the former, "late" has no fusion before the joint
-    score.
+    score, "gate" reads it from the fused streams' gated sum.
 
     projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
     number of snippets that a logit is averaged over.
@@ -110,7 +110,10 @@ class MultimodalNetwork(nn.Module):
             if joint == "late"
             else CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
         )
-        if joint != "sum":
+        if joint == "gate":
+            self.gate = ModalityGate(self.modalities, dim)
+            self.joint_head = score_head(dim, n_classes, 2 * dropout)
+        elif joint != "sum":
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
             self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
@@ -133,6 +136,8 @@ class MultimodalNetwork(nn.Module):
         fused = own if self.fusion is None else self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
+        elif self.joint == "gate":
+            joint_logit = self.joint_head(self.gate(fused))
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
         joint_logit = moving_average(joint_logit, bags.mask, self.smooth)

@@ -101,7 +101,8 @@ class PooledWindow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         mean = nn.functional.avg_pool1d(x, self.n_frames, FRAMES_LEFT)
-        highest = nn.functional.max_pool1d(x, self.n_frames, FRAMES_LEFT)
+        # in two dimensions, for in one its export is bound to the length that it is traced with
+        highest = nn.functional.max_pool2d(x[:, :, None], (1, self.n_frames), (1, FRAMES_LEFT))[:, :, 0]
         return self.project(torch.cat([mean, highest], 1))
 
 

@@ -26,6 +26,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "bags.augment": (0, 5),
     "bags.stretch_s": (0, 3600),
     "bags.crop": (0.05, 1),
+    "bags.repetition": (0, 1),
     "bags.shuffle_hops": (0, math.inf),
     "bags.insertion": (0, 1),
     "bags.insertion_from": (0, 1),

@@ -97,6 +97,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         insertion_from=round(d.insertion_from * config.optim.epochs),
         max_snippets=d.max_snippets,
         modality_dropout=d.modality_dropout,
+        repetition=d.repetition,
         seed=config.optim.seed,
     )
 
