@@ -71,7 +71,9 @@ def rows_of(
     label = torch.from_numpy(np.concatenate(labels).astype(np.int64))
     step = max(-(-len(label) // MOST), 1)
     projection = {m: torch.cat(v)[::step] for m, v in kept.items()}
-    return Rows(projection, label[::step], torch.arange(len(label))[::step], "recording" if whole else "snippet")
+    return Rows(
+        projection, label[::step], torch.arange(len(label))[::step], "recording" if whole else "snippet"
+    )
 
 
 def figures_of(rows: Rows) -> dict[str, float]:

@@ -10,6 +10,9 @@ from pathlib import Path
 import torch
 
 from mmcl.config import ObjectiveConfig
+from mmcl.losses.objective import mean_of_rows
+from mmcl.losses.pairs import About
+from mmcl.losses.parts import HOOKS, build_objective
 from mmcl.models.linear import LinearEncoder
 from mmcl.models.network import MultimodalNetwork
 from mmcl.models.sensor import InertialEncoder
@@ -53,7 +56,7 @@ def result(part: slice) -> dict[str, torch.Tensor]:
     losses["total"].backward()
     statistics = {k: b.clone() for k, b in learn.named_buffers() if "running" in k}
     grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
-    pretraining = pairs_alone(part)
+    pretraining = pairs_alone(part) | with_every_part(part)
     return {k: v.detach() for k, v in losses.items()} | grads | statistics | pretraining
 
 
@@ -81,6 +84,58 @@ def pairs_alone(part: slice) -> dict[str, torch.Tensor]:
         grads = {k: p.grad for k, p in learn.named_parameters() if p.grad is not None}
         found |= {f"{same} grad {k}": v for k, v in grads.items()}
         found[f"{same} memory"] = learn.memory.z["a"].double()
+    return found
+
+
+# parts whose random draws are of the rows of one process alone are told to draw nothing
+STILL = {"bottleneck": "eval", "neighbour-positive": "(dropout=0.0)", "learned-view": "eval"}
+
+
+def with_every_part(part: slice) -> dict[str, torch.Tensor]:
+    """Losses of the rows and gradients of an objective with each part in turn."""
+    g = torch.Generator().manual_seed(3)
+    draw = lambda n, d: torch.randn(n, d, generator=g, dtype=torch.float64)
+    query, positive, key = draw(8, 6), draw(8, 6), draw(16, 6)
+    label, group, domain = (torch.randint(0, n, (24,), generator=g) for n in (3, 2, 3))
+    auxiliary, teacher, value = draw(24, 5), draw(24, 6), torch.rand(24, generator=g, dtype=torch.float64)
+    of = lambda rows: About(
+        label[rows],
+        torch.arange(24)[rows],
+        group[rows],
+        domain[rows],
+        auxiliary[rows],
+        teacher[rows],
+        value[rows],
+    )
+    mask = (torch.rand(8, 16, generator=g) < 0.7)[part]
+    found = {}
+    for hook, known in HOOKS.items():
+        for name in known:
+            if hook == "sequences":
+                continue
+            torch.manual_seed(0)
+            text = name + (STILL[name] if STILL.get(name, "").startswith("(") else "")
+            named = {hook: text} if hook in ("similarity", "target", "row") else {hook: (text,)}
+            made = build_objective(
+                0.3, 0.0, 1.0, False, dim=6, n_classes=3, n_recordings=30, **named
+            ).double()
+            made.train(STILL.get(name) != "eval")
+            a, b = (x.clone().requires_grad_() for x in (query, positive))
+            own = of(slice(0, 8)).map(lambda x: x[part])
+            real = torch.ones(8, dtype=torch.bool)[part]
+            torch.manual_seed(1)
+            contrast = made(
+                a[part], b[part], key, mask, real=real, about=own, about_positive=own, about_key=of(slice(8, 24)),
+                progress=0.9,
+            )  # fmt: skip
+            terms = mean_of_rows(contrast, real, "row")
+            torch.stack(list(terms.values())).sum().backward()
+            found |= {f"{hook} {name} {k}": v.detach() for k, v in terms.items()}
+            for side, x in (("query", a), ("positive", b)):
+                if x.grad is not None:
+                    found[f"{hook} {name} grad {side}"] = x.grad
+            for k, p in made.named_parameters():
+                found[f"{hook} {name} grad {k}"] = torch.zeros_like(p) if p.grad is None else p.grad
     return found
 
 
