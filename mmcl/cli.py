@@ -507,7 +507,8 @@ class Compare:
     """Runs at a time, each on its share of the cores."""
     figure: str = ""
     """Which of the runs' test figures; the task's own, if left out."""
-    only: Annotated[str, tyro.conf.Suppress] = ""
+    only: str = ""
+    """Internal: train one of the runs, OBJECTIVE/seed-N."""
     debug: Debug = False
 
     def run(self) -> None:

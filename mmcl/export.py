@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,9 @@ def export_onnx(run: Path, out: Path) -> float:
         ) from None
     program = export_program(run)
     names = [*read_config(run)[0].bags.modalities, "mask"]
-    made = torch.onnx.export(program, dynamo=True, input_names=names, verbose=False)
+    with warnings.catch_warnings():  # of the exporter about itself
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(program, dynamo=True, input_names=names, verbose=False)
     assert made is not None
     write_whole(out, lambda part: made.save(str(part)))
     network, config, _ = load_network(run)

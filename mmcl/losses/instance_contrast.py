@@ -39,7 +39,8 @@ def instance_contrast(
     take = lambda z: z.gather(1, drawn[..., None].expand(-1, -1, z.shape[-1])).flatten(0, 1)
     repeat = lambda x: x.repeat_interleave(drawn.shape[1], dim=0)
     rows = {m: take(z) for m, z in projection.items()}
-    about = {m: known.about(m, take, repeat) for m in projection}
+    stream = {m: torch.full_like(real, i, dtype=torch.long) for i, m in enumerate(projection)}
+    about = {m: known.about(m, take, repeat, stream[m]) for m in projection}
     number = torch.arange(len(real), device=mask.device)
     own = number + rank() * len(number)
     every = gather(real)

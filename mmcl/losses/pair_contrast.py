@@ -61,7 +61,8 @@ def pair_contrast(
     real = index >= 0
     half = n // 2
     swap = lambda x: torch.cat([x[half:], x[:half]])
-    about = {m: known.about(m, lambda x: x[:, 0], lambda x: x) for m in z}
+    stream = {m: torch.full_like(index, i) for i, m in enumerate(z)}
+    about = {m: known.about(m, lambda x: x[:, 0], lambda x: x, stream[m]) for m in z}
     terms: dict[str, Tensor] = {}
     for b, positive in (z if keys is None else keys).items():
         met, about_key = gather(positive), about[b].gathered()

@@ -15,7 +15,8 @@ class About:
     """What is known of rows besides the embeddings that are contrasted; any of it may be unknown.
 
     label: ``(row,)`` int, or ``(row, class)`` 0 or 1 where several may hold. index: ``(row,)``, number of the
-    recording in the data set, -1 = none. group: ``(row,)`` int, who or where it was recorded. domain: ``(row,)`` int, what kind of recording it is. auxiliary: ``(row,
+    recording in the data set, -1 = none. group: ``(row,)`` int, who or where it was recorded. domain: ``(row,)`` int, what kind of row it is: of which stream, or, in
+    the semi-bag contrast, an event, background or a normal bag's. auxiliary: ``(row,
     dim')``, the same rows in another space, which no gradient reaches. teacher: ``(row, dim)``, a teacher's encoding.
     value: ``(row,)``, an ordinal quantity, a score for instance.
     """
