@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from scipy import stats
 from mmcl import sharing
 from mmcl.cli import main
 from mmcl.compare import SINGLE, Comparison, runs_of, with_parts
+from mmcl.data.augment import repeat
 from mmcl.data.synthetic import make_recordings
 from mmcl.diagnose import effective_dimensions
 from mmcl.errors import InputError
@@ -22,8 +26,10 @@ from mmcl.export import ScoringNetwork, example, export_program
 from mmcl.losses.diagnostics import false_negatives, histograms, isotropy, tolerance
 from mmcl.losses.parts import HOOKS
 from mmcl.models.build import clock_of
+from mmcl.models.fusion import ModalityGate
 from mmcl.presets import PRESETS
 from mmcl.training.run import load_network
+from mmcl.types import Clock
 
 SMALL = ["--model.dim", "16", "--optim.tracker", "none", "--optim.epochs", "1"]
 STREAMS = [*SMALL, "--bags.n-train-streams", "8", "--bags.n-test-streams", "4"]
@@ -233,3 +239,47 @@ def test_export_of_any_size(run):
         with torch.no_grad():
             for a, b in zip(program(*tensors), own(*tensors), strict=True):
                 torch.testing.assert_close(a[tensors[-1]], b[tensors[-1]], atol=1e-5, rtol=0)
+
+
+# documents
+
+
+def test_the_table_of_objectives_is_whole_and_its_tests_exist():
+    root = Path(__file__).resolve().parents[1]
+    text = (root / "docs" / "objectives.md").read_text()
+    rows = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.M))
+    assert rows == {name for known in HOOKS.values() for name in known}
+    ours = "".join(p.read_text() for p in (root / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_[a-z_]+)`", text):
+        assert f"def {name}(" in ours, name
+    for path, name in re.findall(r"`(tests/[a-z_]+\.py)(?:::(test_[a-z_]+))?`", text):
+        assert f"def {name or 'test_'}" in (root / path).read_text(), (path, name)
+
+
+# mechanisms that are no part of an objective
+
+
+def test_repeated_hops():
+    clock = Clock(0.5, 1.0, {"a": 2, "b": 1})
+    grid = {"a": np.arange(40.0).reshape(40, 1), "b": np.arange(20.0).reshape(20, 1)}
+    for seed in range(20):
+        made = repeat(grid, clock, np.random.default_rng(seed), 0.32)
+        hops = made["b"][:, 0].astype(int)
+        count = np.bincount(hops, minlength=20)
+        assert (np.diff(hops) >= 0).all()
+        assert count.min() >= 1
+        assert count.max() <= 2
+        assert len(hops) <= 20 + 6
+        assert (made["a"][:, 0] // 2 == np.repeat(hops, 2)).all()  # both streams repeat the same moments
+
+
+def test_modality_gate():
+    torch.manual_seed(0)
+    gate = ModalityGate(("a", "b"), 4).requires_grad_(False)
+    x = {"a": torch.randn(2, 3, 4), "b": torch.randn(2, 3, 4)}
+    got = gate(x)
+    for bag in range(2):
+        for t in range(3):
+            score = {m: math.exp(float(gate.score[m](z[bag, t]))) for m, z in x.items()}
+            want = sum(score[m] / sum(score.values()) * x[m][bag, t] for m in x)
+            torch.testing.assert_close(got[bag, t], want)
