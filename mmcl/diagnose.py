@@ -124,20 +124,16 @@ def picture(rows: Rows) -> bytes:
     order = cosine[other].argsort(descending=True)
     false = same[other][order].float()
     cuts = np.unique(np.geomspace(1, len(false), 40).astype(int))
-    share = (false.cumsum(0) / torch.arange(1, len(false) + 1)).numpy()
-    axes.plot(100 * cuts / len(false), 100 * share[cuts - 1], color=COLOURS[0], linewidth=1.5)
+    so_far = (false.cumsum(0) / torch.arange(1, len(false) + 1)).numpy()
+    axes.plot(100 * cuts / len(false), 100 * so_far[cuts - 1], color=COLOURS[0], linewidth=1.5)
     axes.axhline(100 * float(false.mean()), color=INK, linewidth=0.7, linestyle=":")
     axes.set_xscale("log")
     _titles(axes, "negatives that are false: of one class in truth", "hardest so many %", "%")
 
     axes = new_axes(figure, (2, 2, 3))
     for k, m in enumerate(names):
-        axes.plot(
-            np.arange(1, a.shape[1] + 1),
-            spectrum(rows.projection[m])[: a.shape[1]].numpy(),
-            color=COLOURS[k],
-            label=m,
-        )
+        share = spectrum(rows.projection[m])
+        axes.plot(np.arange(1, len(share) + 1), share.numpy(), color=COLOURS[k], label=m)
     axes.set_yscale("log")
     axes.legend(fontsize=8, frameon=False)
     _titles(axes, "spectrum: a cliff is a collapse", "dimension", "share of variance")

@@ -28,12 +28,16 @@ SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
-    "mmcl pretrain": "--optim.epochs 1 --model.dim 16 --objective.memory 8 --objective.same-size 4",
+    "mmcl pretrain utd": "--optim.epochs 1 --model.dim 16 --objective.memory 8 --objective.same-size 4",
+    "mmcl pretrain recordings": "--optim.epochs 1 --model.dim 16 --optim.batch-size 4",
+    "mmcl train recordings": "--optim.epochs 1 --model.dim 16",
+    "mmcl compare": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
     "mmcl finetune": "--epochs 1",
+    "mmcl distill": "--epochs 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
-    "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks utd-mhad",
+    "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks recognition",
 }
 
 
@@ -46,6 +50,13 @@ def folder(tmp_path_factory) -> Path:
     own.mkdir()
     write_csv(own / "walk_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(own / "walk_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
+    lines = ["name,label,group,part,wrist,wrist_hz,pose:skeleton2d,pose_hz"]
+    for i in range(24):
+        np.save(place / f"r{i}.npy", rng.standard_normal((200, 3)))
+        np.save(place / f"r{i}-pose.npy", rng.standard_normal((50, 7, 2)))
+        part = ("train", "train", "test")[i % 3]
+        lines.append(f"r{i},{('waving', 'resting')[i // 12]},p{i % 3},{part},r{i}.npy,100,r{i}-pose.npy,25")
+    (place / "my-sensors.csv").write_text("\n".join(lines))
     make_clips(place / "my-videos", 2, 10.0)
     for kind in ("pipelines", "tools"):
         shutil.copytree(ROOT / kind, place / kind)
@@ -89,7 +100,7 @@ def test_commands_of_the_readme(folder):
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         ran.append(command.split()[0])
-    assert ran.count("mmcl") >= 14
+    assert ran.count("mmcl") >= 24
     for made in (
         "demo/run/report.html",
         "demo-sensors/run/report.html",
@@ -102,6 +113,12 @@ def test_commands_of_the_readme(folder):
         "benchmark.json",
         "runs/table/report.html",
         "scores/walk.csv",
+        "scores/r7.png",
+        "runs/student/table.json",
+        "runs/pairs/diagnosis.png",
+        "runs/compared/comparison.png",
+        "my-model/README.md",
+        "runs/streams/model.onnx",
         "runs/streams/scores/a13_s2_t1.png",
     ):
         assert (folder / made).stat().st_size > 0, made
@@ -116,11 +133,14 @@ def test_install_lines():
 
 
 def test_plug_in_example(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
     scope: dict = {}
-    exec(code, scope)
+    exec(first, scope)
     assert scope["loss"].isfinite()
     assert len(scope["terms"]) == 4
+    exec(second, scope)
+    assert scope["made"].row.isfinite().all()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in scope["encoder"].parameters())
 
 
 def test_numbers_are_filled_in():
