@@ -112,11 +112,12 @@ class Finetune:
     first_draw: int = 0
     """Number of the first draw."""
     epochs: int | None = None
-    """Passes over the training recordings; 30 if left out."""
+    """Passes over the training recordings; with few labels 30, else the recipe's own, if left out."""
     learning_rate: float | None = None
     """Peak learning rate; the recipe's own if left out."""
-    encoder_rate: float = 0.1
-    """The encoders' learning rate as a part of that, so that they keep what they learned; 0 freezes them."""
+    encoder_rate: float | None = None
+    """The encoders' learning rate as a part of that; with few labels 0.1, so that they keep what they learned, else 1, if
+    left out."""
     data: Path | None = None
     """Folder of the data set; where it was when the run was trained, if left out."""
     debug: Debug = False

@@ -20,7 +20,10 @@ from mmcl.tasks import TASKS
 from mmcl.training.run import began_with, data_of, device_of, load_network, n_asked, read_config, train
 
 Table = dict[str, list[float]]
-ENCODER_RATE, EPOCHS = 0.1, 30  # of what was pre-trained; chosen on train subjects (RESULTS.md)
+ENCODER_RATE, EPOCHS = (
+    0.1,
+    30,
+)  # with few labels, which cannot teach encoders anew; all labels: the recipe's own
 KEPT = (  # of a run's settings, by those that go on from it
     "hop_s", "window_s", "stretch_s", "inertial_frames_per_hop", "skeleton_frames_per_hop",
     "train_subjects", "test_subjects", "validation_subjects", "validation_groups", "test_groups", "protocol",
@@ -64,13 +67,13 @@ def finetune(
     first_draw: int = 0,
     epochs: int | None = None,
     learning_rate: float | None = None,
-    encoder_rate: float = ENCODER_RATE,
+    encoder_rate: float | None = None,
 ) -> Table:
     """One training for each number of labels and draw, in OUT/LABELS/draw-N, resumed where it was.
 
     modalities: the streams that there are at test time, the run's own if left out. from_scratch: the same
     without the run's weights, to compare with, all at one rate. unlabelled: see ``BagsConfig``. encoder_rate: learning rate
-    of the encoders as a part of the rest's, which keeps what they know. Draws are ``first_draw`` and on. Returns and writes (OUT/table.json) accuracies by row.
+    of the encoders as a part of the rest's; with few labels 0.1 and 30 epochs, if left out, which keeps what they know. Draws are ``first_draw`` and on. Returns and writes (OUT/table.json) accuracies by row.
     """
     config, _, _ = read_config(run)
     chosen = tuple(modalities) or config.bags.modalities
@@ -89,9 +92,12 @@ def finetune(
             made = finetune_config(config, part, draw, chosen)
             if part and not from_scratch:
                 made = changed(made, bags={"unlabelled": unlabelled})
-            optim = {"epochs": epochs, "learning_rate": learning_rate}
-            if not from_scratch:
-                optim |= {"encoder_rate": encoder_rate, "epochs": epochs or EPOCHS}
+            few = part > 0 and not from_scratch
+            optim = {
+                "epochs": EPOCHS if epochs is None and few else epochs,
+                "learning_rate": learning_rate,
+                "encoder_rate": ENCODER_RATE if encoder_rate is None and few else encoder_rate,
+            }
             made = changed(made, optim={k: v for k, v in optim.items() if v is not None})
             name = say_labels(part)
             where = out / name.replace(" ", "-").replace("%", "percent") / f"draw-{draw}"

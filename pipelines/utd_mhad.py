@@ -38,9 +38,14 @@ FINAL = {"validation_subjects": ()}
 HANDLING: dict[str, dict[str, Any]] = {  # of false negatives in pre-training
     "none": {"negatives": ("concentration",)},
     "clusters": {"negatives": ("concentration",), "same": "clusters"},
-    "neighbours": {"negatives": ("concentration",), "same": "neighbours", "same_size": 3},
     "own group": {},
 }
+MORE_HANDLING: dict[str, dict[str, Any]] = {  # at the default point alone
+    "neighbours": {"negatives": ("concentration",), "same": "neighbours", "same_size": 3},
+    "own group, neighbours attract": {"same": "neighbours", "same_size": 3, "mined": 0.3},
+    "own group, bad pairs": {"anchors": ("bad-pairs",)},
+}
+GRID_EPOCHS = 40
 
 
 @dataclass(frozen=True)
@@ -146,12 +151,13 @@ class Pipeline:
     def _grid(self) -> dict[str, Callable[[], object]]:
         """One seed each, on 1, 3, 5, judged on 7 by probes."""
         jobs: dict[str, Callable[[], object]] = {}
-        points = [(t, b, 0.0) for t, b in itertools.product((0.1, 0.5), (0.0, 1.0, 2.0))]
-        points += [(0.5, b, 1 / 27) for b in (0.0, 1.0)]
-        for (temperature, beta, tau), (how, parts) in itertools.product(points, HANDLING.items()):
+        points = itertools.product((0.5, 0.1), (1.0, 0.0), (0.0, 1 / 27))
+        every = [(*point, how) for point, how in itertools.product(points, HANDLING.items())]
+        every += [(0.5, 1.0, 0.0, how) for how in MORE_HANDLING.items()]
+        for temperature, beta, tau, (how, parts) in every:
             objective = {"temperature": temperature, "instance_beta": beta, "instance_tau": tau, **parts}
             config = changed(utd_mhad_pretrain(), bags={"validation_subjects": (7,)}, objective=objective)
-            config = changed(config, optim={"epochs": self.epochs or config.optim.epochs})
+            config = changed(config, optim={"epochs": self.epochs or GRID_EPOCHS})
             name = f"grid/{how}, temperature {temperature:g}, beta {beta:g}, tau {tau:.2g}"
             jobs[name] = partial(self._judged, config, self.out / name)
         return jobs
