@@ -139,11 +139,8 @@ class Pipeline:
     def _distilled(self, seed: int) -> dict[str, Callable[[], object]]:
         """The inertial student of the network that sees both."""
         jobs: dict[str, Callable[[], object]] = {}
-        for part, kind, where in (
-            (0, "fine-tuned", "all-labels"),
-            (1, "fine-tuned, unlabelled too", "1-a-class"),
-        ):
-            teacher = self.out / f"few-labels/{kind}/both/{part}/seed-{seed}/{where}/draw-{seed}"
+        for part, where in ((0, "all-labels"), (1, "1-a-class")):
+            teacher = self.out / f"few-labels/fine-tuned/both/{part}/seed-{seed}/{where}/draw-{seed}"
             name = f"few-labels/distilled/inertial/{part}/seed-{seed}"
             jobs[name] = partial(distill, (teacher,), self.out / name, ("inertial",), epochs=self.epochs)
         return jobs
