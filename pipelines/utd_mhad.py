@@ -174,7 +174,7 @@ class Pipeline:
         config = changed(utd_mhad_pretrain(), bags=bags)
 
         def judged() -> None:
-            finetune(run, self.out / tuned, (0.0, 1.0), 1, epochs=self.epochs)
+            finetune(run, self.out / tuned, (1.0,), 1, epochs=self.epochs)
             write_json(run / "table.json", probe(run, (0.0, 1.0), 5))
 
         return self._training(name, config, 0), {tuned: judged}
