@@ -15,7 +15,7 @@ import tyro
 
 from mmcl.config import Config, VideoOptions
 from mmcl.errors import InputError
-from mmcl.presets import PRESETS, pretrain
+from mmcl.presets import PRESETS, pretrain, to_compare
 
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
@@ -455,7 +455,7 @@ class Score:
         folder = self.out if self.out is not None or lines else self.run_folder / "scores"
         output = Output(folder, EventRule(self.threshold, self.low, self.min_s), lines)
         config, _, _ = read_config(self.run_folder)
-        if set(kinds_of(config).values()) == {"features"}:  # of videos
+        if config.task == "xd-violence" and set(kinds_of(config).values()) == {"features"}:  # of videos
             score_videos(self.run_folder, self.recordings, output, self.videos, self.device, self.runtime)
         else:
             rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
@@ -650,7 +650,7 @@ def _pretrain(task: str) -> Callable[[list[str], str], Any]:
 
 def _compare(task: str) -> Callable[[list[str], str], Any]:
     def parse(args: list[str], prog: str) -> Any:
-        default = Compare(data=tyro.MISSING, out=tyro.MISSING, config=PRESETS[task]())
+        default = Compare(data=tyro.MISSING, out=tyro.MISSING, config=to_compare(task))
         return tyro.cli(Compare, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
 
     return parse

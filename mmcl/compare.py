@@ -24,7 +24,7 @@ from mmcl.presets import changed
 from mmcl.storage import read_figures, write_json, write_whole
 from mmcl.training.check import check
 from mmcl.training.loop import METRICS
-from mmcl.training.run import train
+from mmcl.training.run import CONFIG, read_config, train
 
 # what is no part of the objective by its name
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {
@@ -146,6 +146,11 @@ def compare(
     The first objective is what the others are compared with. InputError names the runs that failed; the others are kept.
     """
     runs = runs_of(config, objectives, seeds)
+    for name, settings in runs.items():
+        if (out / name / CONFIG).exists():
+            before, _, on = read_config(out / name)
+            if before != settings or on != data.resolve():
+                raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
 

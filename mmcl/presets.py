@@ -80,6 +80,12 @@ def pretrain(recipe: Config) -> Config:
     )
 
 
+def to_compare(task: str) -> Config:
+    """The recipe of a task with a contrast to compare: recognition, which does without, gets that of pairs."""
+    config = PRESETS[task]()
+    return changed(config, objective={"pair": 0.3}) if task in RECOGNITION else config
+
+
 def utd_mhad_pretrain() -> Config:
     """Skeleton + inertial pairs of UTD-MHAD without labels."""
     return pretrain(utd_mhad())

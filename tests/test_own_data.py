@@ -126,6 +126,8 @@ def test_any_skeleton_is_centred_and_scaled(rng):
         (["label", "wrist", "wrist_hz"], ["a", "x.npy", "fast"], "line 2: wrist_hz is 'fast'"),
         (["label", "wrist", "part"], ["a", "x.npy", "dev"], "line 2: part is 'dev'"),
         (["label", "wrist"], ["a", ""], "line 2: no file of wrist"),
+        (["label", "joint"], ["a", "x.npy"], "column 'joint': not a name for a sensor"),
+        (["label", "imu.wrist"], ["a", "x.npy"], "column 'imu.wrist': not a name"),
         (["label", "wrist", "events"], ["a", "x.npy", "3-1"], "line 2: events holds '3-1'"),
         (["label", "wrist"], ["a"], "line 2: has 1 columns"),
     ],
@@ -216,6 +218,58 @@ def test_events_in_long_recordings(tmp_path, rng):
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["test snippet average precision"] > 2 * figures["test share of event snippets"]
     assert figures["test bag ROC-AUC"] > 0.9
+
+
+@pytest.mark.parametrize("task", ["recordings", "events"])
+def test_features_beside_a_sensor(tmp_path, rng, task):
+    """Rows of features a hop, windows of several hops; class numbers as labels, 0 among them."""
+    rows = []
+    for i in range(16):
+        np.save(tmp_path / f"{i}.npy", rng.standard_normal((120, 3)))
+        np.save(tmp_path / f"{i}-clip.npy", rng.standard_normal((8, 5)))
+        rows.append([i % 2, "train" if i < 10 else "test", f"{i}.npy", 30, f"{i}-clip.npy", 2])
+    header = ["label", "part", "wrist", "wrist_hz", "clip:features", "clip_hz"]
+    manifest = write_manifest(tmp_path / "m.csv", header, rows)
+    out = tmp_path / "run"
+    options = [
+        "--data",
+        str(manifest),
+        "--out",
+        str(out),
+        *SMALL,
+        "--optim.epochs",
+        "1",
+        "--optim.batch-size",
+        "4",
+    ]
+    assert main(["train", task, *options]) == 0
+    assert main(["score", str(out), str(manifest), "--out", str(tmp_path / "scores")]) == 0
+    said = json.loads((tmp_path / "scores" / "recording-1.json").read_text())
+    assert said["classes"] == (["0", "1"] if task == "recordings" else ["1"])
+
+
+def test_events_that_nobody_noted_are_not_judged():
+    from mmcl.tasks.task import judge_streams
+    from mmcl.types import Clock, Interval, Recording, Timeline
+
+    clock = Clock(0.5, 0.5, {"a": 1})
+    made = lambda label, *intervals: Recording("r", {}, {}, np.array([label]), "", tuple(intervals))
+    line = lambda *score: Timeline(
+        "r",
+        np.arange(4) / 2,
+        np.arange(1, 5) / 2,
+        np.array(score)[:, None],
+        {},
+        np.array([max(score)]),
+        {},
+        ("x",),
+    )
+    known = [made(1.0, Interval(0, 0.5, "x")), made(0.0)]
+    scores = [line(0.9, 0.1, 0.1, 0.1), line(0.2, 0.1, 0.1, 0.1)]
+    assert judge_streams(known, scores, clock)["snippet average precision"] == 1.0
+    more = judge_streams([*known, made(1.0)], [*scores, line(0.99, 0.99, 0.9, 0.9)], clock)
+    assert more["snippet average precision"] == 1.0
+    assert more["bag average precision"] == 1.0
 
 
 # MMAct

@@ -104,6 +104,9 @@ def test_compare_goes_on_where_it_was(data, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "default" / "seed-1" / "metrics.json").read_text() == kept
+    other = subprocess.run([*command, "--optim.epochs", "2"], capture_output=True, text=True, timeout=300)
+    assert other.returncode == 1
+    assert "was made with other settings or data" in other.stderr
     said = json.loads((tmp_path / "comparison.json").read_text())
     assert list(said["values"]) == ["default", "ranker"]
     assert (tmp_path / "comparison.png").read_bytes()[:4] == b"\x89PNG"
@@ -141,6 +144,14 @@ def test_every_mechanism_takes_a_step(name):
     assert name == "no-contrast" or contrasted
     grads = [p.grad for p in student.encoder.parameters()]
     assert all(g is not None and g.isfinite().all() and g.abs().sum() > 0 for g in grads)
+
+
+def test_parts_of_nothing_are_refused(data, tmp_path, capsys):
+    command = ["train", "utd-mhad", "--data", str(data), "--out", str(tmp_path / "r"), *SMALL]
+    assert main([*command, "--objective.row", "decoupled"]) == 1
+    assert "there is no contrast that it could be a part of" in capsys.readouterr().err
+    assert main([*command, "--objective.pair", "1", "--objective.row", "decoupled(sharp=2)"]) == 1
+    assert "it takes within, sigma" in capsys.readouterr().err
 
 
 # diagnose

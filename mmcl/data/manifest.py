@@ -18,6 +18,7 @@ A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x,
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from mmcl.errors import FileError
 from mmcl.types import Interval, Recording, kind_of
 
 KNOWN = ("name", "label", "group", "part", "events")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = ("joint", "total", "keys", "values", "items", "pop", "update", "clear", "start_s", "end_s")
 KINDS = {"inertial": "inertial", "skeleton": "skeleton", "skeleton2d": "skeleton", "features": "features"}
 
 
@@ -81,6 +84,12 @@ def read_manifest(path: Path, has_labels: bool = True) -> Manifest:
         name, _, kind = column.partition(":")
         if kind and kind not in KINDS:
             raise FileError(path, f"column '{column}': unknown kind", f"expected one of {', '.join(KINDS)}")
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise FileError(
+                path,
+                f"column '{column}': not a name for a sensor",
+                "use letters, digits and _, and not a word of the scores",
+            )
         kinds[name] = KINDS[kind] if kind else kind_of(name)
         n_coordinates[name] = 2 if kind == "skeleton2d" else 3
     stray = [n for n in header if n.endswith("_hz") and n.removesuffix("_hz") not in kinds]
@@ -127,7 +136,7 @@ def _row(
     part = cell.get("part", "")
     if part not in ("", "train", "validation", "test"):
         raise wrong(f"part is '{part}'", "expected train, validation or test")
-    labels = tuple(v.strip() for v in cell.get("label", "").split(";") if v.strip() not in ("", "0"))
+    labels = tuple(v.strip() for v in cell.get("label", "").split(";") if v.strip())
     events = []
     for text in filter(None, cell.get("events", "").split(";")):
         start, _, end = text.strip().partition("-")

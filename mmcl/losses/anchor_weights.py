@@ -19,9 +19,10 @@ class BadPairs(nn.Module):
     """Pairs that were learned too easily (noise that anything fits) or never (their halves do not belong together) count less.
 
     m_i is the mean of recording i's losses so far, later ones weighing more; with their mean mu and spread sd over
-    the recordings, one with ``m_i <= mu - 2 sd`` or ``m_i >= mu + 3 sd`` counts ``exp(-(l_i - mu)^2 / 2 sd^2)``, from
+    the recordings, one with ``m_i <= mu - 2 sd`` or ``m_i >= mu + 3 sd`` counts ``exp(-(m_i - mu)^2 / 2 sd^2)``, from
     the part ``warm_up`` of the run on. Needs about.index, below ``n_recordings``.
-    Source: Lan et al., "Dynamic bad pair mining" (DBPM), ICLR 2024 [C], with the density divided by its peak.
+    Source: Lan et al., "Dynamic bad pair mining" (DBPM), ICLR 2024 [C]; with the density divided by its peak, and at m_i in place of
+    the loss of the moment, for one history serves terms of different levels.
     """
 
     total: Tensor
@@ -36,7 +37,7 @@ class BadPairs(nn.Module):
     @torch.no_grad()
     def forward(self, pairs: Pairs, losses: Tensor) -> Tensor:
         index = needed(pairs.about.index, "bad-pairs", "about.index")
-        counted = pairs.counted & (index >= 0)
+        counted = pairs.counts & (index >= 0)
         row = index.clamp(min=0)
         if self.training:
             seen = gather(torch.where(counted, pairs.progress + 1e-3, 0.0).to(self.total.dtype))
@@ -52,7 +53,7 @@ class BadPairs(nn.Module):
         sd = (torch.where(known, mean - mu, 0.0).square().sum() / n).sqrt().clamp(min=1e-6)
         own = mean[row]
         is_bad = counted & known[row] & ((own <= mu - self.low * sd) | (own >= mu + self.high * sd))
-        density = (-(losses.detach().to(mu.dtype) - mu).square() / (2 * sd.square())).exp()
+        density = (-(own - mu).square() / (2 * sd.square())).exp()
         return torch.where(is_bad, density.to(losses.dtype), 1.0)
 
 
@@ -75,6 +76,6 @@ class SimilaritySchedule:
             "bell": lambda: (-(4 * (x - 0.5)).square() / 2).exp(),
         }[self.shape]()
         w = 1 - pairs.progress + pairs.progress * h
-        counted = pairs.counted
+        counted = pairs.counts
         mean = gather(torch.where(counted, w, 0.0)).sum() / gather(counted).sum().clamp(min=1)
         return w / mean.clamp(min=1e-6)

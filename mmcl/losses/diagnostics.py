@@ -84,7 +84,7 @@ def _cosines(z: Mapping[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
     first, second = list(z)[:2]
     a, b = unit(z[first][:ENOUGH]), unit(z[second][:ENOUGH])
     index = index[:ENOUGH]
-    return a @ b.T, index[:, None] != index[None, :]
+    return (a @ b.T).clamp(-1, 1), index[:, None] != index[None, :]
 
 
 @torch.no_grad()

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from mmcl.losses.known import Known
 from mmcl.losses.objective import ContrastiveObjective, mean_of_rows
+from mmcl.losses.pairs import About
 from mmcl.processes import gather, pad_to_common, rank
+
+
+def _of_moments(about: About) -> About:
+    """A bag's label is that of the moments that its stream's own score calls an event; others have none (0). Where no score
+    is known nothing is."""
+    if about.label is None or about.value is None:
+        return replace(about, label=None)
+    event = about.value > 0.5
+    label = about.label * (event if about.label.ndim == 1 else event[:, None])
+    return replace(about, label=label.to(about.label.dtype))
 
 
 def instance_contrast(
@@ -41,6 +53,8 @@ def instance_contrast(
     rows = {m: take(z) for m, z in projection.items()}
     stream = {m: torch.full_like(real, i, dtype=torch.long) for i, m in enumerate(projection)}
     about = {m: known.about(m, take, repeat, stream[m]) for m in projection}
+    if mask.shape[1] > 1:
+        about = {m: _of_moments(of) for m, of in about.items()}
     number = torch.arange(len(real), device=mask.device)
     own = number + rank() * len(number)
     every = gather(real)

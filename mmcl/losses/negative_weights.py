@@ -39,8 +39,8 @@ class Concentration:
 class ClusterCount:
     """A negative counts by the share of clusterings that part it from the query: ``1 - mean_r [c_r(i) = c_r(j)]``.
 
-    What is clustered: the auxiliary space where one is given, else the teacher's, else the keys themselves, where the
-    query stands at its positive. One always together is no negative. Source: Peng et al., "MEOW" [C].
+    What is clustered: the keys' auxiliary space where one is given, else the teacher's, else the keys themselves; the
+    query stands where its positive does. One always together is no negative. Source: Peng et al., "MEOW" [C].
     """
 
     whole = True  # one clustering for all rows
@@ -134,12 +134,12 @@ class Confidence:
 class Propensity:
     """Pairs that look alike are drawn too often: weights ``(1 + cos semantic) / (1 + cos surface)``, a row's mean 1.
 
-    Semantic: the embeddings' cosine, surface: that of the auxiliary space (raw features). Stands for sampling by these
+    Semantic: the embeddings' cosine, surface: that of the auxiliary space (raw features), of the query's positive and key. Stands for sampling by these
     probabilities, whose expectation it is. Source: Miao et al., "DebCSE" [A; form ours].
     """
 
     def __call__(self, pairs: Pairs) -> Tensor:
-        own = unit(needed(pairs.about.auxiliary, "propensity", "about.auxiliary"))
+        own = unit(needed(pairs.about_positive.auxiliary, "propensity", "about_positive.auxiliary"))
         key = unit(needed(pairs.about_key.auxiliary, "propensity", "about_key.auxiliary"))
         with torch.no_grad():
             semantic, surface = pairs.query @ pairs.key.T, own @ key.T
@@ -164,7 +164,7 @@ class OwnGroupOnly:
     """Negatives are of the query's own group alone (``about.group``: a subject, a site), so that what tells them apart is
     what is done, never who does it, and embeddings need not say who.
 
-    others: how much the rest counts, 0 = not at all. Source: subject-aware contrast, Cheng et al. 2020 (arXiv
+    others: how much the rest counts, 0 = not at all. A row that would have none keeps all of its negatives. Source: subject-aware contrast, Cheng et al. 2020 (arXiv
     2007.04871) [A], for two modalities here.
     """
 
@@ -174,7 +174,8 @@ class OwnGroupOnly:
     def __call__(self, pairs: Pairs) -> Tensor:
         own, key = pairs.about.group, pairs.about_key.group
         same = needed(own, "own-group", "about.group")[:, None] == needed(key, "own-group", "about_key.group")
-        return log_keep(torch.where(same, 1.0, self.others))
+        alone = ~(same & pairs.mask).any(-1, keepdim=True)
+        return log_keep(torch.where(same | alone, 1.0, self.others))
 
 
 class OwnRecordingOnly:
@@ -192,9 +193,10 @@ class OwnRecordingOnly:
 
 
 def space_of(pairs: Pairs) -> tuple[Tensor, Tensor]:
-    """Where queries and keys lie in the space that is clustered, unit length, no gradient."""
+    """Where queries and keys lie in the space that is clustered, unit length, no gradient. A query stands where its positive
+    does, in the keys' own stream: embeddings before projection of different streams have no cosine."""
     for name in ("auxiliary", "teacher"):
-        own, key = getattr(pairs.about, name), getattr(pairs.about_key, name)
+        own, key = getattr(pairs.about_positive, name), getattr(pairs.about_key, name)
         if own is not None and key is not None:
             return unit(own.detach()), unit(key.detach())
     return pairs.positive.detach(), pairs.key.detach()

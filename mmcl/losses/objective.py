@@ -117,12 +117,15 @@ class ContrastiveObjective(nn.Module):
             )  # fmt: skip
             for transform in self.transforms:
                 pairs = transform(pairs)
+            if target is not None:  # transforms may have added keys
+                target = nn.functional.pad(target, (0, len(pairs.key) - target.shape[1]))
             size = len(pairs.query) * len(pairs.key)
             if size <= (block_elements or WHOLE) or self.is_whole:
-                positive_logit, row = self._rows(pairs, target)
+                positive_logit, row, some = self._rows(pairs, target)
             else:
-                positive_logit, row = self._in_blocks(pairs, target, block_elements or WHOLE)
-            pairs = replace(pairs, positive_logit=positive_logit)
+                positive_logit, row, some = self._in_blocks(pairs, target, block_elements or WHOLE)
+            counted = some if real is None else some & real
+            pairs = replace(pairs, positive_logit=positive_logit, counted=counted)
             for anchor in self.anchors:
                 row = row * anchor(pairs, row)
             extra = {
@@ -143,17 +146,20 @@ class ContrastiveObjective(nn.Module):
             logit=self.similarity(pairs.query, pairs.key, pairs.about, pairs.about_key),
         )
 
-    def _rows(self, pairs: Pairs, target: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _rows(self, pairs: Pairs, target: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of the positives, losses, and which rows have a negative left."""
         pairs = self._with_logits(pairs)
         for weight in self.negatives:
             pairs = pairs.weighted(weight(pairs))
+        if pairs.parent is not None:  # a mixture with what a weight removed is none
+            pairs = replace(pairs, mask=pairs.mask & pairs.mask[:, pairs.parent])
         if self.target is not None:
             target = self.target(pairs)
-        return pairs.positive_logit, self.row(pairs, target, self.tau)
+        return pairs.positive_logit, self.row(pairs, target, self.tau), pairs.mask.any(-1)
 
-    def _in_blocks(self, pairs: Pairs, target: Tensor | None, most: int) -> tuple[Tensor, Tensor]:
+    def _in_blocks(self, pairs: Pairs, target: Tensor | None, most: int) -> tuple[Tensor, Tensor, Tensor]:
         size = max(most // len(pairs.key), 1)
-        logits, rows = [], []
+        parts = []
         for start in range(0, len(pairs.query), size):
             part = slice(start, start + size)
             of = lambda x, part=part: None if x is None else x[part]
@@ -163,12 +169,11 @@ class ContrastiveObjective(nn.Module):
                 log_weight=of(pairs.log_weight), real=of(pairs.real), about=pairs.about.map(of),
                 about_positive=pairs.about_positive.map(of),
             )  # fmt: skip
-            logit, row = checkpoint(
-                self._rows, block, of(target), use_reentrant=False, preserve_rng_state=False
+            parts.append(
+                checkpoint(self._rows, block, of(target), use_reentrant=False, preserve_rng_state=False)
             )
-            logits.append(logit)
-            rows.append(row)
-        return torch.cat(logits), torch.cat(rows)
+        logits, rows, some = (torch.cat(x) for x in zip(*parts, strict=True))
+        return logits, rows, some
 
 
 def mean_of_rows(contrast: Contrast, real: Tensor, name: str) -> dict[str, Tensor]:

@@ -45,6 +45,8 @@ class Pairs:
     positive_logit: ``(query,)``, logit: ``(query, key)``, cosine / temperature or what another similarity makes of
     it. mask: ``(query, key)`` bool. log_weight: ``(query, key)``, the sum of the weights so far. real: ``(query,)``
     bool, rows that count. about, about_positive, about_key: what else is known of each. progress: from 0 to 1, where the run stands.
+    parent: ``(key,)``, of mixtures of two keys which the second one is, of plain keys they themselves.
+    counted: ``(query,)`` bool, rows that count and have a negative, known once the losses are.
     """
 
     query: Tensor
@@ -60,17 +62,21 @@ class Pairs:
     about_positive: About = field(default_factory=About)
     about_key: About = field(default_factory=About)
     progress: float = 0.0
+    parent: Tensor | None = None
+    counted: Tensor | None = None
+
+    @property
+    def counts(self) -> Tensor:
+        """``(query,)`` bool: rows that count and have a negative, as far as is known yet."""
+        if self.counted is not None:
+            return self.counted
+        some = self.mask.any(-1)
+        return some if self.real is None else some & self.real
 
     def weighted(self, more: Tensor) -> Pairs:
         """With the log-weights ``more`` added; keys of weight -inf are no negatives any more."""
         weight = more if self.log_weight is None else self.log_weight + more
         return replace(self, log_weight=weight, mask=self.mask & (weight > -torch.inf))
-
-    @property
-    def counted(self) -> Tensor:
-        """``(query,)`` bool: rows that count and have a negative."""
-        some = self.mask.any(-1)
-        return some if self.real is None else some & self.real
 
 
 def same_label(a: Tensor, b: Tensor) -> Tensor:

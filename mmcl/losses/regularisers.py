@@ -17,6 +17,8 @@ from mmcl.losses.pairs import Pairs
 from mmcl.losses.rows import needed, unit
 from mmcl.processes import gather
 
+FAR = -1e9  # a logit of what is not there
+
 
 def real_rows(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and positives of all processes and, ``(row,)`` 0 or 1, which count."""
@@ -29,12 +31,11 @@ def mean_over(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def log_mean_kernel(z: Tensor, real: Tensor, t: float) -> Tensor:
-    """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real rows."""
+    """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real rows; 0 where there are not two."""
     both = real[:, None] * real[None, :] * (1 - torch.eye(len(z), device=z.device, dtype=z.dtype))
-    return (
-        torch.where(both > 0, -t * _squared(z), -torch.inf).flatten().logsumexp(0)
-        - both.sum().clamp(min=1).log()
-    )
+    some = both.sum() > 0
+    exponent = torch.where(both > 0, -t * _squared(z), torch.where(some, -torch.inf, 0.0))
+    return torch.where(some, exponent.flatten().logsumexp(0) - both.sum().clamp(min=1).log(), 0.0)
 
 
 def _squared(z: Tensor) -> Tensor:
@@ -81,8 +82,8 @@ class CommonSalient:
         event = (label > 0 if label.ndim == 1 else label.sum(1) > 0).to(a.dtype) * real
         half, k = a.shape[1] // 2, 1 / (2 * self.t)
         (c_a, s_a), (c_b, s_b) = ((z[:, :half], z[:, half:]) for z in (a, b))
-        spread = lambda x, w: torch.where(w.sum() > 1, log_mean_kernel(x, w, k), x.sum() * 0)
-        term = lambda x, y, w: k * mean_over((x - y).square().sum(-1), w) + spread(x, w) + spread(y, w)
+        spread = lambda x, y, w: log_mean_kernel(x, w, k) + log_mean_kernel(y, w, k)
+        term = lambda x, y, w: k * mean_over((x - y).square().sum(-1), w) + spread(x, y, w)
         empty = mean_over((s_a.square().sum(-1) + s_b.square().sum(-1)) / 2, real - event)
         both = torch.where(
             real[:, None] * real[None, :] > 0, -k * (_squared(c_a) + _squared(s_a)), -torch.inf
@@ -183,10 +184,11 @@ class SwappedAssignment:
     def balanced(self, s: Tensor, real: Tensor) -> Tensor:
         """Rows and columns of ``exp(s / eps)`` made to add up to 1, ``(row, column)``."""
         q = torch.where(real[:, None] * real[None, :] > 0, s / self.eps, -1e9)
+        there = real[:, None] * real[None, :] > 0
         for _ in range(self.n_rounds):
-            q = q - q.logsumexp(0, keepdim=True)
-            q = q - q.logsumexp(1, keepdim=True)
-        return q.exp() * real[:, None] * real[None, :]
+            for side in (0, 1):
+                q = torch.where(there, q - q.logsumexp(side, keepdim=True), -1e9)
+        return q.exp() * there
 
 
 class Compactness:
@@ -278,10 +280,10 @@ class Prototypes:
             centre = spherical_means(b, min(self.n_clusters, len(b)))
             member = members_of(b, centre) * real[:, None]
             filled = member.sum(0) > 0
-            between = torch.where(filled[None], centre @ centre.T / self.t, -torch.inf)
+            between = torch.where(filled[None], centre @ centre.T / self.t, FAR)
             target = member @ between.softmax(1)
         ours = unit(member.T @ a)
-        logit = torch.where(filled[None], a @ ours.T / self.temperature, -torch.inf).log_softmax(1)
+        logit = torch.where(filled[None], a @ ours.T / self.temperature, FAR).log_softmax(1)
         return mean_over(-(target * torch.where(filled[None], logit, 0.0)).sum(1), real)
 
 
@@ -304,12 +306,12 @@ class ProtoNCE:
             distance = (2 - 2 * b @ centre.T).clamp(min=0).sqrt()
             phi = (member * distance.clamp(min=1e-6).sqrt()).sum(0) / size.clamp(min=1) / (size + 5).log()
             filled = size > 0
-            low, high = torch.quantile(
-                phi[filled], torch.tensor([0.1, 0.9], device=phi.device, dtype=phi.dtype)
-            )
+            seen = torch.where(filled, phi, torch.nan)
+            low, high = (seen.nanquantile(q).nan_to_num(1.0) for q in (0.1, 0.9))
             phi = phi.clamp(low, high).clamp(min=1e-3)
-            phi = phi * self.temperature / phi[filled].mean()
-        logit = torch.where(filled[None], a @ centre.T / phi, -torch.inf).log_softmax(1)
+            mean = torch.where(filled, phi, 0.0).sum() / filled.sum().clamp(min=1)
+            phi = phi * self.temperature / mean.clamp(min=1e-3)
+        logit = torch.where(filled[None], a @ centre.T / phi, FAR).log_softmax(1)
         return mean_over(-(member * torch.where(filled[None], logit, 0.0)).sum(1), real)
 
 

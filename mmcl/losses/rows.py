@@ -127,7 +127,7 @@ class Decoupled:
     @staticmethod
     def _pull(pairs: Pairs, sigma: float) -> Tensor:
         cosine = (pairs.query * pairs.positive).sum(-1).detach() / sigma
-        counted = pairs.counted
+        counted = pairs.counts
         every = torch.where(gather(counted), gather(cosine), -torch.inf)
         return 2 - gather(counted).sum() * torch.where(counted, (cosine - every.logsumexp(0)).exp(), 0.0)
 
@@ -205,7 +205,7 @@ class GroupOrder:
             if len(first) == 0:
                 continue
             gap = v[:, first + 1] - v[:, first]
-            gap = gap / (gap.abs() ** self.art + 1e-10)
+            gap = gap / ((gap.square() + 1e-20) ** (self.art / 2) + 1e-10)  # |gap|^art, smooth at 0
             stays = torch.atan(self.steepness * gap) / math.pi + 0.5  # probability that the two are in order
             v, place = self._swap(v, first, stays), self._swap(place, first, stays[..., None])
         return place

@@ -53,5 +53,8 @@ class SoftTeacher:
         own = unit(needed(pairs.about.teacher, "soft-teacher", "about.teacher").detach())
         key = unit(needed(pairs.about_key.teacher, "soft-teacher", "about_key.teacher").detach())
         cosine = torch.where(pairs.mask, own @ key.T / self.t, -torch.inf)
-        with_itself = torch.full_like(cosine[:, :1], 1 / self.t)
+        positive = unit(
+            needed(pairs.about_positive.teacher, "soft-teacher", "about_positive.teacher").detach()
+        )
+        with_itself = (own * positive).sum(-1, keepdim=True) / self.t
         return self.share * torch.cat([cosine, with_itself], 1).softmax(1)[:, :-1]

@@ -60,6 +60,7 @@ class MixNegatives:
             logit=pairs.logit.new_zeros(len(pairs.query), 0),
             log_weight=weight,
             about_key=pairs.about_key.map(lambda x: torch.cat([x, x])),
+            parent=torch.cat([torch.arange(n, device=key.device), order]),
         )
 
 
@@ -67,13 +68,16 @@ class GroupWhitening:
     """Whiten channels in randomly drawn groups, so that no direction is preferred: ZCA of each group's covariance.
 
     Queries by the statistics of all queries, positives and keys by those of all positives, each with a permutation of
-    its own; needs more rows than a group has channels. Source: Zhuo et al., "WhitenedCSE", ACL 2023 [C], with an eps.
+    its own; the statistics are constants to the gradient. With no more rows than a group has channels, or channels that do not
+    divide into groups, nothing is changed. Source: Zhuo et al., "WhitenedCSE", ACL 2023 [C], with an eps.
     """
 
     def __init__(self, n_groups: int = 8, eps: float = 1e-3):
         self.n_groups, self.eps = n_groups, eps
 
     def __call__(self, pairs: Pairs) -> Pairs:
+        if pairs.query.shape[1] % self.n_groups:
+            return pairs
         real = torch.ones(len(pairs.query), dtype=torch.bool, device=pairs.query.device)
         real = gather(real if pairs.real is None else pairs.real)
         order, undo = self._order(pairs.query)
@@ -88,21 +92,23 @@ class GroupWhitening:
         return order, order.argsort()
 
     def _whiten(self, x: Tensor, every: Tensor, real: Tensor, order: Tensor, undo: Tensor) -> Tensor:
-        n_groups = self.n_groups if x.shape[1] % self.n_groups == 0 else 1
-        groups = lambda z: z[:, order].unflatten(1, (n_groups, -1)).transpose(0, 1)  # group row channel
-        weight = real.to(x.dtype)[None, :, None]
-        n = weight.sum().clamp(min=1)
-        z = groups(every)
-        mean = (z * weight).sum(1, keepdim=True) / n
-        centred = (z - mean) * weight
-        covariance = centred.transpose(1, 2) @ centred / n
-        size = covariance.shape[-1]
-        scale = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=1e-6)
-        value, vector = torch.linalg.eigh(
-            covariance + self.eps * scale * torch.eye(size, device=x.device, dtype=x.dtype)
-        )
-        whitening = vector @ (value.clamp(min=1e-12).rsqrt()[..., None] * vector.transpose(1, 2))
-        return ((groups(x) - mean) @ whitening).transpose(0, 1).flatten(1)[:, undo]
+        size = x.shape[1] // self.n_groups
+        groups = lambda z: (
+            z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)
+        )  # group row channel
+        with torch.no_grad():
+            weight = real.to(x.dtype)[None, :, None]
+            n = weight.sum().clamp(min=1)
+            z = groups(every)
+            mean = (z * weight).sum(1, keepdim=True) / n
+            centred = (z - mean) * weight
+            covariance = centred.transpose(1, 2) @ centred / n
+            scale = covariance.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp(min=1e-6)
+            eye = torch.eye(size, device=x.device, dtype=x.dtype)
+            value, vector = torch.linalg.eigh(covariance + self.eps * scale * eye)
+            whitening = vector @ (value.clamp(min=1e-12).rsqrt()[..., None] * vector.transpose(1, 2))
+        white = ((groups(x) - mean) @ whitening).transpose(0, 1).flatten(1)[:, undo]
+        return torch.where(real.sum() > size, white, x)
 
 
 class NeighbourPositive(nn.Module):
@@ -121,13 +127,7 @@ class NeighbourPositive(nn.Module):
         if not self.training:
             return pairs
         with torch.no_grad():
-            about = pairs.about_positive
-            seen = (
-                replace(pairs, about=about)
-                if about.auxiliary is not None or about.teacher is not None
-                else pairs
-            )
-            own, key = space_of(seen)
+            own, key = space_of(pairs)
             near = (own @ key.T).topk(min(self.n, len(key)), dim=1).indices
         candidates = torch.cat([pairs.positive[:, None], pairs.key[near]], 1)  # row, one of n + 1, dim
         e = self.map(candidates.detach())
@@ -147,9 +147,7 @@ class LearnedView(nn.Module):
 
     def __init__(self, dim: int, hidden: int = 32):
         super().__init__()
-        made = lambda: nn.Sequential(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, dim)
-        )
+        made = lambda: nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
         self.first, self.second = made(), made()
 
     def forward(self, pairs: Pairs) -> Pairs:
@@ -160,5 +158,5 @@ class LearnedView(nn.Module):
             pairs,
             query=move(pairs.query, self.first),
             positive=move(pairs.positive, self.second),
-            key=unit(pairs.key + 0.1 * self.second.eval()(pairs.key)) if len(pairs.key) else pairs.key,
+            key=move(pairs.key, self.second),
         )

@@ -71,7 +71,7 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
     if kind == "inertial":
         return InertialEncoder(width, **raw)  # type: ignore[arg-type]
     if m.features == "linear":
-        return LinearEncoder(width, m.dim)
+        return LinearEncoder(width, m.dim, clock.hops_per_window)
     return FeatureEncoder(
         width,
         m.dim,
@@ -80,6 +80,7 @@ def encoder(modality: str, config: Config, clock: Clock, n_channels: Mapping[str
         n_layers=m.n_layers,
         reach=m.reach,
         norm=m.norm,
+        hops_per_window=clock.hops_per_window,
     )
 
 

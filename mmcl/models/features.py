@@ -7,14 +7,19 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from mmcl.models.attention import AttentionLayer
-from mmcl.models.conv import ConvBlock
+from mmcl.models.conv import ConvBlock, hop_mask
 from mmcl.models.norm import Norm
+
+
+def over_windows(x: Tensor, hops_per_window: int) -> Tensor:
+    """Rows a hop, ``(bag, dim, hop)``, to their means over windows, ``(bag, dim, snippet)``."""
+    return x if hops_per_window == 1 else nn.functional.avg_pool1d(x, hops_per_window, 1)
 
 
 class FeatureEncoder(nn.Module):
     """Rows of features ``(bag, snippet, channel)`` -> ``(bag, snippet, dim)``: standardised by the
     training data's statistics (``fit``), projected, a masked convolution over three snippets, then
-    ``n_layers`` of attention within ``reach`` snippets."""
+    ``n_layers`` of attention within ``reach`` snippets. Rows come a hop; of windows of several hops the mean is taken."""
 
     mean: Tensor
     std: Tensor
@@ -29,8 +34,10 @@ class FeatureEncoder(nn.Module):
         n_layers: int = 1,
         reach: int | None = 4,
         norm: Norm = "batch",
+        hops_per_window: int = 1,
     ):
         super().__init__()
+        self.hops_per_window = hops_per_window
         self.register_buffer("mean", torch.zeros(n_channels))
         self.register_buffer("std", torch.ones(n_channels))
         self.blocks = nn.ModuleList(
@@ -46,11 +53,11 @@ class FeatureEncoder(nn.Module):
         self.std.copy_(std.clamp(min=1e-3 * float(std.max()) + 1e-6))  # a dead channel stays small
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        real = mask.to(x.dtype)
+        real = hop_mask(mask, self.hops_per_window).to(x.dtype)
         x = rearrange((x - self.mean) / self.std, "bag snippet channel -> bag channel snippet")
         for block in self.blocks:
             x = block(x, real)
-        x = rearrange(x, "bag dim snippet -> bag snippet dim")
+        x = rearrange(over_windows(x, self.hops_per_window), "bag dim snippet -> bag snippet dim")
         for layer in self.layers:
             x = layer(x, x, mask)
         return x

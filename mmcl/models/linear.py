@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mmcl.models.features import over_windows
+
 
 class LinearEncoder(nn.Module):
     """``(bag, snippet, channel)`` -> ``(bag, snippet, dim)`` by one linear map (MACIL-SD)."""
 
     context = 0
 
-    def __init__(self, n_channels: int, dim: int):
+    def __init__(self, n_channels: int, dim: int, hops_per_window: int = 1):
         super().__init__()
+        self.hops_per_window = hops_per_window
         self.project = nn.Linear(n_channels, dim)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.project(x)
+        return over_windows(self.project(x).transpose(1, 2), self.hops_per_window).transpose(1, 2)

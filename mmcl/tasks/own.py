@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmcl.config import Config
@@ -22,8 +22,8 @@ def complete(config: Config, data: Path) -> Config:
     unknown = [m for m in chosen if m not in kinds]
     if unknown:
         raise InputError(f"--bags.modalities {unknown[0]}: {data} names {', '.join(kinds)}")
-    bags = dataclasses.replace(config.bags, modalities=chosen, kinds=tuple(kinds[m] for m in chosen))
-    return dataclasses.replace(config, bags=bags)
+    bags = replace(config.bags, modalities=chosen, kinds=tuple(kinds[m] for m in chosen))
+    return replace(config, bags=bags)
 
 
 def recordings(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
@@ -47,6 +47,8 @@ def recordings(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task
 def events(data: Path, config: Config, parts: Sequence[str] = PARTS) -> Task:
     """Where in a long recording does it happen, from a label for all of it; a bag without a label holds nothing."""
     manifest = read_manifest(data)
+    none = lambda row: replace(row, labels=tuple(v for v in row.labels if v != "0"))
+    manifest = replace(manifest, rows=tuple(map(none, manifest.rows)))
     if not manifest.classes or all(row.labels for row in manifest.rows):
         raise FileError(data, "needs recordings with and without events", "leave their label empty, or 0")
     made = _parts(manifest, config, parts, manifest.classes)

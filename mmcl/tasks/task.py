@@ -40,13 +40,16 @@ class Task:
 def judge_streams(recordings: Sequence[Recording], timelines: Sequence[Timeline], clock: Clock) -> Figures:
     """Snippet-level figures against the true intervals, joint and per modality; bag-level AUC.
 
-    Of several classes a snippet's score is the highest one. Without any interval: bag-level figures alone.
+    Of several classes a snippet's score is the highest one. Without any interval: bag-level figures alone; positive
+    recordings whose events nobody noted are no part of the snippet-level ones.
     """
     label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
     of_bag = np.array([t.bag_score.max() for t in timelines])
     bag = {"bag average precision": average_precision(label, of_bag), "bag ROC-AUC": roc_auc(label, of_bag)}
     if not any(r.intervals for r in recordings):
         return bag
+    known = [i for i, r in enumerate(recordings) if r.intervals or not label[i]]
+    recordings, timelines = [recordings[i] for i in known], [timelines[i] for i in known]
     truth = np.concatenate(
         [snippet_truth(r, clock, len(t.score)) for r, t in zip(recordings, timelines, strict=True)]
     )

@@ -6,10 +6,10 @@ import math
 
 from accelerate.tracking import get_available_trackers
 
-from mmcl.config import Config
+from mmcl.config import Config, ObjectiveConfig
 from mmcl.data.labels import check_labels
 from mmcl.errors import InputError
-from mmcl.losses.parts import HOOKS, NEEDS_TEACHER, find, parse, split_specs
+from mmcl.losses.parts import HOOKS, NEEDS_TEACHER, asks_teacher, make, parse, split_specs
 from mmcl.models.build import clock_of
 from mmcl.presets import PRESETS, RECOGNITION
 
@@ -107,13 +107,17 @@ def _check_without_labels(config: Config) -> None:
 
 
 def check_parts(config: Config) -> None:
-    """The parts of the objective are known, take the options given, and have what they need."""
-    o, t = config.objective, config.teacher
+    """The parts of the objective are known, take the options given, have what they need, and something to be parts of."""
+    o, t, usual = config.objective, config.teacher, ObjectiveConfig()
+    given = dict(dim=8, n_classes=2, n_domains=3, n_recordings=1, temperature=0.1, beta=1.0, detach=False)
+    named: list[str] = []
     for hook in HOOKS:
-        named = getattr(o, hook)
-        for text in split_specs([named] if isinstance(named, str) else named):
+        value = getattr(o, hook)
+        for text in split_specs([value] if isinstance(value, str) else value):
             spec = parse(text, hook)
-            find(hook, spec.name)
+            make(hook, spec, given)
+            if text not in getattr(usual, hook):
+                named.append(f"--objective.{hook} {text}")
             if spec.name in NEEDS_TEACHER[:2] and t.average <= 0:
                 raise InputError(
                     f"--objective.{hook} {spec.name}: needs the averaged student; use --teacher.average above 0"
@@ -122,6 +126,16 @@ def check_parts(config: Config) -> None:
                 raise InputError(
                     f"--objective.{hook} {text}: a weight is for regularisers and sequences alone"
                 )
+    weights = {"semi-bag": o.contrast, "instance": o.instance, "pair": o.pair}
+    if named and not o.sequences and not any(weights[kind] > 0 for kind in o.parts_of):
+        raise InputError(
+            f"{named[0]}: there is no contrast that it could be a part of; use --objective.pair, --objective.instance or "
+            "--objective.contrast above 0"
+        )
+    if t.run and (o.memory or o.same != "none" or (named and asks_teacher(o))):
+        raise InputError(
+            "--teacher.run: teaches scores; a memory, --objective.same and parts that ask a teacher need the averaged student"
+        )
 
 
 def check(config: Config) -> None:
@@ -202,6 +216,11 @@ def check(config: Config) -> None:
         raise InputError(f"--bags.unlabelled {d.unlabelled}: all are labelled; use --bags.labelled")
     if d.unlabelled == "teacher" and not t.run:
         raise InputError("--bags.unlabelled teacher: needs one, --teacher.run")
+    if d.unlabelled == "teacher" and (not o.exclusive or o.contrast > 0 or d.insertion > 0):
+        raise InputError(
+            "--bags.unlabelled teacher: of recordings without a label nothing is known that --objective.no-exclusive, "
+            "--objective.contrast or --bags.insertion could use"
+        )
     if t.run and t.distill == 0:
         raise InputError("--teacher.run: has nothing to teach by; use --teacher.distill above 0")
     if o.swap_scores and len(d.modalities) != 2:

@@ -63,7 +63,8 @@ def make_accelerator(config: Config, out: Path) -> Accelerator:
             gradient_accumulation_steps=o.accumulate,
             # streams' own heads that only a later distillation reaches have no gradient before it
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-            if config.objective.unimodal == 0 and config.teacher.distill > 0
+            if (config.objective.unimodal == 0 and config.teacher.distill > 0)
+            or config.objective.row != "info-nce"  # which may not look at what the similarity learns
             else None,
             log_with=tracker,
             project_dir=str(out),
@@ -91,13 +92,14 @@ def fit(
     accelerator: Accelerator | None = None,
     repeats: int = 1,
     guide: nn.Module | None = None,
+    choose: bool = True,
 ) -> Progress:
     """Train until ``config.optim.epochs``; leaves best and last weights, the state and the history.
 
     validate(network, device) -> figures, of which ``select_by`` (higher is better) chooses the best
     epoch; None keeps the last as the best. pairs: what the unimodal teacher hands over. repeats: times
     that an epoch goes through the training bags. guide: a finished network that distils into the student, instead
-    of the student's average.
+    of the student's average. choose: by validation; else the last epoch is the best, whatever validation says.
 
     Everything random is a function of (seed, epoch, step, process), nothing of what ran before, so
     that a resumed run repeats an uninterrupted one exactly.
@@ -189,8 +191,10 @@ def fit(
                 figures |= validate(judged, accelerator.device)
             progress.seconds += time.perf_counter() - started
             progress.history.append({"epoch": progress.epoch, **figures})
-            if validate is None or is_judged:
-                _choose(progress, figures[select_by] if is_judged else float(epoch), judged, out)
+            if is_judged and choose:
+                _choose(progress, figures[select_by], judged, out)
+            elif validate is None or not choose:
+                _choose(progress, float(epoch), judged, out)
             if progress.epoch % o.save_every == 0 or progress.epoch == o.epochs:
                 _save(
                     out, accelerator.unwrap_model(wrapped), average, optimizer, accelerator.scaler, progress

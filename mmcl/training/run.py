@@ -117,6 +117,7 @@ def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path
         accelerator=accelerator,
         repeats=task.repeats,
         guide=guide,
+        choose=config.objective.supervised > 0,  # no label chooses among what was learned without
     )
     figures: dict[str, float] = {}
     if accelerator.is_main_process:
@@ -296,10 +297,11 @@ def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
     o = config.objective
     if config.model.architecture != "mmcl":
         return  # every part of it is reached
-    if is_teacher or len(config.bags.modalities) == 1 or not (o.contrast or o.instance or o.pair):
+    compared = o.contrast or o.instance or o.pair or o.sequences
+    if is_teacher or len(config.bags.modalities) == 1 or not compared:
         part.get_submodule("project").requires_grad_(False)
     if o.supervised == 0 and config.teacher.distill == 0:
-        for name in ("head", "joint_head", "stream_head", "fusion"):
+        for name in ("head", "joint_head", "stream_head", "fusion", "gate"):
             if getattr(part, name, None) is not None:
                 part.get_submodule(name).requires_grad_(False)
     if o.unimodal == 0 and (is_teacher or config.teacher.distill == 0) and config.model.joint != "ensemble":

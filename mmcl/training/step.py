@@ -182,7 +182,9 @@ def known_of(encoded: Encoded, bags: Bags, o: ObjectiveConfig, guide: Encoded | 
     n_classes = bags.label.shape[1]
     label = None if o.supervised == 0 else bags.label[:, 0].long() if n_classes == 1 else bags.label
     if label is not None and o.exclusive:
-        label = torch.where(bags.label.sum(1) > 0, bags.label.argmax(1) + 1, 0)
+        label = torch.where(
+            bags.label.sum(1) > 0, bags.label.argmax(1) + 1, -1 - bags.index
+        )  # unlike any other
     value = {m: to_score(at_least_float32(v), o.exclusive).amax(-1) for m, v in encoded.logit.items()}
     own = {m: at_least_float32(v) for m, v in (encoded.own or encoded.embedding).items()}
     teacher = {} if guide is None else {m: at_least_float32(v) for m, v in guide.projection.items()}
