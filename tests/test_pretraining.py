@@ -304,6 +304,7 @@ def test_probe_and_finetune(pretrained, tmp_path, capsys):
     }
     tuned = tmp_path / "tuned"
     command = ["finetune", run, "--out", str(tuned), "--labels", "1", "--draws", "2", "--epochs", "1"]
+    command += ["--encoder-rate", "0.1"]
     capsys.readouterr()
     assert main([*command, "--modalities", "inertial"]) == 0
     assert "1 a class, inertial" in capsys.readouterr().out

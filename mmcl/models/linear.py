@@ -8,7 +8,7 @@ from mmcl.models.features import over_windows
 
 
 class LinearEncoder(nn.Module):
-    """``(bag, snippet, channel)`` -> ``(bag, snippet, dim)`` by one linear map (MACIL-SD)."""
+    """``(bag, snippet, channel)`` -> ``(bag, snippet, dim)`` by one linear map (MACIL-SD), a mean over windows of several hops."""
 
     context = 0
 
@@ -18,4 +18,9 @@ class LinearEncoder(nn.Module):
         self.project = nn.Linear(n_channels, dim)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return over_windows(self.project(x).transpose(1, 2), self.hops_per_window).transpose(1, 2)
+        y = self.project(x)
+        return (
+            y
+            if self.hops_per_window == 1
+            else over_windows(y.transpose(1, 2), self.hops_per_window).transpose(1, 2)
+        )

@@ -171,7 +171,6 @@ def check(config: Config) -> None:
         raise InputError(
             "--objective.against: expected one kind at least; --objective.contrast 0 switches it off"
         )
-    check_parts(config)
     if o.exclusive and config.task not in RECOGNITION:
         raise InputError(f"--objective.exclusive: the labels of {config.task} do not exclude each other")
     if d.modality_dropout and len(d.modalities) < 2:
@@ -229,6 +228,7 @@ def check(config: Config) -> None:
         raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(d.modalities)}")
     if t.distill > 0 and t.average <= 0 and not t.run:
         raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
+    check_parts(config)
     tracker = config.optim.tracker
     installed = [str(getattr(name, "value", name)) for name in get_available_trackers()]
     if tracker != "none" and tracker not in installed:
