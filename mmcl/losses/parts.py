@@ -109,6 +109,13 @@ USUAL_WEIGHT = {
 }  # fmt: skip
 
 
+def asks_anything(settings: Any) -> bool:
+    """Does any part that the settings name look at more than embeddings? InfoNCE with concentration does not."""
+    more = (settings.transforms, settings.target, settings.anchors, settings.regularisers)
+    plain = settings.similarity == "cosine" and settings.row == "info-nce"
+    return not plain or any(more) or split_specs(settings.negatives) not in ([], ["concentration"])
+
+
 def asks_teacher(settings: Any) -> bool:
     """Does any part that the settings name look at the averaged student's encodings?"""
     named = (

@@ -17,7 +17,7 @@ from mmcl.losses.known import Known
 from mmcl.losses.memory import Memory
 from mmcl.losses.objective import ContrastiveObjective
 from mmcl.losses.pair_contrast import pair_contrast
-from mmcl.losses.parts import USUAL_WEIGHT, build_objective, make, parse, split_specs
+from mmcl.losses.parts import USUAL_WEIGHT, asks_anything, build_objective, make, parse, split_specs
 from mmcl.losses.rows import unit
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
@@ -72,6 +72,7 @@ class Learner(nn.Module):
             if self.n_modalities > 1
             else {}
         )
+        self.asks = bool(self.contrasts) and asks_anything(objective)
         sequences = [parse(text, "sequences") for text in split_specs(objective.sequences)]
         self.sequences = [
             (
@@ -104,7 +105,7 @@ class Learner(nn.Module):
     ) -> Losses:
         o = self.objective
         encoded = self.student(bags)
-        known = known_of(encoded, bags, o, guide, done) if self.n_modalities > 1 else Known()
+        known = known_of(encoded, bags, o, guide, done) if self.asks else Known(progress=done)
         losses = mil_losses(encoded, bags, o) if o.supervised > 0 else {}
         if (
             o.contrast > 0 and len(encoded.projection) > 1
