@@ -163,9 +163,7 @@ def read_csv(
                 f"{TIME} is in seconds; split the recording there",
             )
         start_s = float(time[0])
-        rate_hz = (len(time) - 1) / float(time[-1] - time[0])
-        even = time[0] + np.arange(len(time)) / rate_hz
-        x = np.stack([np.interp(even, time, column) for column in x.T], 1)
+        x, rate_hz = evenly(x, time)
     if rate_hz is None:
         raise FileError(path, f"has no column {TIME}", f"give its rate by {option}")
     if not 0.1 <= rate_hz <= 1e5:
@@ -173,6 +171,13 @@ def read_csv(
     if x.shape[1] != (n_columns or x.shape[1]) or x.shape[1] == 0:
         raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns or 'one or more'}")
     return x.astype(np.float32), rate_hz, start_s
+
+
+def evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, float]:
+    """``x (frame, column)`` taken at rising moments, at even ones from the first to the last; and their rate in Hz."""
+    rate_hz = (len(time_s) - 1) / float(time_s[-1] - time_s[0])
+    even = time_s[0] + np.arange(len(time_s)) / rate_hz
+    return np.stack([np.interp(even, time_s, column) for column in x.T], 1), rate_hz
 
 
 def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:

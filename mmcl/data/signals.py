@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from mmcl.data.files import TIME, read_csv
+from mmcl.data.files import TIME, evenly, read_csv
 from mmcl.errors import FileError
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
@@ -89,6 +89,4 @@ def _parquet(path: Path) -> tuple[np.ndarray, float | None]:
         return x, None
     if len(time) < 2 or (np.diff(time) <= 0).any():
         raise FileError(path, f"{TIME} does not rise", "sort the rows by time")
-    rate = (len(time) - 1) / float(time[-1] - time[0])
-    even = time[0] + np.arange(len(time)) / rate
-    return np.stack([np.interp(even, time, column) for column in x.T], 1), rate
+    return evenly(x, time)

@@ -25,7 +25,6 @@ ACTIONS = (
     "catch", "pick up and throw", "jog", "walk", "sit to stand", "stand to sit", "lunge", "squat",
 )  # fmt: skip
 SUBJECTS = tuple(range(1, 9))
-TRAIN_SUBJECTS, TEST_SUBJECTS = (1, 3, 5, 7), (2, 4, 6, 8)
 INERTIAL_HZ = 50.0
 N_JOINTS = 20
 

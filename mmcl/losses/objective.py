@@ -128,11 +128,7 @@ class ContrastiveObjective(nn.Module):
             pairs = replace(pairs, positive_logit=positive_logit, counted=counted)
             for anchor in self.anchors:
                 row = row * anchor(pairs, row)
-            extra = {
-                name: weight
-                * regulariser(self._with_logits(pairs) if getattr(regulariser, "logits", False) else pairs)
-                for name, weight, regulariser in self.regularisers
-            }
+            extra = {name: weight * regulariser(pairs) for name, weight, regulariser in self.regularisers}
             if (penalty := getattr(self.similarity, "penalty", None)) is not None:
                 extra["similarity"] = penalty(pairs)
         return Contrast(row, extra)

@@ -23,7 +23,6 @@ from tqdm import tqdm
 from mmcl.config import Config, to_dict
 from mmcl.data.bags import BagDataset, Batches, loader
 from mmcl.errors import FileError, InputError
-from mmcl.losses.parts import asks_teacher
 from mmcl.storage import write_json
 from mmcl.training import checkpoint
 from mmcl.training.schedules import contrast_weight, instance_weight, learning_rate_factor, transfer_momentum
@@ -234,7 +233,12 @@ def _step(
     t, o = config.teacher, config.objective
     distill = t.distill if finished is not None or done >= t.distill_from else 0.0
     mining = o.same != "none" and o.pair > 0 and done >= o.same_from
-    is_guided = distill > 0 or mining or (o.pair > 0 and o.memory > 0) or asks_teacher(o)
+    is_guided = (
+        distill > 0
+        or mining
+        or (o.pair > 0 and o.memory > 0)
+        or accelerator.unwrap_model(learner).asks_teacher
+    )
     with nullcontext() if is_update else accelerator.no_sync(learner):
         with accelerator.autocast():
             guide = None

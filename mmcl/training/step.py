@@ -17,7 +17,15 @@ from mmcl.losses.known import Known
 from mmcl.losses.memory import Memory
 from mmcl.losses.objective import ContrastiveObjective
 from mmcl.losses.pair_contrast import pair_contrast
-from mmcl.losses.parts import USUAL_WEIGHT, asks_anything, build_objective, make, parse, split_specs
+from mmcl.losses.parts import (
+    USUAL_WEIGHT,
+    asks_anything,
+    asks_teacher,
+    build_objective,
+    make,
+    parse,
+    split_specs,
+)
 from mmcl.losses.rows import unit
 from mmcl.losses.semibag_contrast import semi_bag_contrast
 from mmcl.losses.semibags import semi_bags
@@ -73,6 +81,7 @@ class Learner(nn.Module):
             else {}
         )
         self.asks = bool(self.contrasts) and asks_anything(objective)
+        self.asks_teacher = asks_teacher(objective)
         sequences = [parse(text, "sequences") for text in split_specs(objective.sequences)]
         self.sequences = [
             (
