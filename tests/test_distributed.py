@@ -12,7 +12,7 @@ import torch
 from mmcl.config import ObjectiveConfig
 from mmcl.losses.objective import mean_of_rows
 from mmcl.losses.pairs import About
-from mmcl.losses.parts import HOOKS, build_objective
+from mmcl.losses.parts import HOOKS, build_objective, make, parse
 from mmcl.models.linear import LinearEncoder
 from mmcl.models.network import MultimodalNetwork
 from mmcl.models.sensor import InertialEncoder
@@ -56,7 +56,7 @@ def result(part: slice) -> dict[str, torch.Tensor]:
     losses["total"].backward()
     statistics = {k: b.clone() for k, b in learn.named_buffers() if "running" in k}
     grads = {f"grad {k}": p.grad for k, p in learn.named_parameters() if p.grad is not None}
-    pretraining = pairs_alone(part) | with_every_part(part)
+    pretraining = pairs_alone(part) | with_every_part(part) | with_every_sequence_term(part)
     return {k: v.detach() for k, v in losses.items()} | grads | statistics | pretraining
 
 
@@ -88,7 +88,13 @@ def pairs_alone(part: slice) -> dict[str, torch.Tensor]:
 
 
 # parts whose random draws are of the rows of one process alone are told to draw nothing
-STILL = {"bottleneck": "eval", "neighbour-positive": "(dropout=0.0)", "learned-view": "eval"}
+STILL = {
+    "bottleneck": "eval",
+    "neighbour-positive": "(dropout=0.0)",
+    "learned-view": "eval",
+    "masked-prediction": "(share=1.0)",  # all is hidden
+    "overlap-prediction": "(share=1.0)",  # the stretch is the whole bag
+}
 
 
 def with_every_part(part: slice) -> dict[str, torch.Tensor]:
@@ -111,7 +117,7 @@ def with_every_part(part: slice) -> dict[str, torch.Tensor]:
     found = {}
     for hook, known in HOOKS.items():
         for name in known:
-            if hook == "sequences":
+            if hook == "sequences":  # on bags of snippets instead of rows
                 continue
             torch.manual_seed(0)
             text = name + (STILL[name] if STILL.get(name, "").startswith("(") else "")
@@ -136,6 +142,32 @@ def with_every_part(part: slice) -> dict[str, torch.Tensor]:
                     found[f"{hook} {name} grad {side}"] = x.grad
             for k, p in made.named_parameters():
                 found[f"{hook} {name} grad {k}"] = torch.zeros_like(p) if p.grad is None else p.grad
+    return found
+
+
+def with_every_sequence_term(part: slice) -> dict[str, torch.Tensor]:
+    """Value and gradients of each term on whole sequences, bags of unequal lengths padded to each process's longest."""
+    g = torch.Generator().manual_seed(4)
+    own = {m: torch.randn(8, 12, 6, generator=g, dtype=torch.float64).requires_grad_() for m in "ab"}
+    teacher = {m: torch.randn(8, 12, 6, generator=g, dtype=torch.float64) for m in "ab"}
+    lengths = torch.tensor(LENGTHS)[part]
+    longest = int(lengths.max())
+    mask = torch.arange(longest) < lengths[:, None]
+    found = {}
+    for name in HOOKS["sequences"]:
+        torch.manual_seed(0)
+        spec = parse(name + STILL.get(name, ""), "sequences")
+        term = make("sequences", spec, {"dim": 6})
+        parameters = dict(term.double().named_parameters()) if isinstance(term, torch.nn.Module) else {}
+        for p in parameters.values():  # some begin at zero, where nothing would show
+            torch.nn.init.normal_(p, std=0.3)
+        cut = lambda z: {m: v[part, :longest] for m, v in z.items()}
+        value = term(cut(own), cut(teacher), mask)
+        inputs = {**own, **parameters}
+        grads = torch.autograd.grad(value, list(inputs.values()), allow_unused=True)
+        found[f"sequences {name}"] = value.detach()
+        for (k, p), grad in zip(inputs.items(), grads, strict=True):
+            found[f"sequences {name} grad {k}"] = torch.zeros_like(p) if grad is None else grad
     return found
 
 
