@@ -23,8 +23,9 @@ from mmcl.losses.parts import HOOKS, parse, split_specs
 from mmcl.presets import changed
 from mmcl.storage import read_figures, write_json, write_whole
 from mmcl.training.check import check
+from mmcl.training.folder import CONFIG, read_config
 from mmcl.training.loop import METRICS
-from mmcl.training.run import CONFIG, read_config, train
+from mmcl.training.run import train
 
 # what is no part of the objective by its name
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {

@@ -29,7 +29,7 @@ from mmcl.models.build import clock_of
 from mmcl.presets import RECOGNITION
 from mmcl.storage import write_json, write_whole
 from mmcl.tasks import TASKS
-from mmcl.training.run import data_of, device_of, load_network
+from mmcl.training.folder import data_of, device_of, load_network
 from mmcl.training.step import of_recordings
 from mmcl.types import Clock, Recording
 

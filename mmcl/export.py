@@ -15,8 +15,8 @@ from mmcl.config import Config
 from mmcl.errors import FileError, InputError
 from mmcl.models.build import clock_of
 from mmcl.storage import first_line, write_whole
+from mmcl.training.folder import channels_of, load_network, read_config
 from mmcl.training.loop import BEST
-from mmcl.training.run import channels_of, load_network, read_config
 from mmcl.types import Bags, Clock, Encoded
 
 ONNX = "model.onnx"

@@ -17,7 +17,8 @@ from mmcl.presets import PRESETS, RECOGNITION, changed
 from mmcl.probe import PROBES, embed, labelled_rows, probe_accuracy
 from mmcl.storage import write_json
 from mmcl.tasks import TASKS
-from mmcl.training.run import began_with, data_of, device_of, load_network, n_asked, read_config, train
+from mmcl.training.folder import began_with, data_of, device_of, load_network, n_asked, read_config
+from mmcl.training.run import train
 
 Table = dict[str, list[float]]
 ENCODER_RATE, EPOCHS = (

@@ -23,7 +23,7 @@ from mmcl.export import load_for_scoring
 from mmcl.figures import timeline_figure
 from mmcl.storage import check_writable, printable, why_failed, write_json, write_whole
 from mmcl.tasks import scorer
-from mmcl.training.run import channels_of, device_of
+from mmcl.training.folder import channels_of, device_of
 from mmcl.types import Recording, Timeline
 
 Item = TypeVar("Item")

@@ -18,8 +18,8 @@ from mmcl.errors import FileError, InputError
 from mmcl.figures import curves_figure, histograms_figure, timeline_figure
 from mmcl.storage import read_figures, read_json, write_whole
 from mmcl.tasks import TASKS, scorer
+from mmcl.training.folder import CONFIG, load_network, read_config
 from mmcl.training.loop import HISTOGRAMS, METRICS
-from mmcl.training.run import CONFIG, load_network, read_config
 from mmcl.types import Timeline
 
 

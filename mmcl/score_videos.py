@@ -23,7 +23,7 @@ from mmcl.overlay import write_overlay
 from mmcl.page import write_page
 from mmcl.scoring import Scorer
 from mmcl.tasks import scorer
-from mmcl.training.run import channels_of, device_of, front_ends_of
+from mmcl.training.folder import channels_of, device_of, front_ends_of
 from mmcl.types import Recording, Timeline
 
 

@@ -14,8 +14,8 @@ from mmcl.errors import FileError, InputError
 from mmcl.presets import changed
 from mmcl.storage import check_writable, read_figures, read_json, write_json, write_whole
 from mmcl.training import checkpoint
+from mmcl.training.folder import CONFIG, load_network, read_config
 from mmcl.training.loop import BEST, METRICS
-from mmcl.training.run import CONFIG, load_network, read_config
 
 CARD = "README.md"
 PRIVATE = ("data", "start from")  # paths of the machine that trained it

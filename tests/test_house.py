@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FLOOR = {
     "types": 0, "config": 0, "presets": 0, "errors": 0, "metrics": 0, "processes": 0, "precision": 0, "packing": 0, "storage": 0, "models": 1, "losses": 1, "data": 2, "features": 2,
-    "training": 3, "tasks": 3, "probe": 3, "finetune": 3, "scoring": 3, "infer": 3, "events": 3, "score_videos": 3, "page": 3, "overlay": 3, "figures": 3, "report": 3, "demo": 3, "frame_evaluation": 3, "export": 3, "sharing": 3, "diagnose": 3, "compare": 3, "cli": 4, "__main__": 5, "__init__": 0,
+    "training": 3, "tasks": 3, "probe": 3, "finetune": 3, "scoring": 3, "infer": 3, "events": 3, "score_videos": 3, "page": 3, "overlay": 3, "figures": 3, "report": 3, "demo": 3, "frame_evaluation": 3, "export": 3, "sharing": 3, "diagnose": 3, "compare": 3, "commands": 4, "cli": 4, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 APART = {("models", "data"), ("losses", "data"), ("data", "models"), ("data", "losses"), ("models", "losses")}
 
@@ -56,3 +56,16 @@ def test_two_files_alone_open_and_write_media():
     for path in (ROOT / "mmcl").rglob("*.py"):
         if path.name not in ("media.py", "media_writer.py"):
             assert not {n for n in imports(path) if n.split(".")[0] in ("av", "decord")}, path
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "mmcl", "train", "utd-mhad", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

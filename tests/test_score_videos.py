@@ -23,7 +23,7 @@ from mmcl.features.extract import extract_file
 from mmcl.features.frontends import make_front_ends
 from mmcl.score_videos import score_features
 from mmcl.tasks import scorer
-from mmcl.training.run import load_network
+from mmcl.training.folder import load_network
 from mmcl.types import Recording
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

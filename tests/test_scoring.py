@@ -19,7 +19,7 @@ from mmcl.metrics import accuracy, average_precision, macro_f1, roc_auc, trapezo
 from mmcl.presets import changed, utd_mhad_streams
 from mmcl.scoring import CHUNK
 from mmcl.tasks import scorer
-from mmcl.training.run import load_network
+from mmcl.training.folder import load_network
 from mmcl.types import Recording
 
 

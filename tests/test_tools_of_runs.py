@@ -28,7 +28,7 @@ from mmcl.losses.parts import HOOKS
 from mmcl.models.build import clock_of
 from mmcl.models.fusion import ModalityGate
 from mmcl.presets import PRESETS
-from mmcl.training.run import load_network
+from mmcl.training.folder import load_network
 from mmcl.types import Clock
 
 SMALL = ["--model.dim", "16", "--optim.tracker", "none", "--optim.epochs", "1"]

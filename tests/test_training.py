@@ -22,7 +22,9 @@ from mmcl.presets import PRESETS, ablation, changed
 from mmcl.storage import read_figures, write_json, write_whole
 from mmcl.training import checkpoint
 from mmcl.training.check import check
-from mmcl.training.run import evaluate, load_network, only_one, read_config, train
+from mmcl.training.evaluation import evaluate
+from mmcl.training.folder import load_network, only_one, read_config
+from mmcl.training.run import train
 from mmcl.training.schedules import contrast_weight, learning_rate_factor, transfer_momentum
 from mmcl.training.teacher import Average, parameter_pairs, transfer
 

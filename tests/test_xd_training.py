@@ -20,7 +20,7 @@ from mmcl.data.xd_violence import find_features, read_features
 from mmcl.errors import FileError
 from mmcl.models.macil_sd import from_released
 from mmcl.models.pooling import topk_pool
-from mmcl.training.run import load_network
+from mmcl.training.folder import load_network
 from mmcl.types import Bags, Clock
 
 CODES = ["B1-0-0", "B2-B6-0", "G-0-0", "B4", "A", "A", "A", "A"]

@@ -47,7 +47,7 @@ from mmcl.presets import changed, clips, xd_violence
 from mmcl.storage import write_json
 from mmcl.tasks import TASKS
 from mmcl.training import checkpoint
-from mmcl.training.run import evaluate
+from mmcl.training.evaluation import evaluate
 from mmcl.training.step import Learner
 from mmcl.types import Bags
 
