@@ -285,7 +285,8 @@ class OptimConfig:
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW; rises over the first tenth, falls by a cosine."""
     encoder_rate: float = 1.0
-    """The encoders' learning rate as a part of the rest's: below 1 keeps what they learned before, 0 keeps their weights."""
+    """The encoders' learning rate as a part of the rest's: below 1 keeps what they learned before, 0 freezes
+    them, the norms' statistics too."""
     decay_epochs: int = 0
     """Epochs in which the cosine reaches 0, 0 = the run's own (MACIL-SD: 60 for 50 epochs)."""
     weight_decay: float = 0.05

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import reference
+import safetensors.torch
 import torch
 
 from mmcl.cli import main
@@ -267,7 +268,6 @@ def test_pairs_come_together_and_others_apart(pretrained, tmp_path):
 
 def test_pretraining_resumes_bit_for_bit(pretrained, tmp_path):
     """The memory is part of the state."""
-    import safetensors.torch
 
     folder, command = pretrained
     state = folder / "run" / "last.safetensors"
@@ -328,6 +328,28 @@ def test_probe_and_finetune(pretrained, tmp_path, capsys):
         assert message in capsys.readouterr().err
     assert main(["finetune", run, "--out", str(tmp_path / "x"), "--modalities", "visual"]) == 1
     assert "the run knows skeleton, inertial, not visual" in capsys.readouterr().err
+
+
+def test_frozen_encoders_stay_as_they_were(pretrained, tmp_path):
+    folder, _ = pretrained
+    command = [
+        "finetune",
+        str(folder / "run"),
+        "--out",
+        str(tmp_path / "out"),
+        "--labels",
+        "1",
+        "--draws",
+        "1",
+    ]
+    assert main([*command, "--epochs", "2", "--encoder-rate", "0"]) == 0
+    before = safetensors.torch.load_file(folder / "run" / "best.safetensors")
+    after = safetensors.torch.load_file(tmp_path / "out" / "1-a-class" / "draw-0" / "best.safetensors")
+    encoders = [k for k in before if k.startswith("encoder.")]
+    assert any("running_var" in k for k in encoders)
+    for k in encoders:
+        torch.testing.assert_close(after[k], before[k], rtol=1e-6, atol=1e-7)  # an average of equals rounds
+    assert not all(torch.equal(v, before[k]) for k, v in after.items() if k in before)
 
 
 def test_refusals(tmp_path, capsys):

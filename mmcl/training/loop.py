@@ -147,6 +147,8 @@ def fit(
         batches.epoch = epoch
         sums: dict[str, Tensor] = {}
         wrapped.train()
+        if o.encoder_rate == 0:  # frozen: neither dropout nor statistics of these recordings
+            learner.student.get_submodule("encoder").eval()
         for number, bags in enumerate(bags_of_epoch, 1):
             is_update = number % o.accumulate == 0 or number == len(batches)
             set_seed(_mix(o.seed, progress.step, accelerator.process_index))

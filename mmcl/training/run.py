@@ -162,8 +162,10 @@ def _fit_statistics(part: nn.Module, task: Task) -> None:
 
 
 def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
-    """What no loss reaches takes no gradient: distributed training wants to know."""
+    """What no loss reaches, and what is to stay as it is, takes no gradient: distributed training wants to know."""
     o = config.objective
+    if config.optim.encoder_rate == 0 and not is_teacher:
+        part.get_submodule("encoder").requires_grad_(False)
     if config.model.architecture != "mmcl":
         return  # every part of it is reached
     compared = o.contrast or o.instance or o.pair or o.sequences
