@@ -64,9 +64,10 @@ class Set:
         return x, mask, torch.from_numpy(self.label[list(rows)])[:, None]
 
 
-def read(task: str, data: Path) -> tuple[Set, Set]:
+def read(task: str, data: Path, n_streams: tuple[int, int]) -> tuple[Set, Set]:
     """Training and test part. A sensor's window becomes one row of raw numbers, standardised."""
-    config = changed(utd_mhad_streams(), bags={"validation_subjects": ()}) if task == "streams" else clips()
+    streams = {"validation_subjects": (), "n_train_streams": n_streams[0], "n_test_streams": n_streams[1]}
+    config = changed(utd_mhad_streams(), bags=streams) if task == "streams" else clips()
     made = TASKS[config.task](data, config)
     clock = clock_of(config)
     sets = []
@@ -142,6 +143,8 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     hosts: tuple[str, ...] = tuple(HOSTS)
     epochs: int = 20
+    n_streams: tuple[int, int] = (400, 200)
+    """Streams strung together to train and to test on."""
 
 
 def table(results: Mapping[str, float], options: Options) -> str:
@@ -167,7 +170,7 @@ def main() -> None:
     for task, data in (("streams", options.streams), ("clips", options.clips)):
         if data is None:
             continue
-        sets = read(task, data)
+        sets = read(task, data, options.n_streams)
         for host in options.hosts:
             for seed in options.seeds:
                 for way in ("without", "with"):

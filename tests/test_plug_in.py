@@ -1,0 +1,62 @@
+"""The example that plugs contrast and teacher into other networks: it runs, helps nobody by accident, and goes on."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_xd_training import make_features
+
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "plug_in"
+HOSTS = ("graph", "magnitude", "memory")
+
+
+def run(*options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(EXAMPLE / "train.py"), *options, "--epochs", "1", "--seeds", "0"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_every_host_on_both_data_sets(made, tmp_path):
+    make_features(tmp_path / "clips", n_crops=5)
+    options = ["--streams", str(made), "--clips", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
+    done = run(*options, "--n-streams", "16", "8")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(found) == {
+        f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")
+    }
+    assert all(0 < v <= 1 for v in found.values())
+    again = run(*options, "--n-streams", "16", "8")  # nothing is left to do
+    assert again.returncode == 0
+    assert not [line for line in again.stdout.splitlines() if line.startswith(("streams/", "clips/"))]
+    assert again.stdout.endswith((tmp_path / "out" / "results.md").read_text())
+    assert again.stdout.count("|\n") == 2 + 2 * len(HOSTS)
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_ten_lines_teach_every_part_of_a_host(host, monkeypatch):
+    """The plugged-in loss alone reaches encoder and own heads, and padding changes nothing."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    hosts, train = importlib.import_module("hosts"), importlib.import_module("train")
+    torch.manual_seed(0)
+    network = hosts.HOSTS[host]({"a": 5, "b": 7}).eval()
+    x = {"a": torch.randn(6, 20, 5), "b": torch.randn(6, 20, 7)}
+    mask = torch.arange(20) < torch.tensor([20, 15, 18, 20, 9, 20])[:, None]
+    label = torch.tensor([1.0, 0, 1, 1, 0, 0])[:, None]
+
+    def loss(x, mask):
+        torch.manual_seed(1)  # the drawn snippets
+        scored = network(x, mask)
+        return train.plug(scored, network(x, mask), mask, label, 0.5)
+
+    loss(x, mask).backward()
+    silent = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
+    assert silent <= {"joint.weight", "joint.bias"}  # the teacher of the others
+    source = (EXAMPLE / "train.py").read_text()
+    body = source.split("def plug(")[1].split("\n\n\n")[0]
+    assert body.count("  # ") == 10
