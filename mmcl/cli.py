@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from mmcl.commands.judge import CheckXdViolence, Diagnose, Evaluate, EvaluateXdV
 from mmcl.commands.learn import Compare, Demo, Distill, Finetune, Pretrain, Train
 from mmcl.commands.models import Export, ImportMacilSd, Share
 from mmcl.commands.score import Extract, Score
-from mmcl.errors import InputError
+from mmcl.errors import InputError, output_is_read
 from mmcl.presets import PRESETS, pretrain, to_compare
 
 
@@ -125,20 +124,16 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; its exit code. 141, as by the signal, where who reads our output has read enough (``| head``)."""
     try:
         code = run(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
+        if output_is_read():
+            raise
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # nor does the interpreter's end complain
         return 141
     return code
-
-
-def output_is_read() -> bool:
-    """False where stdout is a pipe that nobody reads any more."""
-    watch = select.poll()
-    watch.register(sys.stdout.fileno(), 0)  # errors are told unasked
-    return not watch.poll(0)
 
 
 def run(args: list[str]) -> int:

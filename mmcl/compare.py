@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,24 @@ from matplotlib.figure import Figure
 from scipy import stats
 from tqdm import tqdm
 
-from mmcl.config import Config
+from mmcl.config import Config, from_dict, to_dict
 from mmcl.errors import InputError
 from mmcl.figures import COLOURS, INK, new_axes, png
 from mmcl.losses.parts import HOOKS, parse, split_specs
 from mmcl.presets import changed
-from mmcl.storage import read_figures, write_json, write_whole
+from mmcl.storage import read_figures, read_json, write_json, write_whole
 from mmcl.training.check import check
-from mmcl.training.folder import CONFIG, read_config
+from mmcl.training.folder import CONFIG, n_asked, read_config
 from mmcl.training.loop import METRICS
 from mmcl.training.run import train
 
+ASKED = "asked.json"
 # what is no part of the objective by its name
 BESIDE: dict[str, dict[str, dict[str, Any]]] = {
     "default": {},
-    "no-contrast": {"objective": {"contrast": 0.0, "instance": 0.0}},
+    "no-contrast": {
+        "objective": dict(contrast=0.0, instance=0.0, pair=0.0, within=0.0, memory=0, same="none", mined=0.0)
+    },
     "info-nce": {"objective": {"negatives": ()}},
     "repetition": {"bags": {"repetition": 0.32}},
     "modality-gate": {"model": {"joint": "gate"}},
@@ -46,11 +50,12 @@ SINGLE = (  # every single mechanism
 
 @dataclass(frozen=True)
 class Comparison:
-    """Per objective, in the order asked for, the figure of each seed."""
+    """Per objective, in the order asked for, the figure of each seed on one part of the data."""
 
     figure: str
     values: Mapping[str, Sequence[float]]
     against: str
+    part: str = "test"
 
     def rows(self) -> list[tuple[str, float, float, float, float]]:
         """(objective, mean, spread, mean difference to ``against``, p of a paired t-test; NaN where there is none)."""
@@ -68,7 +73,7 @@ class Comparison:
     def markdown(self) -> str:
         n = len(self.values) - 1
         lines = [
-            f"| objective | {self.figure} | against {self.against} | p | seed by seed |",
+            f"| objective | {self.figure}, {self.part} | against {self.against} | p | seed by seed |",
             "|---|---|---|---|---|",
         ]
         for name, mean, spread, difference, p in self.rows():
@@ -79,8 +84,13 @@ class Comparison:
         if n > 1:
             lines += [
                 "",
-                f"p: paired t-test over seeds, not corrected; of {n} comparisons by chance {n / 20:.1f} fall below 0.05.",
+                f"p: paired t-test over seeds, not corrected; of {n} comparisons by chance {n / 20:.1f} fall below 0.05. "
+                "The recordings are the same for all seeds, and what other recordings would say it does not tell.",
             ]
+            if self.part == "test":
+                lines[-1] += (
+                    " A choice made by this table has no test part left: choose by the validation part."
+                )
         return "\n".join(lines)
 
     def picture(self) -> bytes:
@@ -95,42 +105,75 @@ class Comparison:
             axes.plot([x.mean()] * 2, [y - 0.35, y + 0.35], color=colour, linewidth=2)
         axes.axvline(float(np.mean(self.values[self.against])), color=INK, linewidth=0.6, linestyle=":")
         axes.set_yticks(range(len(order)), order, fontsize=8)
-        axes.set_xlabel(self.figure, fontsize=9, color=INK)
+        axes.set_xlabel(f"{self.figure}, {self.part}", fontsize=9, color=INK)
         return png(figure)
 
 
 def with_parts(config: Config, text: str) -> Config:
-    """The settings with the parts that ``text`` names, joined by "+": each goes where its name belongs, a weight of
-    negatives before those that are there, a row or similarity in place of the one that is there."""
+    """The settings with the parts that ``text`` names, joined by "+": each goes where its name belongs, a stranger's where
+    ``HOOK=package.module:Class`` says; a weight of negatives before those that are there, a row or similarity in place of
+    the one that is there."""
     made = config
-    for spec_text in TOGETHER.get(text, text).split("+"):
-        spec = parse(spec_text, "parts")
+    for named in TOGETHER.get(text, text).split("+"):
+        told, spec_text = named.split("=", 1) if named.split("=")[0] in HOOKS else ("", named)
+        spec = parse(spec_text, told or "parts")
         if spec.name in BESIDE:
             made = changed(made, **BESIDE[spec.name])
             continue
         if spec.name == "unimodal-teacher":
             made = changed(made, teacher={"modality": made.bags.modalities[0]})
             continue
-        hooks = [hook for hook, known in HOOKS.items() if spec.name in known]
+        hooks = [told] if told else [hook for hook, known in HOOKS.items() if spec.name in known]
         if not hooks:
             every = sorted({*BESIDE, *(n for known in HOOKS.values() for n in known), "unimodal-teacher"})
-            raise InputError(f"--objectives {spec.name}: expected names from {', '.join(every)}, joined by +")
+            raise InputError(
+                f"--objectives {spec.name}: expected names from {', '.join(every)}, joined by +; or HOOK=package.module:Class"
+            )
         hook, before = hooks[0], getattr(made.objective, hooks[0])
         value = spec_text if isinstance(before, str) else (spec_text, *before)
         made = changed(made, objective={hook: value})
     return made
 
 
-def runs_of(config: Config, objectives: Sequence[str], seeds: Sequence[int]) -> dict[str, Config]:
-    """``{"OBJECTIVE/seed-N": settings}``, every one checked before anything is trained."""
-    made = {}
-    for text in split_specs(objectives):
-        with_it = with_parts(config, text)
-        for seed in seeds:
-            run = replace(with_it, optim=replace(with_it.optim, seed=seed))
-            check(run)
-            made[f"{text}/seed-{seed}"] = run
-    return made
+def chosen(config: Config, objectives: Sequence[str]) -> list[str]:
+    """The objectives, each once; "all" is every single mechanism. What trains here just as the first does, and of "all"
+    what these settings do not allow, is told and left out."""
+    asked = split_specs(objectives)
+    names = list(
+        dict.fromkeys(n for name in asked for n in (("default", *SINGLE) if name == "all" else (name,)))
+    )
+    kept: dict[str, Config] = {}
+    for name in names:
+        made = with_parts(config, name)
+        try:
+            check(made)
+        except InputError as error:
+            if name in asked or not kept:
+                raise
+            print(f"{name}: left out; {error}")
+            continue
+        if kept and _as_it_trains(made) == next(iter(kept.values())):
+            print(f"{name}: left out; with these settings it is {next(iter(kept))}")
+            continue
+        kept[name] = _as_it_trains(made)
+    return list(kept)
+
+
+def _as_it_trains(config: Config) -> Config:
+    """Without a concentration of 0."""
+    o = config.objective
+    if (o.beta if o.contrast else 0) or (o.instance_beta if o.instance or o.pair else 0):
+        return config
+    return changed(config, objective={"negatives": tuple(n for n in o.negatives if n != "concentration")})
+
+
+def runs_of(config: Config, names: Sequence[str], seeds: Sequence[int]) -> dict[str, Config]:
+    """``{"OBJECTIVE/seed-N": settings}``."""
+    return {
+        f"{name}/seed-{seed}": changed(with_parts(config, name), optim={"seed": seed})
+        for name in names
+        for seed in seeds
+    }
 
 
 def compare(
@@ -141,12 +184,20 @@ def compare(
     seeds: Sequence[int],
     jobs: int,
     figure: str,
+    part: str = "",
 ) -> Comparison:
     """Train what is missing, ``jobs`` at a time, each in a process of its own; write comparison.json, .md and .png.
 
-    The first objective is what the others are compared with. InputError names the runs that failed; the others are kept.
+    The first objective is what the others are compared with, on the validation part, if left out, where the runs hold one
+    out, else on the test part. InputError names the runs that failed; the others are kept.
     """
-    runs = runs_of(config, objectives, seeds)
+    if n_asked() > 1:
+        raise InputError("mmcl compare: starts its own processes; run it without torchrun, with --jobs")
+    for option, value in (("jobs", jobs), ("seeds", len(seeds))):
+        if value < 1:
+            raise InputError(f"--{option}: expected 1 or more, got {value}")
+    names = chosen(config, objectives)
+    runs = runs_of(config, names, seeds)
     for name, settings in runs.items():
         if (out / name / CONFIG).exists():
             before, _, on = read_config(out / name)
@@ -155,12 +206,30 @@ def compare(
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
 
+    pointless = threading.Event()
+
     def start(name: str) -> int:
-        command = [sys.executable, "-m", "mmcl", *sys.argv[1:], "--only", name]
+        if pointless.is_set():
+            return 1
         (out / name).mkdir(parents=True, exist_ok=True)
+        asked = out / name / ASKED
+        write_json(asked, {"data": str(data.resolve()), "config": to_dict(runs[name])})
+        command = [
+            sys.executable,
+            "-c",
+            "import sys, mmcl.compare as c; c.train_asked(sys.argv[1])",
+            str(asked),
+        ]
         with open(out / name / "log.txt", "w") as log:
             environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-            return subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
+            code = subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
+        if code == 0:
+            try:
+                figure_of(out / name, figure, part)
+            except InputError:  # a wrong --figure is told after one run, not after all
+                pointless.set()
+                raise
+        return code
 
     with ThreadPoolExecutor(jobs) as pool:
         codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
@@ -169,29 +238,30 @@ def compare(
         raise InputError(
             f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; {out / failed[0] / 'log.txt'}"
         )
-    made = read_comparison(out, split_specs(objectives), seeds, figure)
+    found = {name: [figure_of(out / f"{name}/seed-{seed}", figure, part) for seed in seeds] for name in names}
+    values = {name: [value for value, _ in of_seeds] for name, of_seeds in found.items()}
+    made = Comparison(figure, values, names[0], found[names[0]][0][1])
     write_json(
-        out / "comparison.json", {"figure": figure, "against": made.against, "values": dict(made.values)}
+        out / "comparison.json",
+        {"figure": figure, "part": made.part, "against": made.against, "values": dict(made.values)},
     )
     text, image = made.markdown(), made.picture()
-    write_whole(out / "comparison.md", lambda part: part.write_text(text + "\n"))
-    write_whole(out / "comparison.png", lambda part: part.write_bytes(image))
+    write_whole(out / "comparison.md", lambda file: file.write_text(text + "\n"))
+    write_whole(out / "comparison.png", lambda file: file.write_bytes(image))
     return made
 
 
-def train_one(
-    config: Config, data: Path, out: Path, objectives: Sequence[str], seeds: Sequence[int], name: str
-) -> None:
-    """One of the runs, in its own process."""
-    train(runs_of(config, objectives, seeds)[name], data, out / name, resume=True)
+def train_asked(asked: str) -> None:
+    """One of the runs, in its own process, into the folder of the file that says what was asked."""
+    path = Path(asked)
+    saved = read_json(path)
+    train(from_dict(Config, saved["config"], path), Path(saved["data"]), path.parent, resume=True)
 
 
-def read_comparison(out: Path, names: Sequence[str], seeds: Sequence[int], figure: str) -> Comparison:
-    values: dict[str, list[float]] = {}
-    for name in names:
-        for seed in seeds:
-            figures = read_figures(out / name / f"seed-{seed}" / METRICS)
-            if f"test {figure}" not in figures:
-                raise InputError(f"--figure {figure}: the runs have {', '.join(figures)}")
-            values.setdefault(name, []).append(figures[f"test {figure}"])
-    return Comparison(figure, values, names[0])
+def figure_of(run: Path, figure: str, part: str) -> tuple[float, str]:
+    """A run's figure and the part that it is of: the validation part, if not told, where there is one."""
+    figures = read_figures(run / METRICS)
+    for of in (part,) if part else ("validation", "test"):
+        if f"{of} {figure}" in figures:
+            return figures[f"{of} {figure}"], of
+    raise InputError(f"--figure {figure}, --part {part or 'left out'}: the runs have {', '.join(figures)}")

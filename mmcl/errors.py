@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import sys
 from pathlib import Path
 
 
@@ -18,3 +20,12 @@ class FileError(InputError):
     def __init__(self, path: str | Path, found: str, do: str):
         self.path, self.parts = Path(path), (found, do)
         super().__init__(f"{path}: {found}; {do}")
+
+
+def output_is_read() -> bool:
+    """False where standard output is a pipe that nobody reads any more: then a BrokenPipeError is no error."""
+    if sys.stdout is None:
+        return True
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # errors are told unasked
+    return not watch.poll(0)

@@ -87,6 +87,8 @@ def finetune(
         raise InputError(
             f"{run}: was trained with labels, so that few would not be few; --labels 0, or a run of mmcl pretrain"
         )
+    if from_scratch and encoder_rate is not None:
+        raise InputError("--encoder-rate: from scratch, encoders learn at the rate of the rest; leave it out")
     table: Table = {}
     for part in labels:
         for draw in range(first_draw, first_draw + draws):

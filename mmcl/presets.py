@@ -81,9 +81,10 @@ def pretrain(recipe: Config) -> Config:
 
 
 def to_compare(task: str) -> Config:
-    """The recipe of a task with a contrast to compare: recognition, which does without, gets that of pairs."""
+    """The recipe of a task with a contrast to compare: recognition, which does without, gets that of pairs, concentrated
+    on hard negatives as in pre-training."""
     config = PRESETS[task]()
-    return changed(config, objective={"pair": 0.3}) if task in RECOGNITION else config
+    return changed(config, objective={"pair": 0.3, "instance_beta": 1.0}) if task in RECOGNITION else config
 
 
 def utd_mhad_pretrain() -> Config:

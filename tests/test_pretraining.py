@@ -330,7 +330,7 @@ def test_probe_and_finetune(pretrained, tmp_path, capsys):
     assert "the run knows skeleton, inertial, not visual" in capsys.readouterr().err
 
 
-def test_frozen_encoders_stay_as_they_were(pretrained, tmp_path):
+def test_frozen_encoders_stay_as_they_were(pretrained, tmp_path, capsys):
     folder, _ = pretrained
     command = [
         "finetune",
@@ -350,6 +350,15 @@ def test_frozen_encoders_stay_as_they_were(pretrained, tmp_path):
     for k in encoders:
         torch.testing.assert_close(after[k], before[k], rtol=1e-6, atol=1e-7)  # an average of equals rounds
     assert not all(torch.equal(v, before[k]) for k, v in after.items() if k in before)
+    assert main([*command, "--from-scratch", "--encoder-rate", "0"]) == 1
+    assert "from scratch, encoders learn at the rate of the rest" in capsys.readouterr().err
+    train = ["train", "utd-mhad", "--data", str(folder / "data"), "--out", str(tmp_path / "x")]
+    for options, message in (
+        ([], "would freeze encoders that know nothing; give --start-from"),
+        (["--teacher.modality", "skeleton"], "the unimodal teacher would hand over encoders"),
+    ):
+        assert main([*train, "--optim.encoder-rate", "0", *options]) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_refusals(tmp_path, capsys):

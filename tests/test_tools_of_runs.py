@@ -17,7 +17,7 @@ from scipy import stats
 
 from mmcl import sharing
 from mmcl.cli import main
-from mmcl.compare import SINGLE, Comparison, runs_of, with_parts
+from mmcl.compare import SINGLE, Comparison, chosen, runs_of, with_parts
 from mmcl.data.augment import repeat
 from mmcl.data.synthetic import make_recordings
 from mmcl.diagnose import effective_dimensions
@@ -27,7 +27,8 @@ from mmcl.losses.diagnostics import false_negatives, histograms, isotropy, toler
 from mmcl.losses.parts import HOOKS
 from mmcl.models.build import clock_of
 from mmcl.models.fusion import ModalityGate
-from mmcl.presets import PRESETS
+from mmcl.presets import PRESETS, to_compare
+from mmcl.training.check import check
 from mmcl.training.folder import load_network
 from mmcl.types import Clock
 
@@ -63,12 +64,66 @@ def test_parts_go_where_their_names_belong():
         with_parts(base, "nonsense")
 
 
-def test_every_single_mechanism_is_a_run():
-    runs = runs_of(PRESETS["utd-mhad-streams"](), ["default", *SINGLE], [0])
+def test_every_single_mechanism_is_a_run(capsys):
+    names = chosen(PRESETS["utd-mhad-streams"](), ["all"])
+    assert names == ["default", *SINGLE]
+    assert capsys.readouterr().out == ""
     named = {name for known in HOOKS.values() for name in known} - {"cosine", "info-nce", "concentration"}
-    assert named <= {name.removesuffix("/seed-0") for name in runs}
-    settings = [str(config) for config in runs.values()]
+    assert named <= set(names)
+    settings = [str(config) for config in runs_of(PRESETS["utd-mhad-streams"](), names, [0]).values()]
     assert len(set(settings)) == len(settings)
+
+
+@pytest.mark.parametrize("task", [task for task in PRESETS if task not in ("recordings", "events")])
+def test_all_is_what_differs_on_this_task(task, capsys):
+    """Nothing that trains just as the default is a row of its own, and what cannot be is told."""
+    config = to_compare(task)
+    names = chosen(config, ["all", "default"])
+    said = capsys.readouterr().out
+    assert set(names).isdisjoint(line.split(":")[0] for line in said.splitlines())
+    assert len(names) + len(said.splitlines()) == 1 + len(SINGLE)
+    o = with_parts(config, "no-contrast").objective
+    assert o.contrast == o.instance == o.pair == 0
+    assert "no-contrast" in names
+    for name in runs_of(config, names, [0]).values():
+        check(name)
+    if task == "xd-violence":  # its beta is 0, its teacher the unimodal one, nothing is averaged
+        for name in ("info-nce", "unimodal-teacher", "no-distillation"):
+            assert f"{name}: left out; with these settings it is default" in said
+        assert "soft-teacher: left out; " in said
+        with pytest.raises(InputError, match="soft-teacher: needs the averaged student"):
+            chosen(config, ["default", "soft-teacher"])
+    if task == "utd-mhad":
+        assert "info-nce" in names
+        assert "no-distillation: left out; with these settings it is default" in said
+
+
+def test_a_stranger_s_part_is_compared_where_it_is_told_to_be():
+    base = PRESETS["utd-mhad-streams"]()
+    made = with_parts(base, "negatives=mmcl.losses.negative_weights:SameLabel+std-hinge").objective
+    assert made.negatives == ("mmcl.losses.negative_weights:SameLabel", "concentration")
+    assert made.regularisers == ("std-hinge",)
+    check(with_parts(base, "negatives=mmcl.losses.negative_weights:SameLabel"))
+    with pytest.raises(InputError, match="or HOOK=package"):
+        with_parts(base, "mmcl.losses.negative_weights:SameLabel")
+
+
+def test_compare_refuses_what_it_cannot_do(data, tmp_path, monkeypatch, capsys):
+    command = ["compare", "utd-mhad-streams", "--data", str(data), "--out", str(tmp_path), *STREAMS]
+    for options, message in (
+        (["--jobs", "0"], "--jobs: expected 1 or more, got 0"),
+        (["--seeds", "0"], "--seeds: expected 1 or more, got 0"),
+        (["--objectives", "default,nonsense"], "--objectives nonsense: expected names from"),
+    ):
+        assert main([*command, *options]) == 1
+        assert message in capsys.readouterr().err
+    one = [*command, "--objectives", "default,default", "--jobs", "1", "--seeds", "2"]
+    assert main([*one, "--figure", "accuracy"]) == 1
+    assert "--figure accuracy, --part left out: the runs have test snippet average" in capsys.readouterr().err
+    assert not (tmp_path / "default" / "seed-1" / "metrics.json").exists()  # told after the first run
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(one) == 1
+    assert "run it without torchrun" in capsys.readouterr().err
 
 
 def test_paired_test_is_scipys():

@@ -60,7 +60,8 @@ class Pretrain:
     """
 
     data: Path
-    """Folder of the data set, with Inertial/ and Skeleton/ in it."""
+    """Folder of the data set (utd-mhad: with Inertial/ and Skeleton/ in it; mmact: as mmcl train mmact --help says), or the
+    manifest of your own recordings."""
     out: Path
     """Folder to make for the run."""
     config: Annotated[Config, tyro.conf.arg(name="")]
@@ -180,8 +181,8 @@ class Compare:
     """Train one task with several objectives and the same seeds, and tell which are better than the first.
 
     An objective is the name of a part (docs/objectives.md), of several joined by "+", with options if need be:
-    default, cluster-count, decoupled(sigma=0.5), margin-filter+std-hinge*0.5; "all" stands for every single mechanism.
-    Each run goes on where it was; comparison.md holds the table with a paired test, comparison.png the figure.
+    default, cluster-count, decoupled(sigma=0.5), margin-filter+std-hinge*0.5; "all" stands for every single mechanism;
+    a part of your own is HOOK=package.module:Class, such as negatives=mine.weights:Rare. Each run goes on where it was; comparison.md holds the table with a paired test, comparison.png the figure.
     """
 
     data: Path
@@ -196,26 +197,21 @@ class Compare:
     jobs: int = 2
     """Runs at a time, each on its share of the cores."""
     figure: str = ""
-    """Which of the runs' test figures; the task's own, if left out."""
-    only: str = ""
-    """Internal: train one of the runs, OBJECTIVE/seed-N."""
+    """Which of the runs' figures; the task's own, if left out."""
+    part: Literal["", "validation", "test"] = ""
+    """Of which part; if left out, of the validation part where the runs hold one out, so that a choice leaves the test
+    part untouched, else of the test part."""
     debug: Debug = False
 
     def run(self) -> None:
-        from mmcl.compare import SINGLE, compare, train_one
+        from mmcl.compare import compare
         from mmcl.report import TASK_FIGURE
         from mmcl.tasks.own import complete
 
         config = complete(self.config, self.data)
-        asked = [
-            text for name in self.objectives for text in (("default", *SINGLE) if name == "all" else (name,))
-        ]
-        seeds = range(self.seeds)
-        if self.only:
-            train_one(config, self.data, self.out, asked, seeds, self.only)
-            return
         figure = self.figure or TASK_FIGURE[config.task]
-        made = compare(config, self.data, self.out, asked, seeds, self.jobs, figure)
+        seeds = range(self.seeds)
+        made = compare(config, self.data, self.out, self.objectives, seeds, self.jobs, figure, self.part)
         print(made.markdown())
         print(f"figure: {self.out / 'comparison.png'}")
 

@@ -228,6 +228,10 @@ def check(config: Config) -> None:
         raise InputError(f"--teacher.modality {t.modality}: expected one of {', '.join(d.modalities)}")
     if t.distill > 0 and t.average <= 0 and not t.run:
         raise InputError("--teacher.distill: needs the averaged student; use --teacher.average above 0")
+    if config.optim.encoder_rate == 0 and t.modality:
+        raise InputError(
+            "--optim.encoder-rate 0: the unimodal teacher would hand over encoders all the same; use --teacher.modality ''"
+        )
     check_parts(config)
     tracker = config.optim.tracker
     installed = [str(getattr(name, "value", name)) for name in get_available_trackers()]

@@ -41,6 +41,8 @@ def train(
     """
     config = complete(config, data)
     check(config)
+    if config.optim.encoder_rate == 0 and start_from is None:
+        raise InputError("--optim.encoder-rate 0: would freeze encoders that know nothing; give --start-from")
     prepare_folder(out, config, data, resume, start_from)
     with only_one(out):
         if resume and (out / METRICS).exists():
