@@ -71,10 +71,13 @@ def find_runs(folder: Path, pattern: str = "**/") -> list[Path]:
 def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     config, classes, trained_on = read_config(run)
     metrics = read_figures(run / METRICS)
-    history = read_json(run / "history.json")
+    history = (
+        read_json(run / "history.json") if (run / "history.json").exists() else []
+    )  # not of a shared model
     figure = figure_of(config.task, metrics)
     scored = figure != WITHOUT_LABELS
-    timelines = score_test(run, data or trained_on, n_timelines) if scored else []
+    is_known = data is not None or bool(read_json(run / CONFIG).get("data"))
+    timelines = score_test(run, data or trained_on, n_timelines) if scored and is_known else []
     select_by = TASK_FIGURE[config.task] if scored else figure
     heads = {
         k: v
@@ -105,7 +108,6 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     ]
     if len(siblings) > 1:
         tables.insert(1, comparison(siblings, run.parent))
-    curves = curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))  # type: ignore[arg-type]
     return {
         "title": f"mmcl run: {run.resolve().name}",
         "subtitle": f"{config.task}, {', '.join(config.bags.modalities)}, {len(classes)} class{'es' if len(classes) > 1 else ''}, seed {config.optim.seed}",
@@ -120,7 +122,12 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
                 "Training",
                 "The dotted line marks the selected epoch.",
                 [("losses and validation figures over epochs", curves)],
-            ),
+            )
+            for curves in (
+                [curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))]  # type: ignore[arg-type]
+                if history
+                else []
+            )
         ]
         + [
             section(
@@ -137,7 +144,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
                 [(f"timeline of {t.name}", timeline_figure(t)) for t in timelines],
             )
         ]
-        * scored,
+        * bool(timelines),
         "settings": json.dumps(to_dict(config), indent=2),
     }
 

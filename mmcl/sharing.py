@@ -23,7 +23,8 @@ PRIVATE = ("data", "start from")  # paths of the machine that trained it
 
 def save_pretrained(run: Path, out: Path) -> None:
     """The run's selected weights (safetensors), settings, figures and a model card into ``out``, without paths of this
-    machine and without anything of the training. Every command takes the folder as it takes a run."""
+    machine and without anything of the training. Every command takes the folder as it takes a run; those that train on or judge
+    the data want --data."""
     config, classes, _ = read_config(run)
     network, _, _ = load_network(run, to_score=False)
     if (out / CONFIG).exists():

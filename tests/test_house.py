@@ -35,7 +35,15 @@ def test_floors():
                     continue
                 assert FLOOR[other] <= FLOOR[room], f"{path} imports {name}"
                 assert (room, other) not in APART, f"{path} imports {name}"
-            assert not name.startswith(("pipelines", "tools")), f"{path} imports {name}"
+            assert not name.startswith(("pipelines", "tools", "examples")), f"{path} imports {name}"
+
+
+def test_what_stands_outside_uses_public_names():
+    for path in (p for room in ("pipelines", "tools", "examples") for p in (ROOT / room).rglob("*.py")):
+        for name in imports(path):
+            assert not (name.startswith("mmcl.") and any(part.startswith("_") for part in name.split("."))), (
+                path
+            )
 
 
 def test_config_imports_no_torch():

@@ -1,4 +1,4 @@
-"""The example that plugs contrast and teacher into other networks: it runs, helps nobody by accident, and goes on."""
+"""The example that plugs contrast and teacher into other networks: it runs, and goes on where it was."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_every_host_on_both_data_sets(made, tmp_path):
     options = ["--streams", str(made), "--clips", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
     done = run(*options, "--n-streams", "16", "8")
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert set(found) == {
         f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")
     }
@@ -36,6 +36,9 @@ def test_every_host_on_both_data_sets(made, tmp_path):
     assert not [line for line in again.stdout.splitlines() if line.startswith(("streams/", "clips/"))]
     assert again.stdout.endswith((tmp_path / "out" / "results.md").read_text())
     assert again.stdout.count("|\n") == 2 + 2 * len(HOSTS)
+    other = run(*options, "--n-streams", "16", "9")
+    assert other.returncode == 1
+    assert "choose another --out" in other.stderr
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -50,11 +53,14 @@ def test_ten_lines_teach_every_part_of_a_host(host, monkeypatch):
     label = torch.tensor([1.0, 0, 1, 1, 0, 0])[:, None]
 
     def loss(x, mask):
-        torch.manual_seed(1)  # the drawn snippets
-        scored = network(x, mask)
+        scored = network(x, mask)  # no bag has more snippets than are drawn
         return train.plug(scored, network(x, mask), mask, label, 0.5)
 
-    loss(x, mask).backward()
+    value = loss(x, mask)
+    value.backward()
+    wider = {m: torch.cat([v, torch.full((6, 5, v.shape[2]), 9.0)], 1) for m, v in x.items()}
+    padded = loss(wider, torch.nn.functional.pad(mask, (0, 5)))
+    torch.testing.assert_close(padded, value, rtol=1e-4, atol=1e-5)
     silent = {n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     assert silent <= {"joint.weight", "joint.bias"}  # the teacher of the others
     source = (EXAMPLE / "train.py").read_text()

@@ -260,6 +260,12 @@ def test_a_shared_model_is_a_run_without_paths(run, data, tmp_path, monkeypatch)
     figure = json.loads((run / "metrics.json").read_text())["test snippet average precision"]
     assert f"| test snippet average precision | {figure:.4f} |" in card
     assert main(["evaluate", str(out), "--data", str(data)]) == 0
+    assert main(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "All figures" in page
+    assert "timeline of" not in page
+    assert main(["report", str(out), "--data", str(data)]) == 0
+    assert "timeline of" in (out / "report.html").read_text()
     assert main(["share", str(run), "--out", str(out)]) == 1
     with pytest.raises(InputError, match=r"holds no config\.json"):
         sharing.from_pretrained(tmp_path)
@@ -273,6 +279,17 @@ def test_a_shared_model_is_a_run_without_paths(run, data, tmp_path, monkeypatch)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
     assert sharing.from_pretrained("someone/model")[2] == ("target action",)
     assert fetched == ["someone/model"]
+
+
+def test_a_reader_of_scores_may_read_enough(run, data):
+    command = [sys.executable, "-m", "mmcl", "score", str(run), str(data), "--json", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["name"]
+        process.stdout.close()
+        assert "failed" not in process.stderr.read()
+        assert process.wait() == 141
 
 
 # export

@@ -3,13 +3,15 @@
     python examples/plug_in/train.py --streams UTD-MHAD --clips demo/features --out runs/plug-in
 
 streams: UTD-MHAD's untrimmed streams, each window of 1 s as raw numbers; clips: the features that `mmcl demo` extracted.
-The ten lines that a host gains are marked in ``plug``; the rest is any training loop. Figures: snippet average precision
-on the test part, mean and spread over seeds, and the gain seed by seed. Stopped, it goes on where it was.
+The ten lines that a host gains are marked in ``plug``, beside an averaged copy of it that teaches; the rest is any
+training loop. Figures: snippet average precision on the test part, mean and spread over seeds, and the gain seed by seed.
+Both ways share seed, first weights and order of the bags. Stopped, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from mmcl.metrics import average_precision
 from mmcl.models.build import clock_of
 from mmcl.models.pooling import topk_pool
 from mmcl.presets import changed, clips, utd_mhad_streams
+from mmcl.storage import write_json
 from mmcl.tasks import TASKS
 from mmcl.training.teacher import Average
 
@@ -67,7 +70,8 @@ class Set:
 def read(task: str, data: Path, n_streams: tuple[int, int]) -> tuple[Set, Set]:
     """Training and test part. A sensor's window becomes one row of raw numbers, standardised."""
     streams = {"validation_subjects": (), "n_train_streams": n_streams[0], "n_test_streams": n_streams[1]}
-    config = changed(utd_mhad_streams(), bags=streams) if task == "streams" else clips()
+    whole = {"validation_share": 0.0}
+    config = changed(utd_mhad_streams(), bags=streams) if task == "streams" else changed(clips(), bags=whole)
     made = TASKS[config.task](data, config)
     clock = clock_of(config)
     sets = []
@@ -148,17 +152,16 @@ class Options:
 
 
 def table(results: Mapping[str, float], options: Options) -> str:
-    lines = ["| data | host | without | with | gain |", "|---|---|---|---|---|"]
+    lines = ["| data | host | without | with | gain | seed by seed |", "|---|---|---|---|---|---|"]
     say = lambda v: f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" if len(v) > 1 else f"{np.mean(v):.3f}"
     for task in ("streams", "clips"):
         for host in options.hosts:
-            of = {
-                w: [results[k] for s in options.seeds if (k := f"{task}/{host}/{w}/{s}") in results]
-                for w in ("without", "with")
-            }
-            if of["with"]:
-                gain = np.array(of["with"]) - np.array(of["without"])
-                lines.append(f"| {task} | {host} | {say(of['without'])} | {say(of['with'])} | {say(gain)} |")
+            keys = [tuple(f"{task}/{host}/{w}/{s}" for w in ("without", "with")) for s in options.seeds]
+            if found := [[results[k] for k in pair] for pair in keys if all(k in results for k in pair)]:
+                without, plugged = np.array(found).T
+                gain = plugged - without
+                each = ", ".join(f"{g:+.3f}" for g in gain)
+                lines.append(f"| {task} | {host} | {say(without)} | {say(plugged)} | {say(gain)} | {each} |")
     return "\n".join(lines)
 
 
@@ -166,7 +169,12 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "results.json"
-    results: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    asked = {"epochs": options.epochs, "streams": list(options.n_streams)}
+    asked |= {"data": [str(d.resolve()) if d else "" for d in (options.streams, options.clips)]}
+    saved = json.loads(path.read_text()) if path.exists() else {"asked": asked, "results": {}}
+    if saved["asked"] != asked:
+        sys.exit(f"{path}: was made with {saved['asked']}, now {asked}; choose another --out")
+    results: dict[str, float] = saved["results"]
     for task, data in (("streams", options.streams), ("clips", options.clips)):
         if data is None:
             continue
@@ -177,7 +185,7 @@ def main() -> None:
                     key = f"{task}/{host}/{way}/{seed}"
                     if key not in results:
                         results[key] = train(host, *sets, way == "with", seed, options.epochs)
-                        path.write_text(json.dumps(results, indent=1))
+                        write_json(path, saved)
                         print(f"{key}: {results[key]:.3f}", flush=True)
     (options.out / "results.md").write_text(table(results, options) + "\n")
     print(table(results, options))

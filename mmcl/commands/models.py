@@ -36,7 +36,7 @@ class ImportMacilSd:
 class Share:
     """Make a folder to give away of a run: weights, settings, figures and a model card; no paths, no training state.
 
-    Every command takes the folder as it takes a run. --push uploads it to a hub, which asks for your token.
+    Every command takes the folder as it takes a run; those that judge recordings of the data set want --data. --push uploads it to a hub, which asks for your token.
     """
 
     run_folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
