@@ -12,6 +12,8 @@ import pytest
 import torch
 from test_xd_training import make_features
 
+from mmcl.config import ObjectiveConfig
+
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "plug_in"
 HOSTS = ("graph", "magnitude", "memory")
 
@@ -54,7 +56,7 @@ def test_ten_lines_teach_every_part_of_a_host(host, monkeypatch):
 
     def loss(x, mask):
         scored = network(x, mask)  # no bag has more snippets than are drawn
-        return train.plug(scored, network(x, mask), mask, label, 0.5)
+        return train.plug(scored, network(x, mask), mask, label, 0.5, ObjectiveConfig())
 
     value = loss(x, mask)
     value.backward()

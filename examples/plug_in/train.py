@@ -5,7 +5,8 @@
 streams: UTD-MHAD's untrimmed streams, each window of 1 s as raw numbers; clips: the features that `mmcl demo` extracted.
 The ten lines that a host gains are marked in ``plug``, beside an averaged copy of it that teaches; the rest is any
 training loop. Figures: snippet average precision on the test part, mean and spread over seeds, and the gain seed by seed.
-Both ways share seed, first weights and order of the bags. Stopped, it goes on where it was.
+Both ways share seed, first weights and order of the bags, and take weights from mmcl's recipe for the data: of clips, where
+no stream alone can tell, neither streams' own heads nor simultaneous snippets are asked to agree with the label. Stopped, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tyro
 from hosts import HOSTS, MagnitudeNetwork, Scored
 from torch import Tensor, nn
 
+from mmcl.config import Config, ObjectiveConfig
 from mmcl.data.clock import on_grid
 from mmcl.data.streams import snippet_truth
 from mmcl.losses import concentrated, instance_contrast, mil_loss, semi_bag_contrast, semi_bags
@@ -34,16 +36,22 @@ from mmcl.tasks import TASKS
 from mmcl.training.teacher import Average
 
 
-def plug(scored: Scored, taught: Scored, mask: Tensor, label: Tensor, done: float) -> Tensor:
-    """What mmcl adds to a host's loss. taught: the running average's view of the same bags."""
+def plug(
+    scored: Scored, taught: Scored, mask: Tensor, label: Tensor, done: float, o: ObjectiveConfig
+) -> Tensor:
+    """What mmcl adds to a host's loss. taught: the running average's view of the same bags; o: weights of mmcl's recipe for
+    such data."""
     event = label[:, 0] > 0  # 1
     score = {m: v.sigmoid()[..., 0] for m, v in scored.own.items()}  # 2
-    parts = semi_bags(score, mask, event, split="2-means", divisor=24)  # 3
+    parts = semi_bags(score, mask, event, split="2-means", divisor=o.divisor)  # 3
     terms = semi_bag_contrast(
         scored.embedding, parts, None, concentrated(0.2, 1.0), against=("background", "normal")
     )  # 4
     moments = instance_contrast(scored.embedding, mask, concentrated(0.2), n_per_bag=32)  # 5
-    loss = 0.1 * torch.stack(list(terms.values())).sum() + torch.stack(list(moments.values())).mean()  # 6
+    loss = (
+        o.contrast * torch.stack([*terms.values()]).sum()
+        + o.instance * torch.stack([*moments.values()]).mean()
+    )  # 6
     if done < 0.35:  # 7: first find the events, then teach
         return loss
     target, of = taught.logit.sigmoid(), (mask & event[:, None])[..., None]  # 8
@@ -58,6 +66,7 @@ class Set:
     x: dict[str, list[np.ndarray]]
     label: np.ndarray
     truth: list[np.ndarray]
+    recipe: Config
 
     def batch(self, rows) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         n = max(len(self.truth[i]) for i in rows)
@@ -87,7 +96,7 @@ def read(task: str, data: Path, n_streams: tuple[int, int]) -> tuple[Set, Set]:
                 x[m].append(windows)
             truth.append(snippet_truth(recording, clock, len(x[m][-1])))
         label = np.array([float(r.label is not None and r.label.any()) for r in recordings], np.float32)
-        sets.append(Set(x, label, truth))
+        sets.append(Set(x, label, truth, config))
     for m, v in sets[0].x.items():
         mean, std = np.concatenate(v).mean(0), np.concatenate(v).std(0) + 1e-3
         for part in sets:
@@ -98,7 +107,9 @@ def read(task: str, data: Path, n_streams: tuple[int, int]) -> tuple[Set, Set]:
 def train(
     host: str, train_set: Set, test_set: Set, plugged: bool, seed: int, epochs: int, batch_size: int = 16
 ) -> float:
-    """Snippet average precision on the test set after the last epoch."""
+    """Snippet average precision on the test set after the last epoch. epochs: 0 = as many as mmcl's recipe."""
+    o = train_set.recipe.objective
+    epochs = epochs or train_set.recipe.optim.epochs
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = HOSTS[host]({m: v[0].shape[1] for m, v in train_set.x.items()})
@@ -110,16 +121,15 @@ def train(
         for start in range(0, len(order) - batch_size + 1, batch_size):
             x, mask, label = train_set.batch(order[start : start + batch_size])
             scored = network(x, mask)
-            loss = sum(
-                (mil_loss(topk_pool(v, mask, 24), label) for v in (scored.logit, *scored.own.values())),
-                torch.zeros(()),
-            )
+            loss = mil_loss(topk_pool(scored.logit, mask, o.divisor), label)
+            for own in scored.own.values():
+                loss = loss + o.unimodal * mil_loss(topk_pool(own, mask, o.divisor), label)
             if isinstance(network, MagnitudeNetwork):
                 loss = loss + network.margin(scored, mask, label)
             if plugged:
                 with torch.no_grad():
                     taught = average.network(x, mask)
-                loss = loss + plug(scored, taught, mask, label, step / n_steps)
+                loss = loss + plug(scored, taught, mask, label, step / n_steps, o)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -146,7 +156,8 @@ class Options:
     """Folder for results.json and results.md."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     hosts: tuple[str, ...] = tuple(HOSTS)
-    epochs: int = 20
+    epochs: int = 0
+    """Passes over the training bags, 0 = as many as mmcl's own recipe for the data: 20 of streams, 40 of clips."""
     n_streams: tuple[int, int] = (400, 200)
     """Streams strung together to train and to test on."""
 
