@@ -14,7 +14,7 @@ import torch
 from mmcl.cli import main
 from mmcl.data.labels import few_labels
 from mmcl.data.synthetic import make_recordings
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
 from mmcl.finetune import finetune_config
 from mmcl.losses import Memory, contrast, pair_contrast, same_by_clusters, same_by_neighbours
 from mmcl.losses.contrastive import concentrated
@@ -23,6 +23,7 @@ from mmcl.losses.false_negatives import as_target, log_weight
 from mmcl.models.build import clock_of, network
 from mmcl.presets import changed, utd_mhad_pretrain
 from mmcl.probe import embed
+from mmcl.training.folder import prepare_folder, read_config
 from mmcl.types import Recording
 
 
@@ -313,8 +314,9 @@ def test_probe_and_finetune(pretrained, tmp_path, capsys):
     assert config["bags"]["train"] == 10  # the made recordings show ten actions
     assert config["start from"] == run
     assert main([*command, "--modalities", "inertial"]) == 0  # done already, told again
-    assert main([*command, "--modalities", "inertial", "--from-scratch"]) == 1  # not the same experiment
-    assert "began with the weights of" in capsys.readouterr().err
+    scratch = [word for word in command if word not in ("--encoder-rate", "0.1")]
+    assert main([*scratch, "--modalities", "inertial", "--from-scratch"]) == 1  # not the same experiment
+    assert "made with other settings (optim.encoder_rate: 0.1, now 1.0)" in capsys.readouterr().err
     assert main(["report", run]) == 0
     assert "linear probe accuracy" in (folder / "run" / "report.html").read_text()
     for wrong, message in (
@@ -350,6 +352,9 @@ def test_frozen_encoders_stay_as_they_were(pretrained, tmp_path, capsys):
     for k in encoders:
         torch.testing.assert_close(after[k], before[k], rtol=1e-6, atol=1e-7)  # an average of equals rounds
     assert not all(torch.equal(v, before[k]) for k, v in after.items() if k in before)
+    tuned = tmp_path / "out" / "1-a-class" / "draw-0"
+    with pytest.raises(FileError, match=r"the run began with the weights of .*, not with weights of its own"):
+        prepare_folder(tuned, read_config(tuned)[0], folder / "data", True, None)
     assert main([*command, "--from-scratch", "--encoder-rate", "0"]) == 1
     assert "from scratch, encoders learn at the rate of the rest" in capsys.readouterr().err
     train = ["train", "utd-mhad", "--data", str(folder / "data"), "--out", str(tmp_path / "x")]
