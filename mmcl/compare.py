@@ -188,8 +188,8 @@ def compare(
 ) -> Comparison:
     """Train what is missing, ``jobs`` at a time, each in a process of its own; write comparison.json, .md and .png.
 
-    The first objective is what the others are compared with, on the validation part, if left out, where the runs hold one
-    out, else on the test part. InputError names the runs that failed; the others are kept.
+    The first objective is what the others are compared with. part: "validation" or "test"; if left out, validation where
+    the runs hold one out, else test. InputError names the runs that failed; the others are kept.
     """
     if n_asked() > 1:
         raise InputError("mmcl compare: starts its own processes; run it without torchrun, with --jobs")
