@@ -105,6 +105,7 @@ class Comparison:
             axes.plot([x.mean()] * 2, [y - 0.35, y + 0.35], color=colour, linewidth=2)
         axes.axvline(float(np.mean(self.values[self.against])), color=INK, linewidth=0.6, linestyle=":")
         axes.set_yticks(range(len(order)), order, fontsize=8)
+        axes.set_ylim(-0.7, len(order) - 0.3)
         axes.set_xlabel(f"{self.figure}, {self.part}", fontsize=9, color=INK)
         return png(figure)
 
