@@ -15,32 +15,31 @@ from mmcl.commands.judge import CheckXdViolence, Diagnose, Evaluate, EvaluateXdV
 from mmcl.commands.learn import Compare, Demo, Distill, Finetune, Pretrain, Train
 from mmcl.commands.models import Export, ImportMacilSd, Share
 from mmcl.commands.score import Extract, Score
-from mmcl.errors import InputError, output_is_read
+from mmcl.config import Config
+from mmcl.errors import InputError, reader_is_gone
 from mmcl.presets import PRESETS, pretrain, to_compare
 
 
-def _train(task: str) -> Callable[[list[str], str], Any]:
+def _of_task(cls: type, recipe: Callable[[], Config]) -> Callable[[list[str], str], Any]:
+    """A command whose settings begin as the recipe has them."""
+
     def parse(args: list[str], prog: str) -> Any:
-        default = Train(data=tyro.MISSING, out=tyro.MISSING, config=PRESETS[task]())
-        return tyro.cli(Train, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
+        default = cls(data=tyro.MISSING, out=tyro.MISSING, config=recipe())
+        return tyro.cli(cls, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
 
     return parse
+
+
+def _train(task: str) -> Callable[[list[str], str], Any]:
+    return _of_task(Train, PRESETS[task])
 
 
 def _pretrain(task: str) -> Callable[[list[str], str], Any]:
-    def parse(args: list[str], prog: str) -> Any:
-        default = Pretrain(data=tyro.MISSING, out=tyro.MISSING, config=pretrain(PRESETS[task]()))
-        return tyro.cli(Pretrain, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
-
-    return parse
+    return _of_task(Pretrain, lambda: pretrain(PRESETS[task]()))
 
 
 def _compare(task: str) -> Callable[[list[str], str], Any]:
-    def parse(args: list[str], prog: str) -> Any:
-        default = Compare(data=tyro.MISSING, out=tyro.MISSING, config=to_compare(task))
-        return tyro.cli(Compare, args=args, prog=prog, default=default, config=(tyro.conf.SuppressFixed,))
-
-    return parse
+    return _of_task(Compare, lambda: to_compare(task))
 
 
 def _plain(cls: type) -> Callable[[list[str], str], Any]:
@@ -126,8 +125,8 @@ def main(argv: list[str] | None = None) -> int:
         code = run(list(sys.argv[1:] if argv is None else argv))
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
-        if output_is_read():
+    except BrokenPipeError as error:
+        if not reader_is_gone(error):
             raise
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -159,7 +158,7 @@ def run(args: list[str]) -> int:
         print(f"mmcl: error: {error}", file=sys.stderr)
         return 1
     except Exception as error:
-        if "--debug" in args or (isinstance(error, BrokenPipeError) and not output_is_read()):
+        if "--debug" in args or reader_is_gone(error):
             raise
         print(f"mmcl: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
         return 1

@@ -140,24 +140,29 @@ def chosen(config: Config, objectives: Sequence[str]) -> list[str]:
     """The objectives, each once; "all" is every single mechanism. What trains here just as the first does, and of "all"
     what these settings do not allow, is told and left out."""
     asked = split_specs(objectives)
+    if not asked:
+        raise InputError("--objectives: expected one or more, got none")
     names = list(
         dict.fromkeys(n for name in asked for n in (("default", *SINGLE) if name == "all" else (name,)))
     )
-    kept: dict[str, Config] = {}
-    for name in names:
+    first, *others = names
+    base = with_parts(config, first)
+    check(base)
+    kept = [first]
+    for name in others:
         made = with_parts(config, name)
         try:
             check(made)
         except InputError as error:
-            if name in asked or not kept:
+            if name in asked:
                 raise
             print(f"{name}: left out; {error}")
             continue
-        if kept and _as_it_trains(made) == next(iter(kept.values())):
-            print(f"{name}: left out; with these settings it is {next(iter(kept))}")
+        if _as_it_trains(made) == _as_it_trains(base):
+            print(f"{name}: left out; with these settings it is {first}")
             continue
-        kept[name] = _as_it_trains(made)
-    return list(kept)
+        kept.append(name)
+    return kept
 
 
 def _as_it_trains(config: Config) -> Config:
@@ -226,7 +231,7 @@ def compare(
             code = subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
         if code == 0:
             try:
-                figure_of(out / name, figure, part)
+                figure_and_part(out / name, figure, part)
             except InputError:  # a wrong --figure is told after one run, not after all
                 pointless.set()
                 raise
@@ -239,7 +244,9 @@ def compare(
         raise InputError(
             f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; {out / failed[0] / 'log.txt'}"
         )
-    found = {name: [figure_of(out / f"{name}/seed-{seed}", figure, part) for seed in seeds] for name in names}
+    found = {
+        name: [figure_and_part(out / f"{name}/seed-{seed}", figure, part) for seed in seeds] for name in names
+    }
     values = {name: [value for value, _ in of_seeds] for name, of_seeds in found.items()}
     made = Comparison(figure, values, names[0], found[names[0]][0][1])
     write_json(
@@ -259,7 +266,7 @@ def train_asked(asked: str) -> None:
     train(from_dict(Config, saved["config"], path), Path(saved["data"]), path.parent, resume=True)
 
 
-def figure_of(run: Path, figure: str, part: str) -> tuple[float, str]:
+def figure_and_part(run: Path, figure: str, part: str) -> tuple[float, str]:
     """A run's figure and the part that it is of: the validation part, if not told, where there is one."""
     figures = read_figures(run / METRICS)
     for of in (part,) if part else ("validation", "test"):

@@ -22,10 +22,10 @@ class FileError(InputError):
         super().__init__(f"{path}: {found}; {do}")
 
 
-def output_is_read() -> bool:
-    """False where standard output is a pipe that nobody reads any more: then a BrokenPipeError is no error."""
-    if sys.stdout is None:
-        return True
+def reader_is_gone(error: Exception) -> bool:
+    """Did it come of a standard output that nobody reads any more (``| head``)? Then it is none of ours."""
+    if not isinstance(error, BrokenPipeError) or sys.stdout is None:
+        return False
     watch = select.poll()
     watch.register(sys.stdout.fileno(), 0)  # errors are told unasked
-    return not watch.poll(0)
+    return bool(watch.poll(0))

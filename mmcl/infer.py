@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mmcl.config import Config
 from mmcl.data.files import MODALITIES, find_pairs, read_recording
 from mmcl.data.manifest import Row, read_manifest, read_rows
-from mmcl.errors import FileError, InputError, output_is_read
+from mmcl.errors import FileError, InputError, reader_is_gone
 from mmcl.events import EventRule, find_events
 from mmcl.export import load_for_scoring
 from mmcl.figures import timeline_figure
@@ -66,8 +66,8 @@ def score_each(
         try:
             output.say(summary(score(item), output.rule, exclusive))
         except Exception as error:  # whatever it is, the others are scored
-            if isinstance(error, BrokenPipeError) and not output_is_read():
-                raise  # who reads the scores has read enough
+            if reader_is_gone(error):
+                raise
             failed.append(why_failed(name_of(item), error))
             output.say(f"failed: {failed[-1]}")
     where = f" into {output.folder}" if output.folder is not None else ""

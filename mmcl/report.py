@@ -18,8 +18,8 @@ from mmcl.errors import FileError, InputError
 from mmcl.figures import curves_figure, histograms_figure, timeline_figure
 from mmcl.storage import read_figures, read_json, write_whole
 from mmcl.tasks import TASKS, scorer
-from mmcl.training.folder import CONFIG, load_network, read_config
-from mmcl.training.loop import HISTOGRAMS, METRICS
+from mmcl.training.folder import CONFIG, knows_data, load_network, read_config
+from mmcl.training.loop import HISTOGRAMS, HISTORY, METRICS
 from mmcl.types import Timeline
 
 
@@ -71,13 +71,11 @@ def find_runs(folder: Path, pattern: str = "**/") -> list[Path]:
 def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     config, classes, trained_on = read_config(run)
     metrics = read_figures(run / METRICS)
-    history = (
-        read_json(run / "history.json") if (run / "history.json").exists() else []
-    )  # not of a shared model
     figure = figure_of(config.task, metrics)
     scored = figure != WITHOUT_LABELS
-    is_known = data is not None or bool(read_json(run / CONFIG).get("data"))
-    timelines = score_test(run, data or trained_on, n_timelines) if scored and is_known else []
+    timelines = (
+        score_test(run, data or trained_on, n_timelines) if scored and (data or knows_data(run)) else []
+    )
     select_by = TASK_FIGURE[config.task] if scored else figure
     heads = {
         k: v
@@ -108,6 +106,24 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
     ]
     if len(siblings) > 1:
         tables.insert(1, comparison(siblings, run.parent))
+    pictures = []
+    if (run / HISTORY).exists():  # not of a shared model
+        history = read_json(run / HISTORY)
+        curves = curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))  # type: ignore[arg-type]
+        note = "The dotted line marks the selected epoch."
+        pictures.append(section("Training", note, [("losses and validation figures over epochs", curves)]))
+    if (run / HISTOGRAMS).exists():
+        note = (
+            "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them."
+        )
+        spread = histograms_figure(read_json(run / HISTOGRAMS))
+        pictures.append(
+            section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)])
+        )
+    if timelines:
+        note = "Scores learned from bag labels alone; true events are shaded."
+        images = [(f"timeline of {t.name}", timeline_figure(t)) for t in timelines]
+        pictures.append(section("Timelines of test recordings", note, images))
     return {
         "title": f"mmcl run: {run.resolve().name}",
         "subtitle": f"{config.task}, {', '.join(config.bags.modalities)}, {len(classes)} class{'es' if len(classes) > 1 else ''}, seed {config.optim.seed}",
@@ -117,34 +133,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
             ("parameters", f"{metrics['parameters of the network']:,}"),
         ],
         "tables": tables,
-        "pictures": [
-            section(
-                "Training",
-                "The dotted line marks the selected epoch.",
-                [("losses and validation figures over epochs", curves)],
-            )
-            for curves in (
-                [curves_figure(history, curve_groups(history, select_by), metrics.get("selected epoch"))]  # type: ignore[arg-type]
-                if history
-                else []
-            )
-        ]
-        + [
-            section(
-                "Cosines of pairs",
-                "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them.",
-                [("histograms of positive and negative cosines", histograms_figure(spread))],
-            )
-            for spread in ([read_json(run / HISTOGRAMS)] if (run / HISTOGRAMS).exists() else [])
-        ]
-        + [
-            section(
-                "Timelines of test recordings",
-                "Scores learned from bag labels alone; true events are shaded.",
-                [(f"timeline of {t.name}", timeline_figure(t)) for t in timelines],
-            )
-        ]
-        * bool(timelines),
+        "pictures": pictures,
         "settings": json.dumps(to_dict(config), indent=2),
     }
 

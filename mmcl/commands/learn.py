@@ -182,7 +182,8 @@ class Compare:
 
     An objective is the name of a part (docs/objectives.md), of several joined by "+", with options if need be:
     default, cluster-count, decoupled(sigma=0.5), margin-filter+std-hinge*0.5; "all" stands for every single mechanism;
-    a part of your own is HOOK=package.module:Class, such as negatives=mine.weights:Rare. Each run goes on where it was; comparison.md holds the table with a paired test, comparison.png the figure.
+    a part of your own is HOOK=package.module:Class, such as negatives=mine.weights:Rare. Each run
+    goes on where it was; comparison.md holds the table with a paired test, comparison.png the figure.
     """
 
     data: Path

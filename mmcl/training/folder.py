@@ -74,9 +74,14 @@ def read_config(run: Path) -> tuple[Config, tuple[str, ...], Path]:
         ) from error
 
 
+def knows_data(run: Path) -> bool:
+    """Imported and shared models do not."""
+    return bool(read_json(run / CONFIG).get("data"))
+
+
 def data_of(run: Path) -> Path:
     """The folder that the run was trained on."""
-    if not read_json(run / CONFIG).get("data"):
+    if not knows_data(run):
         raise InputError(f"{run}: an imported model has no data of its own; give --data")
     return read_config(run)[2]
 

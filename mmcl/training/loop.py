@@ -31,6 +31,7 @@ from mmcl.training.teacher import Average, Pairs, transfer
 
 STATE, LAST, BEST, METRICS = "state.pt", "last.safetensors", "best.safetensors", "metrics.json"
 HISTOGRAMS = "histograms.json"
+HISTORY = "history.json"
 Validate = Callable[[nn.Module, torch.device], dict[str, float]]
 
 
@@ -354,7 +355,7 @@ def _save(out: Path, learner: Learner, average: Average, optimizer, scaler, prog
         "progress": vars(progress),
     }
     checkpoint.save_state(out / STATE, state)
-    write_json(out / "history.json", progress.history)
+    write_json(out / HISTORY, progress.history)
     if progress.histograms:
         write_json(out / HISTOGRAMS, progress.histograms)
 
