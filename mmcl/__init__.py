@@ -1,3 +1,73 @@
-"""Multimodal contrastive learning on weakly labelled recordings."""
+"""Multimodal contrastive learning on weakly labelled recordings.
+
+    predictor = mmcl.load("RUN")                            # of a trained run, or of a shared model
+    for scores in predictor.predict(recordings): ...        # snippet scores
+
+    config = mmcl.datasets.get_dataset("utd-mhad").recipe()
+    metrics = mmcl.train(config, data=Path("UTD-MHAD"), out=Path("run"))
+
+Everything is imported when it is used first; ``import mmcl`` alone imports neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mmcl.config import RunConfig, override
+    from mmcl.datasets import Dataset, get_dataset
+    from mmcl.inference import Predictor, load
+    from mmcl.training import evaluate, train
+    from mmcl.types import Bags, ModelOutput, Recording, SnippetGrid, SnippetScores
+
+_PLACES = {
+    "Bags": "mmcl.types",
+    "Dataset": "mmcl.datasets",
+    "ModelOutput": "mmcl.types",
+    "Predictor": "mmcl.inference",
+    "Recording": "mmcl.types",
+    "RunConfig": "mmcl.config",
+    "SnippetGrid": "mmcl.types",
+    "SnippetScores": "mmcl.types",
+    "evaluate": "mmcl.training",
+    "get_dataset": "mmcl.datasets",
+    "load": "mmcl.inference",
+    "override": "mmcl.config",
+    "train": "mmcl.training",
+}
+_PACKAGES = (
+    "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "losses", "media",
+    "models", "readers", "reporting", "runs", "training",
+)  # fmt: skip
+
+__all__ = [
+    "Bags",
+    "Dataset",
+    "ModelOutput",
+    "Predictor",
+    "Recording",
+    "RunConfig",
+    "SnippetGrid",
+    "SnippetScores",
+    "__version__",
+    "evaluate",
+    "get_dataset",
+    "load",
+    "override",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _PACKAGES:
+        return importlib.import_module(f"mmcl.{name}")
+    raise AttributeError(f"module 'mmcl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES, *_PACKAGES})

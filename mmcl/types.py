@@ -1,9 +1,9 @@
-"""The legend of shapes and units for the whole code. L0: imports nothing above it.
+"""The types that everything shares, with their shapes and units.
 
-Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw
-sample), ``channel`` (raw or precomputed features), ``joint``, ``dim`` (embedding), ``class``,
-``pick`` (one chosen snippet of a bag). A *modality* is a plain string: "visual", "audio",
-"skeleton", "inertial" or any other name; every mapping below is keyed by it.
+Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw sample), ``channel`` (raw or
+precomputed features), ``joint``, ``dim`` (embedding), ``class``. A *modality* is a plain string: "visual", "audio",
+"skeleton", "inertial" or any other name; mappings below are keyed by it. ``mask`` is True where something is real, False
+where it is padding.
 """
 
 from __future__ import annotations
@@ -11,60 +11,115 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmcl.packing import Packing
+from mmcl.errors import InputError
 
-Kind = Literal["inertial", "skeleton", "features"]
+Shape = int | Sequence[int]  # of a frame of a modality: channels, or joints and their coordinates
 
 
-def kind_of(modality: str) -> Kind:
-    """What a modality is by its name, where nothing else tells: a skeleton ``(frame, joint, coordinate)``,
-    precomputed features ``(snippet, channel)`` of a front-end, or a sensor's samples ``(frame, channel)``."""
+def default_kind(modality: str) -> str:
+    """The kind of a modality by its name, where nothing else says it (``mmcl.readers.kinds``).
+
+    Example:
+        >>> default_kind("skeleton"), default_kind("visual"), default_kind("wrist")
+        ('skeleton', 'features', 'inertial')
+    """
     if modality == "skeleton":
         return "skeleton"
     return "features" if modality in ("visual", "audio") else "inertial"
 
 
-@dataclass(frozen=True)
-class Clock:
-    """How a recording is cut into snippets, the same for all of its modalities.
+def upcast(x: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay what they are.
 
-    Snippet ``i`` covers the seconds ``[i * hop_s, i * hop_s + window_s)``. The window is a whole
-    number of hops. ``frames_per_hop[m]`` says how many raw samples of modality m stand for one hop
-    (1 for precomputed features, one row a snippet). With ``stretch_s`` above 0 every recording is played
-    to last so many seconds; its snippets then cover other seconds of its own. ``kinds[m]``: what modality m is, where
-    its name does not tell (``kind_of``).
+    Example:
+        >>> upcast(torch.ones(2, dtype=torch.float16)).dtype
+        torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def l2_normalize(x: Tensor) -> Tensor:
+    """Unit length over the last axis, in float32 or better; a zero vector stays zero.
+
+    Example:
+        >>> l2_normalize(torch.tensor([3.0, 4.0]))
+        tensor([0.6000, 0.8000])
+    """
+    return nn.functional.normalize(upcast(x), dim=-1)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes of a modality.
+
+    Attributes:
+        kind: Name of its kind (``mmcl.readers.kinds``).
+        shape: Of a frame: ``(channel,)`` or ``(joint, coordinate)``.
+
+    Example:
+        >>> InputSpec("skeleton", (20, 3)).shape
+        (20, 3)
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SnippetGrid:
+    """How recordings are cut into snippets, the same for all modalities.
+
+    Snippet ``i`` covers the seconds ``[i * hop_s, i * hop_s + window_s)``.
+
+    Attributes:
+        hop_s: Seconds from one snippet to the next.
+        window_s: Seconds of a snippet, a whole number of hops.
+        frames_per_hop: Samples a hop of each modality (1 of precomputed features).
+        stretch_s: Above 0 every recording is time-stretched to last so many seconds.
+        kinds: The kind of each modality where its name does not say it.
+
+    Example:
+        >>> SnippetGrid(0.5, 1.0, {"wrist": 16}).n_snippets(9)
+        8
     """
 
     hop_s: float
     window_s: float
     frames_per_hop: Mapping[str, int]
     stretch_s: float = 0.0
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
-    def kind(self, modality: str) -> Kind:
-        return self.kinds.get(modality) or kind_of(modality)
+    def kind(self, modality: str) -> str:
+        """The modality's kind."""
+        return self.kinds.get(modality) or default_kind(modality)
 
     @property
     def hops_per_window(self) -> int:
+        """Hops that a snippet covers."""
         return round(self.window_s / self.hop_s)
 
     def rate_hz(self, modality: str) -> float:
+        """Samples a second on the grid [Hz]."""
         return self.frames_per_hop[modality] / self.hop_s
 
     def n_snippets(self, n_hops: int) -> int:
-        """A recording shorter than one window still is one snippet: it is padded up to it."""
+        """Snippets of so many hops; a recording shorter than a window is one, padded up to it."""
         return max(n_hops - self.hops_per_window + 1, 1)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """One annotated stretch of a recording, half-open, in seconds."""
+    """One annotated stretch of a recording, half-open, in seconds.
+
+    Example:
+        >>> Interval(1.0, 2.5, "fall").is_event
+        True
+    """
 
     start_s: float
     end_s: float
@@ -76,9 +131,18 @@ class Interval:
 class Recording:
     """One recording: raw signals, each with its own rate, and what is known about it.
 
-    ``signal[m]`` is ``(frame, ...)`` float32: inertial ``(frame, channel)``, skeleton
-    ``(frame, joint, 3)``, precomputed features ``(snippet, channel)``. ``label`` is ``(class,)``
-    with values 0 or 1, None when unknown. ``intervals`` is the truth, used by evaluation only.
+    Attributes:
+        name: Unique in its data set.
+        signal: ``{modality: (frame, ...)}`` float32: inertial ``(frame, channel)``, skeleton ``(frame, joint,
+            coordinate)``, precomputed features ``(hop, channel)``.
+        rate_hz: Samples a second of each [Hz].
+        label: ``(class,)`` of 0 and 1, None when unknown.
+        group: Who or where it was recorded.
+        intervals: The truth, used by evaluation only.
+
+    Example:
+        >>> Recording("r", {"wrist": np.zeros((100, 6))}, {"wrist": 50.0}).duration_s
+        2.0
     """
 
     name: str
@@ -90,6 +154,7 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
+        """Seconds of its shortest signal."""
         return min(len(x) / self.rate_hz[m] for m, x in self.signal.items())
 
     def only(self, modalities: Sequence[str]) -> Recording:
@@ -99,15 +164,72 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """Where the snippets of a padded batch lie in a packed tensor ``(packed, ...)``.
+
+    Bags are sorted by length and cut into groups; each group is one block of ``n_bags * n_snippets`` snippets, padded to the
+    longest of its own bags only. What works on single snippets works on packed ones as they are; attention works on each block
+    (``blocks``, views without copying).
+
+    Attributes:
+        position: ``(packed,)`` int, the place ``bag * n_snippets + snippet`` in the padded batch, no two alike.
+        valid: ``(packed,)`` bool, False where a block is padded.
+        groups: (n_bags, n_snippets) of each block; plain numbers made on the host, so that nothing on a GPU waits.
+        shape: (bags, snippets) of the padded batch.
+
+    Example:
+        >>> packing = Packing(torch.tensor([0, 3, 4, 5]), torch.ones(4, dtype=torch.bool), ((1, 1), (1, 3)), (2, 3))
+        >>> packing.unpack(packing.pack(torch.ones(2, 3)))
+        tensor([[1., 0., 0.],
+                [1., 1., 1.]])
+    """
+
+    position: Tensor
+    valid: Tensor
+    groups: tuple[tuple[int, int], ...]
+    shape: tuple[int, int]
+
+    def pack(self, x: Tensor) -> Tensor:
+        """``(bag, snippet, ...)`` -> ``(packed, ...)``; InputError when x is of another batch's shape."""
+        if x.shape[:2] != self.shape:
+            raise InputError(f"packing: made for bags and snippets {self.shape}, got {tuple(x.shape[:2])}")
+        return x.flatten(0, 1).index_select(0, self.position)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """``(packed, ...)`` -> ``(bag, snippet, ...)``, zeros where padded."""
+        flat = x.new_zeros(self.shape[0] * self.shape[1], *x.shape[1:])
+        return flat.index_copy(0, self.position, x).unflatten(0, self.shape)
+
+    def blocks(self, x: Tensor) -> list[Tensor]:
+        """``(packed, ...)`` -> for each group ``(bag, snippet, ...)``."""
+        split = x.split([n * longest for n, longest in self.groups])
+        return [block.unflatten(0, group) for block, group in zip(split, self.groups, strict=True)]
+
+    def to(self, device: torch.device | str) -> Packing:
+        """The same on a device."""
+        position, valid = (t.to(device, non_blocking=True) for t in (self.position, self.valid))
+        return Packing(position, valid, self.groups, self.shape)
+
+
+@dataclass(frozen=True)
 class Bags:
     """A batch of bags, padded at the end to the longest one.
 
-    ``x[m]``: ``(bag, frame, ...)``, the raw samples on the clock's grid, zeros where padded.
-    ``mask``: ``(bag, snippet)`` bool, True = real. ``label``: ``(bag, class)`` float, 0 or 1.
-    ``index``: ``(bag,)`` the bag's number in its data set. ``present[m]``: ``(bag,)`` bool, False
-    where a bag lacks modality m (its ``x[m]`` is zeros, and never looked at); without an entry all
-    have it. A modality that no bag has may be left out of ``x``. ``packing``: how to compute the bags
-    with hardly any padding, for networks that can. ``group``: ``(bag,)`` int, who or where it was recorded.
+    Attributes:
+        x: ``{modality: (bag, frame, ...)}``, raw samples on the snippet grid, zeros where padded. A modality that no bag
+            has may be left out.
+        mask: ``(bag, snippet)`` bool, True = real.
+        label: ``(bag, class)`` float, 0 or 1.
+        index: ``(bag,)`` int, the bag's number in its data set.
+        present: ``{modality: (bag,)}`` bool, False where a bag lacks the modality (its ``x`` is zeros, and never read);
+            without an entry all have it.
+        packing: How to compute the bags with hardly any padding, for networks that can.
+        group: ``(bag,)`` int, who or where it was recorded.
+
+    Example:
+        >>> mask = torch.ones(2, 3, dtype=torch.bool)
+        >>> Bags({"a": torch.zeros(2, 3, 5)}, mask, torch.zeros(2, 1), torch.arange(2)).has_all
+        tensor([True, True])
     """
 
     x: Mapping[str, Tensor]
@@ -118,8 +240,12 @@ class Bags:
     packing: Packing | None = None
     group: Tensor | None = None
 
-    def to(self, device) -> Bags:
-        move = lambda t: t.to(device, non_blocking=True)
+    def to(self, device: torch.device | str) -> Bags:
+        """The same on a device."""
+
+        def move(t: Tensor) -> Tensor:
+            return t.to(device, non_blocking=True)
+
         return Bags(
             {m: move(x) for m, x in self.x.items()},
             move(self.mask),
@@ -131,18 +257,18 @@ class Bags:
         )
 
     def pin_memory(self) -> Bags:
-        """In memory from which a GPU copies while the host goes on; the loader asks for it."""
-        pin = lambda t: t.pin_memory()
+        """In memory from which a GPU copies while the host goes on; the loader calls it."""
         packing = self.packing and replace(
-            self.packing, row=pin(self.packing.row), real=pin(self.packing.real)
+            self.packing, position=self.packing.position.pin_memory(), valid=self.packing.valid.pin_memory()
         )
-        x, present = ({m: pin(t) for m, t in of.items()} for of in (self.x, self.present))
-        group = None if self.group is None else pin(self.group)
-        return Bags(x, pin(self.mask), pin(self.label), pin(self.index), present, packing, group)
+        x, present = ({m: t.pin_memory() for m, t in of.items()} for of in (self.x, self.present))
+        group = None if self.group is None else self.group.pin_memory()
+        mask, label, index = (t.pin_memory() for t in (self.mask, self.label, self.index))
+        return Bags(x, mask, label, index, present, packing, group)
 
     @cached_property
-    def rows(self) -> Mapping[str, Tensor]:
-        """``x[m]`` packed, ``(row, ...)``; made once for all networks that look at the batch."""
+    def packed(self) -> Mapping[str, Tensor]:
+        """``x`` packed, ``(row, ...)``; made once for all networks that see the batch."""
         assert self.packing is not None
         return {m: self.packing.pack(x) for m, x in self.x.items()}
 
@@ -156,14 +282,17 @@ class Bags:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class ModelOutput:
     """What a network makes of bags.
 
-    ``embedding[m]``: ``(bag, snippet, dim)`` after fusion. ``logit[m]``: ``(bag, snippet, class)``
-    of one modality. ``joint_logit``: ``(bag, snippet, class)`` of all together.
-    ``projection[m]``: ``(bag, snippet, dim)``, what the contrast compares (the embedding itself
-    when the network has no projection heads). ``mask`` is that of the bags. ``own[m]``: ``(bag, snippet,
-    dim)``, before fusion: what one stream alone says.
+    Attributes:
+        embedding: ``{modality: (bag, snippet, dim)}`` after fusion.
+        logit: ``{modality: (bag, snippet, class)}`` of each modality.
+        joint_logit: ``(bag, snippet, class)`` of all together.
+        projection: ``{modality: (bag, snippet, dim)}``, what is contrasted (the embedding itself when the network has no
+            projection heads).
+        mask: That of the bags.
+        unimodal_embedding: ``{modality: (bag, snippet, dim)}`` before fusion.
     """
 
     embedding: Mapping[str, Tensor]
@@ -171,52 +300,23 @@ class Encoded:
     joint_logit: Tensor
     projection: Mapping[str, Tensor]
     mask: Tensor
-    own: Mapping[str, Tensor] = field(default_factory=dict)
+    unimodal_embedding: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Picks:
-    """Chosen snippets of each bag: ``idx`` ``(bag, pick)`` int, ``mask`` ``(bag, pick)`` bool.
+class SnippetScores:
+    """Snippet scores of one recording, what the inference tool makes.
 
-    Where ``mask`` is False the index is meaningless, but safe to gather with.
-    """
-
-    idx: Tensor
-    mask: Tensor
-
-    @property
-    def count(self) -> Tensor:
-        """``(bag,)`` how many snippets of each bag were picked."""
-        return self.mask.sum(1)
-
-
-@dataclass(frozen=True)
-class SemiBags:
-    """A batch's instances in three clusters, per modality (MACIL-SD, section 3.3).
-
-    ``event``: the high-scored snippets of event bags. ``background``: the low-scored snippets of
-    every bag. ``normal``: the high-scored snippets of bags without an event (hard negatives).
-    ``is_event``: ``(bag,)`` bool, which bags count as event bags.
-    """
-
-    event: Mapping[str, Picks]
-    background: Mapping[str, Picks]
-    normal: Mapping[str, Picks]
-    is_event: Tensor
-
-    def only(self, bags: Tensor) -> SemiBags:
-        """Nothing picked in the other bags; bags: ``(bag,)`` bool."""
-        keep = lambda parts: {m: Picks(p.idx, p.mask & bags[:, None]) for m, p in parts.items()}
-        return SemiBags(keep(self.event), keep(self.background), keep(self.normal), self.is_event)
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Snippet scores of one recording, the product of the inference tool.
-
-    ``start_s``, ``end_s``: ``(snippet,)`` seconds. ``score``: ``(snippet, class)`` in [0, 1], joint.
-    ``modality_score[m]``: the same from one modality. ``bag_score``,
-    ``modality_bag_score[m]``: ``(class,)`` of the whole recording.
+    Attributes:
+        name: Of the recording.
+        start_s: ``(snippet,)`` [s].
+        end_s: ``(snippet,)`` [s].
+        score: ``(snippet, class)`` in [0, 1], joint.
+        modality_score: The same of each modality.
+        bag_score: ``(class,)`` of the whole recording.
+        modality_bag_score: The same of each modality.
+        classes: Names of the classes.
+        intervals: True events, where they are known.
     """
 
     name: str

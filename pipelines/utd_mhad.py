@@ -1,13 +1,14 @@
-"""UTD-MHAD, all stages: train, pre-train, fine-tune, probe, distil, compare, report; every part beside the rest.
+"""UTD-MHAD, all stages: train, pre-train, fine-tune, probe, distill, compare, report; every component beside the rest.
 
     python pipelines/utd_mhad.py --data UTD-MHAD --out runs/utd-mhad
 
-streams: MIL alone, + contrast, + concentration, + teacher (the full system), MACIL-SD's teacher, single streams;
+streams: MIL alone, + contrast, + concentration, + teacher (the full system), MACIL-SD's teacher, single modalities;
 recognition: all labels; few-labels: what pre-training without labels gives, by probes, fine-tuning and distillation,
 beside training from scratch; grid: temperature, concentration and class prior of pre-training, with and without
-handling of false negatives, judged on subject 7; subjects: leave-one-subject-out over all eight.
-Five seeds, trained on subjects 1, 3, 5, 7 and judged on 2, 4, 6, 8 (settings were chosen on 1, 3, 5 -> 7). About six
-hours on 2 cores; `--tasks few-labels` is one. Stopped, it goes on where it was.
+handling of false negatives, evaluated on subject 7; subjects: leave-one-subject-out over all eight.
+Five seeds, trained on subjects 1, 3, 5, 7 and evaluated on 2, 4, 6, 8 (settings were chosen on 1, 3, 5 -> 7). About six
+hours on 2 cores; `--stages few-labels` is one. A stopped pipeline is resumed
+where it was.
 """
 
 from __future__ import annotations
@@ -26,26 +27,35 @@ from typing import Any
 
 import tyro
 
-from mmcl.config import Config
-from mmcl.finetune import distill, finetune, probe, say
-from mmcl.presets import ablation, changed, utd_mhad, utd_mhad_pretrain, utd_mhad_streams
-from mmcl.report import write_report
-from mmcl.storage import write_json
-from mmcl.training.run import train
+from mmcl.config import RunConfig, override
+from mmcl.datasets import get_dataset
+from mmcl.datasets.sources.recipes import pretraining_recipe
+from mmcl.experiments.ablation import ablation_steps
+from mmcl.experiments.finetune import distill, finetune
+from mmcl.experiments.probe import format_table, probe
+from mmcl.io import write_json
+from mmcl.reporting.run_report import write_report
+from mmcl.training import train
 
 STAGES = ("streams", "recognition", "few-labels", "grid", "subjects")
-FINAL = {"validation_subjects": ()}
+FINAL = {"data.validation_subjects": ()}
+NEIGHBOURS: dict[str, Any] = {"false_negatives": "neighbours", "false_negatives_k": 3}
 HANDLING: dict[str, dict[str, Any]] = {  # of false negatives in pre-training
     "none": {"negatives": ("concentration",)},
-    "clusters": {"negatives": ("concentration",), "same": "clusters"},
-    "own group": {},
+    "clusters": {"negatives": ("concentration",), "false_negatives": "clusters"},
+    "within group": {},
 }
-MORE_HANDLING: dict[str, dict[str, Any]] = {  # at the default point alone
-    "neighbours": {"negatives": ("concentration",), "same": "neighbours", "same_size": 3},
-    "own group, neighbours attract": {"same": "neighbours", "same_size": 3, "mined": 0.3},
-    "own group, bad pairs": {"anchors": ("bad-pairs",)},
+MORE_HANDLING: dict[str, dict[str, Any]] = {  # at the default point only
+    "neighbours": {"negatives": ("concentration",), **NEIGHBOURS},
+    "within group, neighbours attract": {**NEIGHBOURS, "pseudo_positives": 0.3},
+    "within group, bad pairs": {"anchor_weights": ("bad-pairs",)},
 }
 GRID_EPOCHS = 40
+
+
+def pretraining() -> RunConfig:
+    """Settings of pre-training without labels."""
+    return pretraining_recipe(get_dataset("utd-mhad").recipe())
 
 
 @dataclass(frozen=True)
@@ -58,12 +68,12 @@ class Pipeline:
     """Folder of the runs: OUT/STAGE/VARIANT/seed-N."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of network, order, augmentation and labels; the streams stay the same."""
-    tasks: tuple[str, ...] = STAGES[:3]
+    stages: tuple[str, ...] = STAGES[:3]
     """Which of streams, recognition, few-labels, grid, subjects."""
     jobs: int = 2
     """Jobs at a time, each on its share of the cores."""
     epochs: int | None = None
-    """Epochs of each run; the recipes' own, if left out."""
+    """Epochs of each run; the recipes' own by default."""
     only: str | None = None
     """Internal: one job."""
 
@@ -73,20 +83,22 @@ class Pipeline:
         second: dict[str, Callable[[], object]] = {}
         third: dict[str, Callable[[], object]] = {}
         for seed in self.seeds:
-            if "streams" in self.tasks:
-                for name, config in ablation(utd_mhad_streams()).items():
-                    first |= self._training(f"streams/{name}/seed-{seed}", changed(config, bags=FINAL), seed)
-            if "recognition" in self.tasks:
+            if "streams" in self.stages:
+                for name, config in ablation_steps(get_dataset("utd-mhad-streams").recipe()).items():
+                    first |= self._training(f"streams/{name}/seed-{seed}", override(config, FINAL), seed)
+            if "recognition" in self.stages:
                 first |= self._training(
-                    f"recognition/all labels/seed-{seed}", changed(utd_mhad(), bags=FINAL), seed
+                    f"recognition/all labels/seed-{seed}",
+                    override(get_dataset("utd-mhad").recipe(), FINAL),
+                    seed,
                 )
-            if "few-labels" in self.tasks:
-                first |= self._training(f"few-labels/pretrained/seed-{seed}", utd_mhad_pretrain(), seed)
+            if "few-labels" in self.stages:
+                first |= self._training(f"few-labels/pretrained/seed-{seed}", pretraining(), seed)
                 second |= self._few_labels(seed)
                 third |= self._distilled(seed)
-        if "grid" in self.tasks:
+        if "grid" in self.stages:
             first |= self._grid()
-        if "subjects" in self.tasks:
+        if "subjects" in self.stages:
             for subject in range(1, 9):
                 pre, tuned = self._subject(subject)
                 first |= pre
@@ -105,25 +117,25 @@ class Pipeline:
         path = self.marker(name)
         return path.exists() and json.loads(path.read_text()) == self.settings
 
-    def _training(self, name: str, config: Config, seed: int) -> dict[str, Callable[[], object]]:
-        optim = {"seed": seed} | ({} if self.epochs is None else {"epochs": self.epochs})
-        return {name: partial(train, changed(config, optim=optim), self.data, self.out / name, True)}
+    def _training(self, name: str, config: RunConfig, seed: int) -> dict[str, Callable[[], object]]:
+        changes = {"seed": seed} | ({} if self.epochs is None else {"optim.epochs": self.epochs})
+        return {name: partial(train, override(config, changes), self.data, self.out / name, True)}
 
     def _few_labels(self, seed: int) -> dict[str, Callable[[], object]]:
         run = self.out / f"few-labels/pretrained/seed-{seed}"
-        tune = partial(finetune, run, draws=1, first_draw=seed, epochs=self.epochs)
+        tune = partial(finetune, run, label_seeds=1, first_seed=seed, epochs=self.epochs)
         imu = ("inertial",)
 
         def probed() -> None:
-            for streams in ((), imu):
-                table = probe(run, (0.0, 2.0, 1.0), 5, ("linear", "k-NN"), streams)
+            for modalities in ((), imu):
+                table = probe(run, (0.0, 2.0, 1.0), 5, ("linear", "k-NN"), modalities)
                 write_json(
-                    self.out / f"few-labels/probes/{'-'.join(streams) or 'both'}/seed-{seed}/table.json",
+                    self.out / f"few-labels/probes/{'-'.join(modalities) or 'both'}/seed-{seed}/table.json",
                     table,
                 )
 
         jobs: dict[str, Callable[[], object]] = {f"few-labels/probes/seed-{seed}": probed}
-        for kind, streams, labels, options in (
+        for kind, modalities, labels, options in (
             ("fine-tuned", (), (0.0, 2.0, 1.0), {}),
             ("fine-tuned, unlabelled too", (), (2.0, 1.0), {"unlabelled": "probe"}),
             ("from scratch", (), (0.0, 2.0, 1.0), {"from_scratch": True}),
@@ -131,69 +143,71 @@ class Pipeline:
             ("fine-tuned, unlabelled too", imu, (1.0,), {"unlabelled": "probe"}),
             ("from scratch", imu, (0.0, 1.0), {"from_scratch": True}),
         ):
-            for part in labels:
-                name = f"few-labels/{kind}/{'inertial' if streams else 'both'}/{part:g}/seed-{seed}"
-                jobs[name] = partial(tune, self.out / name, (part,), modalities=streams, **options)
+            for n_labels in labels:
+                name = f"few-labels/{kind}/{'inertial' if modalities else 'both'}/{n_labels:g}/seed-{seed}"
+                jobs[name] = partial(tune, self.out / name, (n_labels,), modalities=modalities, **options)
         return jobs
 
     def _distilled(self, seed: int) -> dict[str, Callable[[], object]]:
-        """The inertial student of the network that sees both."""
+        """The inertial student of the network of both modalities."""
         jobs: dict[str, Callable[[], object]] = {}
-        for part, where in ((0, "all-labels"), (1, "1-a-class")):
-            teacher = self.out / f"few-labels/fine-tuned/both/{part}/seed-{seed}/{where}/draw-{seed}"
-            name = f"few-labels/distilled/inertial/{part}/seed-{seed}"
+        for n_labels, folder in ((0, "all-labels"), (1, "1-a-class")):
+            teacher = self.out / f"few-labels/fine-tuned/both/{n_labels}/seed-{seed}/{folder}/seed-{seed}"
+            name = f"few-labels/distilled/inertial/{n_labels}/seed-{seed}"
             jobs[name] = partial(distill, (teacher,), self.out / name, ("inertial",), epochs=self.epochs)
         return jobs
 
     def _grid(self) -> dict[str, Callable[[], object]]:
-        """One seed each, on 1, 3, 5, judged on 7 by probes."""
+        """One seed each, on 1, 3, 5, evaluated on 7 by probes."""
         jobs: dict[str, Callable[[], object]] = {}
         points = itertools.product((0.5, 0.1), (1.0, 0.0), (0.0, 1 / 27))
         every = [(*point, how) for point, how in itertools.product(points, HANDLING.items())]
         every += [(0.5, 1.0, 0.0, how) for how in MORE_HANDLING.items()]
-        for temperature, beta, tau, (how, parts) in every:
-            objective = {"temperature": temperature, "instance_beta": beta, "instance_tau": tau, **parts}
-            config = changed(utd_mhad_pretrain(), bags={"validation_subjects": (7,)}, objective=objective)
-            config = changed(config, optim={"epochs": self.epochs or GRID_EPOCHS})
-            name = f"grid/{how}, temperature {temperature:g}, beta {beta:g}, tau {tau:.2g}"
-            jobs[name] = partial(self._judged, config, self.out / name)
+        for temperature, beta, tau_plus, (how, handling) in every:
+            recording = {"temperature": temperature, "beta": beta, "tau_plus": tau_plus, **handling}
+            changes = {f"loss.recording.{k}": v for k, v in recording.items()}
+            changes |= {"data.validation_subjects": (7,), "optim.epochs": self.epochs or GRID_EPOCHS}
+            config = override(pretraining(), changes)
+            name = f"grid/{how}, temperature {temperature:g}, beta {beta:g}, tau_plus {tau_plus:.2g}"
+            jobs[name] = partial(self._evaluated, config, self.out / name)
         return jobs
 
-    def _judged(self, config: Config, out: Path) -> None:
+    def _evaluated(self, config: RunConfig, out: Path) -> None:
         train(config, self.data, out, True)
-        table = probe(out, (0.0, 1.0), 5, ("linear",), part="validation")
+        table = probe(out, (0.0, 1.0), 5, ("linear",), split="validation")
         write_json(out / "table.json", table)
 
     def _subject(
         self, subject: int
     ) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
-        """Trained on the seven others, judged on this one: nothing is chosen here."""
-        bags = {"train_subjects": tuple(s for s in range(1, 9) if s != subject), "test_subjects": (subject,)}
+        """Trained on the seven others, evaluated on this one: nothing is chosen here."""
+        train_subjects = tuple(s for s in range(1, 9) if s != subject)
+        changes = {"data.train_subjects": train_subjects, "data.test_subjects": (subject,)}
         name = f"subjects/pretrained/{subject}"
         run, tuned = self.out / name, f"subjects/fine-tuned/{subject}"
-        config = changed(utd_mhad_pretrain(), bags=bags)
+        config = override(pretraining(), changes)
 
-        def judged() -> None:
+        def evaluated() -> None:
             finetune(run, self.out / tuned, (1.0,), 1, epochs=self.epochs)
             write_json(run / "table.json", probe(run, (0.0, 1.0), 5))
 
-        return self._training(name, config, 0), {tuned: judged}
+        return self._training(name, config, 0), {tuned: evaluated}
 
 
 def summary(out: Path) -> str:
-    """All tables of a stage's folders, one row a variant over its seeds."""
+    """All tables of a stage's folders, one line a variant over its seeds."""
     rows: dict[str, list[float]] = {}
     for path in sorted(out.glob("**/table.json")):
-        variant = [p for p in path.relative_to(out).parts[:-1] if not p.startswith(("seed-", "draw-"))]
+        variant = [p for p in path.relative_to(out).parts[:-1] if not p.startswith("seed-")]
         for row, values in json.loads(path.read_text()).items():
             rows.setdefault(f"{', '.join(variant)}: {row}", []).extend([sum(values) / len(values)])
-    return say(rows) if rows else ""
+    return format_table(rows) if rows else ""
 
 
 def main() -> None:
     pipeline = tyro.cli(Pipeline, description=__doc__)
-    if wrong := [t for t in pipeline.tasks if t not in STAGES]:
-        sys.exit(f"--tasks: expected some of {', '.join(STAGES)}, got {wrong[0]}")
+    if wrong := [t for t in pipeline.stages if t not in STAGES]:
+        sys.exit(f"--stages: expected some of {', '.join(STAGES)}, got {wrong[0]}")
     waves = pipeline.waves()
     if pipeline.only:
         job = next(wave[pipeline.only] for wave in waves if pipeline.only in wave)

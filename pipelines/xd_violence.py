@@ -4,7 +4,7 @@
     python pipelines/xd_violence.py --videos VIDEOS --visual i3d --audio vggish --data FEATURES
 
 MACIL-SD's settings, several seeds, an epoch selected on a tenth of the training videos. VIDEOS holds train/ and test/ with videos whose
-names end in label codes, and annotations.txt. Stopped, it goes on where it was. Nothing of it was run on
+names end in label codes, and annotations.txt. A stopped pipeline is resumed where it was. Nothing of it was run on
 the data set's real features; on generated ones of its size an epoch takes minutes on 2 cores
 (BENCHMARKS.md).
 """
@@ -18,14 +18,16 @@ from pathlib import Path
 
 import tyro
 
-from mmcl.data.doctor import examine
+from mmcl.config import override
+from mmcl.datasets import get_dataset
+from mmcl.datasets.sources.xd_violence_check import examine
 from mmcl.errors import InputError
 from mmcl.features.extract import extract
-from mmcl.features.frontends import make_front_ends
+from mmcl.features.extractor_pair import create_extractors
 from mmcl.features.store import read_cards
-from mmcl.presets import changed, xd_violence
-from mmcl.report import write_report
-from mmcl.training.run import train
+from mmcl.reporting.run_report import write_report
+from mmcl.runs.model import resolve_device
+from mmcl.training import train
 
 
 @dataclass(frozen=True)
@@ -39,26 +41,26 @@ class Pipeline:
     videos: Path | None = None
     """Folder of videos to extract features from: train/, test/ and annotations.txt."""
     visual: str = "i3d"
-    """Front-end of the picture."""
+    """Extractor of the picture."""
     audio: str = "vggish"
-    """Front-end of the sound."""
+    """Extractor of the sound."""
     crops: int = 5
     """Crops of the picture."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of network, order and the videos held out."""
     epochs: int = 50
     """Epochs of each run."""
-    device: str = "cpu"
-    """Where the front-ends compute."""
+    device: str = "auto"
+    """Where to compute: auto (a GPU where there is one), cpu, cuda."""
 
 
 def main() -> None:
     p = tyro.cli(Pipeline, description=__doc__)
     if p.videos is not None:
         n_crops = 1 if p.visual == "descriptors" else p.crops
-        front_ends = make_front_ends(p.visual, p.audio, n_crops=n_crops).to(p.device)
-        for part in ("train", "test"):
-            extract([p.videos / part], p.data / part, front_ends)
+        extractors = create_extractors(p.visual, p.audio, n_crops=n_crops).to(resolve_device(p.device))
+        for split in ("train", "test"):
+            extract([p.videos / split], p.data / split, extractors)
         shutil.copy(p.videos / "annotations.txt", p.data)
     cards = read_cards(p.data)
     crops = cards["visual"].crops if "visual" in cards else p.crops
@@ -68,9 +70,9 @@ def main() -> None:
         sys.exit(f"{p.data}: see above; repair the features first")
     for seed in p.seeds:
         print(f"seed {seed}", flush=True)
-        config = changed(xd_violence(), optim={"seed": seed, "epochs": p.epochs})
-        figures = train(config, p.data, p.out / f"seed-{seed}", resume=True)
-        for name, value in figures.items():
+        config = override(get_dataset("xd-violence").recipe(), {"seed": seed, "optim.epochs": p.epochs})
+        metrics = train(config, p.data, p.out / f"seed-{seed}", resume=True, device=p.device)
+        for name, value in metrics.items():
             print(f"  {name:55} {value:.4f}")
     print(f"report: {write_report(p.out)}")
 

@@ -120,3 +120,18 @@ def turn(path: Path, out: Path) -> Path:
     data[at : at + 36] = b"".join(v.to_bytes(4, "big", signed=True) for v in matrix)
     out.write_bytes(data)
     return out
+
+
+def damage(path: Path, out: Path, kind: str) -> Path:
+    """Overwrite the payload of a packet in the middle of a stream with noise."""
+    import av
+
+    with av.open(str(path)) as file:
+        stream = getattr(file.streams, kind)[0]
+        packets = [p for p in file.demux(stream) if p.size > 40]
+        middle = packets[len(packets) // 2]
+        at, size = middle.pos, middle.size
+    data = bytearray(path.read_bytes())
+    data[at + 8 : at + size] = np.random.default_rng(0).bytes(size - 8)
+    out.write_bytes(data)
+    return out

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import SMALL, recipe
 
-from mmcl.data.synthetic import make_recordings
+from mmcl.datasets.sources.synthetic_sensors import make_recordings
+from mmcl.training import train
 
 torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -31,3 +33,13 @@ def utd_mhad() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def trained(made, tmp_path_factory) -> Path:
+    """A small run of streams; a second one of another seed lies beside it."""
+    folder = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        config = recipe("utd-mhad-streams", {**SMALL, "optim.epochs": 1, "seed": seed})
+        train(config, made, folder / f"seed-{seed}")
+    return folder / "seed-0"

@@ -33,7 +33,7 @@ def cosine(a, b):
     return (a * b).sum() / (a.norm() * b.norm())
 
 
-def contrast_row(query, positive, negatives, temperature, beta=0.0, tau=0.0, detach=False):
+def anchor_loss(query, positive, negatives, temperature, beta=0.0, tau=0.0, detach=False):
     """One row of the formula, straight exponentials."""
     if not negatives:
         return torch.zeros((), dtype=query.dtype)
@@ -118,7 +118,7 @@ def semi_bag_terms(
                     q = torch.stack([embedding[a][i, t] for t in parts[a][i][0]]).mean(0)
                     p = torch.stack([embedding[b][i, t] for t in parts[b][i][0]]).mean(0)
                     w = len(parts[a][i][0]) if by_picks else 1
-                    total = total + w * contrast_row(q, p, negatives, temperature, beta, tau)
+                    total = total + w * anchor_loss(q, p, negatives, temperature, beta, tau)
                     weights += w
                 terms[f"{a}->{b}/{kind}"] = (
                     total / weights if weights else torch.zeros((), dtype=torch.float64)

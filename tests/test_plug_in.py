@@ -1,4 +1,4 @@
-"""The example that plugs contrast and teacher into other networks: it runs, and goes on where it was."""
+"""The example that plugs contrast and teacher into other networks: it runs, and is resumed where it was."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_xd_training import make_features
+from xd_features import make_features
 
-from mmcl.config import ObjectiveConfig
+from mmcl.config import LossConfig
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "plug_in"
 HOSTS = ("graph", "magnitude", "memory")
@@ -44,8 +44,8 @@ def test_every_host_on_both_data_sets(made, tmp_path):
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_ten_lines_teach_every_part_of_a_host(host, monkeypatch):
-    """The plugged-in loss alone reaches encoder and own heads, and padding changes nothing."""
+def test_ten_lines_train_every_module_of_a_host(host, monkeypatch):
+    """The plugged-in loss alone reaches encoder and unimodal heads, and padding changes nothing."""
     monkeypatch.syspath_prepend(str(EXAMPLE))
     hosts, train = importlib.import_module("hosts"), importlib.import_module("train")
     torch.manual_seed(0)
@@ -55,8 +55,8 @@ def test_ten_lines_teach_every_part_of_a_host(host, monkeypatch):
     label = torch.tensor([1.0, 0, 1, 1, 0, 0])[:, None]
 
     def loss(x, mask):
-        scored = network(x, mask)  # no bag has more snippets than are drawn
-        return train.plug(scored, network(x, mask), mask, label, 0.5, ObjectiveConfig())
+        output = network(x, mask)  # no bag has more snippets than are drawn
+        return train.plug(output, network(x, mask), mask, label, 0.5, LossConfig())
 
     value = loss(x, mask)
     value.backward()

@@ -13,31 +13,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_data import write_csv
-from test_xd_training import make_features
+from support import write_csv
+from xd_features import make_features
 
-from mmcl.data.synthetic import make_recordings
-from mmcl.data.synthetic_video import make_clips
-from mmcl.data.xd_violence import find_features
-from mmcl.models.macil_sd import RELEASED, MacilSdNetwork
+from mmcl.datasets.sources.synthetic_sensors import make_recordings
+from mmcl.datasets.sources.synthetic_videos import make_clips
+from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.models.macil_sd import AUTHORS_NAMES, MacilSdNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
 SMALL = {
-    "mmcl train utd-mhad-streams": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
+    "mmcl train utd-mhad-streams": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
-    "mmcl pretrain utd": "--optim.epochs 1 --model.dim 16 --objective.memory 8 --objective.same-size 4",
-    "mmcl pretrain recordings": "--optim.epochs 1 --model.dim 16 --optim.batch-size 4",
+    "mmcl pretrain utd": "--optim.epochs 1 --model.dim 16 --loss.recording.memory-size 8 --loss.recording.false-negatives-k 4",
+    "mmcl pretrain recordings": "--optim.epochs 1 --model.dim 16 --loader.batch-size 4",
     "mmcl train recordings": "--optim.epochs 1 --model.dim 16",
-    "mmcl compare": "--optim.epochs 1 --bags.n-train-streams 8 --bags.n-test-streams 4 --model.dim 16",
+    "mmcl compare": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl finetune": "--epochs 1",
     "mmcl distill": "--epochs 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
-    "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --tasks recognition",
+    "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --stages recognition",
 }
 
 
@@ -50,12 +50,12 @@ def folder(tmp_path_factory) -> Path:
     own.mkdir()
     write_csv(own / "walk_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(own / "walk_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
-    lines = ["name,label,group,part,wrist,wrist_hz,pose:skeleton2d,pose_hz"]
+    lines = ["name,labels,group,split,wrist,wrist_hz,pose:skeleton2d,pose_hz"]
     for i in range(24):
         np.save(place / f"r{i}.npy", rng.standard_normal((200, 3)))
         np.save(place / f"r{i}-pose.npy", rng.standard_normal((50, 7, 2)))
-        part = ("train", "train", "test")[i % 3]
-        lines.append(f"r{i},{('waving', 'resting')[i // 12]},p{i % 3},{part},r{i}.npy,100,r{i}-pose.npy,25")
+        split = ("train", "train", "test")[i % 3]
+        lines.append(f"r{i},{('waving', 'resting')[i // 12]},p{i % 3},{split},r{i}.npy,100,r{i}-pose.npy,25")
     (place / "my-sensors.csv").write_text("\n".join(lines))
     make_clips(place / "my-videos", 2, 10.0)
     for kind in ("pipelines", "tools"):
@@ -72,7 +72,9 @@ def folder(tmp_path_factory) -> Path:
     np.save(place / "scores.npy", rng.random(sum(lengths)))
     network = MacilSdNetwork({"visual": 1024, "audio": 128})
     released = {
-        f"{a}.{k}": v for a, b in RELEASED.items() for k, v in network.get_submodule(b).state_dict().items()
+        f"{a}.{k}": v
+        for a, b in AUTHORS_NAMES.items()
+        for k, v in network.get_submodule(b).state_dict().items()
     }
     torch.save(released, place / "macil_sd.pkl")
     return place
@@ -101,7 +103,7 @@ def test_commands_of_the_readme(folder):
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         ran.append(command.split()[0])
     assert ran.count("mmcl") >= 24
-    for made in (
+    for path in (
         "demo/run/report.html",
         "demo-sensors/run/report.html",
         "scores/clip_0000_label_G-0-0.html",
@@ -109,7 +111,7 @@ def test_commands_of_the_readme(folder):
         "runs/xd-table/report.html",
         "runs/report.html",
         "runs/few/table.json",
-        "runs/one-sensor/all-labels/draw-0/metrics.json",
+        "runs/one-sensor/all-labels/seed-0/metrics.json",
         "benchmark.json",
         "runs/table/report.html",
         "scores/walk.csv",
@@ -121,7 +123,7 @@ def test_commands_of_the_readme(folder):
         "runs/streams/model.onnx",
         "runs/streams/scores/a13_s2_t1.png",
     ):
-        assert (folder / made).stat().st_size > 0, made
+        assert (folder / path).stat().st_size > 0, path
 
 
 def test_install_lines():
@@ -139,7 +141,7 @@ def test_plug_in_example(capsys):
     assert scope["loss"].isfinite()
     assert len(scope["terms"]) == 4
     exec(second, scope)
-    assert scope["made"].row.isfinite().all()
+    assert scope["output"].anchor_loss.isfinite().all()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in scope["encoder"].parameters())
 
 

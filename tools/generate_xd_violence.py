@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
-from mmcl.data.xd_violence import (
+from mmcl.datasets.sources.xd_violence_files import (
     codes_of,
     event_frames,
     file_names,

@@ -2,6 +2,6 @@
 
 import sys
 
-from mmcl.cli import main
+from mmcl.cli.main import main
 
 sys.exit(main(["score", *sys.argv[1:]]))

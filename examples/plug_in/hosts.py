@@ -12,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 
-class Scored(NamedTuple):
-    logit: Tensor  # (bag, snippet, 1), of both streams
-    own: dict[str, Tensor]  # the same of each stream alone
+class HostOutput(NamedTuple):
+    logit: Tensor  # (bag, snippet, 1), of both modalities
+    unimodal: dict[str, Tensor]  # the same of each modality alone
     embedding: dict[str, Tensor]  # (bag, snippet, dim)
 
 
 def project(channels: Mapping[str, int], dim: int) -> nn.ModuleDict:
-    made = lambda n: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, dim), nn.ReLU(), nn.Dropout(0.3))
-    return nn.ModuleDict({m: made(n) for m, n in channels.items()})
+    return nn.ModuleDict(
+        {
+            m: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, dim), nn.ReLU(), nn.Dropout(0.3))
+            for m, n in channels.items()
+        }
+    )
 
 
 class GraphNetwork(nn.Module):
@@ -33,7 +37,7 @@ class GraphNetwork(nn.Module):
         self.head = nn.ModuleDict({m: nn.Linear(2 * dim, 1) for m in channels})
         self.joint = nn.Linear(2 * dim * len(channels), 1)
 
-    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> Scored:
+    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> HostOutput:
         embedding = {}
         at = torch.arange(mask.shape[1], device=mask.device, dtype=torch.float32)
         near = torch.exp(-(at[:, None] - at[None]).abs())
@@ -47,37 +51,40 @@ class GraphNetwork(nn.Module):
             embedding[m] = torch.cat(
                 [torch.relu(self.alike(alike @ z)), torch.relu(self.near(moments @ z))], -1
             )
-        own = {m: self.head[m](e) for m, e in embedding.items()}
-        return Scored(self.joint(torch.cat(list(embedding.values()), -1)), own, embedding)
+        unimodal = {m: self.head[m](e) for m, e in embedding.items()}
+        return HostOutput(self.joint(torch.cat(list(embedding.values()), -1)), unimodal, embedding)
 
 
 class MagnitudeNetwork(nn.Module):
-    """Convolutions of several reaches over time; long embeddings mark events (the idea of RTFM, Tian et al. 2021).
+    """Convolutions of several widths over time; long embeddings mark events (the idea of RTFM, Tian et al. 2021).
 
-    ``margin(scored, mask, label)`` is its own loss beside MIL: the highest magnitudes of event bags exceed the others'.
+    ``margin(output, mask, label)`` is its own loss beside MIL: the highest magnitudes of event bags exceed the others'.
     """
 
     def __init__(self, channels: Mapping[str, int], dim: int = 64):
         super().__init__()
         self.project = project(channels, dim)
-        reach = lambda d: nn.Conv1d(dim, dim // 2, 3, padding=d, dilation=d)
-        self.scales = nn.ModuleDict({m: nn.ModuleList([reach(1), reach(2)]) for m in channels})
+
+        def convolution(dilation: int) -> nn.Module:
+            return nn.Conv1d(dim, dim // 2, 3, padding=dilation, dilation=dilation)
+
+        self.scales = nn.ModuleDict({m: nn.ModuleList([convolution(1), convolution(2)]) for m in channels})
         self.head = nn.ModuleDict({m: nn.Linear(dim, 1) for m in channels})
         self.joint = nn.Linear(dim * len(channels), 1)
 
-    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> Scored:
+    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> HostOutput:
         embedding = {}
         for m, features in x.items():
             z = self.project[m](features) * mask[..., None]
             wide = [conv(z.transpose(1, 2)).transpose(1, 2) for conv in self.scales[m]]
             embedding[m] = torch.relu(torch.cat(wide, -1)) + z
-        own = {m: self.head[m](e) for m, e in embedding.items()}
-        return Scored(self.joint(torch.cat(list(embedding.values()), -1)), own, embedding)
+        unimodal = {m: self.head[m](e) for m, e in embedding.items()}
+        return HostOutput(self.joint(torch.cat(list(embedding.values()), -1)), unimodal, embedding)
 
     @staticmethod
-    def margin(scored: Scored, mask: Tensor, label: Tensor, wanted: float = 5.0) -> Tensor:
+    def margin(output: HostOutput, mask: Tensor, label: Tensor, wanted: float = 5.0) -> Tensor:
         total = torch.zeros((), device=mask.device)
-        for e in scored.embedding.values():
+        for e in output.embedding.values():
             top = e.norm(dim=-1).masked_fill(~mask, 0).topk(3, dim=1).values.mean(1)
             event = label[:, 0] > 0
             total = total + (torch.relu(wanted - top) * event + top * ~event).mean()
@@ -85,7 +92,7 @@ class MagnitudeNetwork(nn.Module):
 
 
 class MemoryNetwork(nn.Module):
-    """A snippet asks a memory of normal and one of abnormal prototypes (the idea of UR-DMU, Zhou et al. 2023)."""
+    """A snippet attends to a memory of normal and one of abnormal prototypes (the idea of UR-DMU, Zhou et al. 2023)."""
 
     def __init__(self, channels: Mapping[str, int], dim: int = 64, n_slots: int = 20):
         super().__init__()
@@ -96,14 +103,14 @@ class MemoryNetwork(nn.Module):
         self.head = nn.ModuleDict({m: nn.Linear(3 * dim, 1) for m in channels})
         self.joint = nn.Linear(3 * dim * len(channels), 1)
 
-    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> Scored:
+    def forward(self, x: Mapping[str, Tensor], mask: Tensor) -> HostOutput:
         embedding = {}
         for m, features in x.items():
             z = self.project[m](features)
             read = [(z @ slots.T / z.shape[-1] ** 0.5).softmax(-1) @ slots for slots in self.memory.values()]
             embedding[m] = torch.cat([z, *read], -1)
-        own = {m: self.head[m](e) for m, e in embedding.items()}
-        return Scored(self.joint(torch.cat(list(embedding.values()), -1)), own, embedding)
+        unimodal = {m: self.head[m](e) for m, e in embedding.items()}
+        return HostOutput(self.joint(torch.cat(list(embedding.values()), -1)), unimodal, embedding)
 
 
 HOSTS = {"graph": GraphNetwork, "magnitude": MagnitudeNetwork, "memory": MemoryNetwork}

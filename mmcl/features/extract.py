@@ -18,11 +18,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from mmcl.data.media import SNIPPET_S, TIMEOUT_S, Media, Snippet, read_snippets
 from mmcl.errors import FileError, InputError
-from mmcl.features.frontends import FrontEnds
+from mmcl.features.extractor_pair import ExtractorPair
 from mmcl.features.store import StoreError, info_path, open_store, write_features
-from mmcl.storage import check_writable, printable, read_json, why_failed
+from mmcl.io import check_writable, describe_failure, printable, read_json
+from mmcl.media.probe import Media
+from mmcl.media.snippets import TIMEOUT_S, Snippet, read_snippets
+from mmcl.media.timing import SNIPPET_S
 
 VIDEO_ENDINGS = [
     "mp4",
@@ -44,7 +46,7 @@ VIDEO_ENDINGS = [
 ]
 AUDIO_ENDINGS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
 BLOCK = 1024
-BATCH = 16  # snippets that a front-end sees at once
+BATCH = 16  # snippets that an extractor computes at once
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def _is_media(path: Path) -> bool:
 @torch.inference_mode()
 def extract_file(
     path: Path,
-    front_ends: FrontEnds,
+    extractors: ExtractorPair,
     *,
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int], object] = lambda n: None,
@@ -109,28 +111,28 @@ def extract_file(
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
     progress: told of every batch of snippets done. Raises FileError as ``read_snippets``, and where
-    the file holds no stream that the front-ends take.
+    the file holds no stream that the extractors take.
     """
-    side = getattr(front_ends.visual, "short_side", 16)
+    side = getattr(extractors.visual, "short_side", 16)
     media, snippets = read_snippets(path, side, timeout_s=timeout_s)
     use = {
-        "visual": front_ends.visual if media.video is not None else None,
-        "audio": front_ends.audio if media.audio is not None else None,
+        "visual": extractors.visual if media.video is not None else None,
+        "audio": extractors.audio if media.audio is not None else None,
     }
     if not any(use.values()):
         has = "picture" if media.video is not None else "sound"
         snippets.close()  # type: ignore[attr-defined]
         raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
-    rows = {m: Rows() for m, front in use.items() if front is not None}
+    rows = {m: Rows() for m, extractor in use.items() if extractor is not None}
     batch: list[Snippet] = []
 
     def flush() -> None:
         for m, kept in rows.items():
             x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
-            y = _forward(use[m], x, front_ends.device)
+            y = _forward(use[m], x, extractors.device)
             if not np.isfinite(y).all():
                 raise FileError(
-                    path, f"its {m} features are not finite", "check the weights of the front-end"
+                    path, f"its {m} features are not finite", "check the weights of the extractor"
                 )
             kept.add(y)
         progress(len(batch))
@@ -166,15 +168,15 @@ class Rows:
         return np.concatenate([*self.blocks[:-1], self.blocks[-1][: self.n_last]])
 
 
-def _forward(front: nn.Module | None, x: np.ndarray, device: torch.device | str) -> np.ndarray:
-    assert front is not None
-    return front(torch.from_numpy(x).to(device)).float().cpu().numpy()
+def _forward(extractor: nn.Module | None, x: np.ndarray, device: torch.device | str) -> np.ndarray:
+    assert extractor is not None
+    return extractor(torch.from_numpy(x).to(device)).float().cpu().numpy()
 
 
 def extract(
     sources: Sequence[Path | str],
     out: Path,
-    front_ends: FrontEnds,
+    extractors: ExtractorPair,
     *,
     half: bool = False,
     jobs: int = 2,
@@ -189,7 +191,7 @@ def extract(
         raise InputError(f"--jobs: expected 1 or more, got {jobs}")
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     files = find_media(sources)
-    open_store(out, front_ends.cards)
+    open_store(out, extractors.cards)
     mine = files[rank::n_ranks]
     failed: list[tuple[str, str]] = []
     todo: list[Path] = []
@@ -198,7 +200,7 @@ def extract(
             if not is_done(out, path):
                 todo.append(path)
         except (InputError, OSError) as error:
-            failed.append((str(path), why_failed(str(path), error).removeprefix(f"{path}: ")))
+            failed.append((str(path), describe_failure(str(path), error).removeprefix(f"{path}: ")))
     n_there = len(mine) - len(todo) - len(failed)
     video_s, started = 0.0, time.perf_counter()
     stop = threading.Event()
@@ -208,7 +210,7 @@ def extract(
             if stop.is_set():
                 raise InputError(f"{path}: stopped")
 
-        done = extract_file(path, front_ends, timeout_s=timeout_s, progress=go_on)
+        done = extract_file(path, extractors, timeout_s=timeout_s, progress=go_on)
         features = {m: x.astype(np.float16 if half else np.float32) for m, x in done.features.items()}
         info = {
             "file": path.name,
@@ -217,7 +219,7 @@ def extract(
             "seconds": round(done.n_snippets * SNIPPET_S, 3),
             "streams": list(features),
         }
-        write_features(out, path.stem, features, front_ends.cards, info)
+        write_features(out, path.stem, features, extractors.cards, info)
         return done.n_snippets, list(features)
 
     pool = ThreadPoolExecutor(jobs)
@@ -229,13 +231,13 @@ def extract(
             try:
                 n_snippets, streams = future.result()
             except Exception as error:  # whatever it is, the other files are extracted
-                failed.append((str(path), why_failed(str(path), error).removeprefix(f"{path}: ")))
+                failed.append((str(path), describe_failure(str(path), error).removeprefix(f"{path}: ")))
                 if isinstance(error, StoreError):
                     check_writable(out)
                 continue
             video_s += n_snippets * SNIPPET_S
             bar.set_postfix_str(f"{video_s / (time.perf_counter() - started):.1f}x real time")
-            lacking = [m for m in front_ends.cards if m not in streams]
+            lacking = [m for m in extractors.cards if m not in streams]
             if lacking:
                 tqdm.write(printable(f"{path}: has no {lacking[0]} stream"))
     finally:

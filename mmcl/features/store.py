@@ -2,7 +2,7 @@
 
 store.json              what made the features
 NAME__0.npy .. __4.npy  visual features of each crop (snippet, channel)
-NAME__vggish.npy        audio features, named after their front-end
+NAME__vggish.npy        audio features, named after their extractor
 NAME__info.json         written last: what the video held, how long it is
 """
 
@@ -15,35 +15,47 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.errors import FileError
-from mmcl.features.frontends import Card, card_from
-from mmcl.storage import read_json, write_json, write_whole
+from mmcl.features.cards import ExtractorCard, card_from_dict
+from mmcl.io import atomic_write, read_json, write_json
 
 CARD = "store.json"
+KEY_0 = "front-ends"  # of stores that mmcl 0.1 made
+
+
+def file_suffix(card: ExtractorCard) -> str:
+    """What files of audio features end in: the extractor's name.
+
+    Example:
+        >>> file_suffix(ExtractorCard("vggish", 128))
+        'vggish'
+    """
+    return card.name.replace(":", ".")
 
 
 class StoreError(FileError):
     """The store itself cannot be written."""
 
 
-def read_cards(folder: Path) -> dict[str, Card]:
+def read_cards(folder: Path) -> dict[str, ExtractorCard]:
     """``{modality: card}`` of the store, or of the stores in the folders below, which must agree; empty
     for a folder without one, as the data set's own features come."""
-    cards: dict[str, Card] = {}
+    cards: dict[str, ExtractorCard] = {}
     for path in [folder / CARD] if (folder / CARD).exists() else sorted(folder.glob(f"*/{CARD}")):
         content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("front-ends"), dict):
-            raise FileError(path, "holds no front-ends", "extract the features again")
-        for m, c in content["front-ends"].items():
-            card = card_from(c, path)
+        known = content.get("extractors", content.get(KEY_0)) if isinstance(content, dict) else None
+        if not isinstance(known, dict):
+            raise FileError(path, "names no extractors", "extract the features again")
+        for m, c in known.items():
+            card = card_from_dict(c, path)
             found = m in cards and cards[m].differs_from(card)
             if found:
-                raise FileError(path, f"holds features of another front-end ({found})", "extract them alike")
+                raise FileError(path, f"holds features of another extractor ({found})", "extract them alike")
             cards[m] = card
     return cards
 
 
-def open_store(folder: Path, cards: dict[str, Card]) -> None:
-    """Make the store, or check that an old one was made by the same front-ends."""
+def open_store(folder: Path, cards: dict[str, ExtractorCard]) -> None:
+    """Make the store, or check that an old one was made by the same extractors."""
     known = read_cards(folder)
     for m in known.keys() | cards.keys() if known else ():
         ours, theirs = cards.get(m), known.get(m)
@@ -52,7 +64,7 @@ def open_store(folder: Path, cards: dict[str, Card]) -> None:
             what = found or ("other crops" if ours and theirs else f"other streams ({' and '.join(known)})")
             raise FileError(folder / CARD, f"the store holds features of {what}", "choose another --out")
     if not known:
-        write_json(folder / CARD, {"front-ends": {m: asdict(c) for m, c in cards.items()}})
+        write_json(folder / CARD, {"extractors": {m: asdict(c) for m, c in cards.items()}})
 
 
 def info_path(folder: Path, name: str) -> Path:
@@ -60,17 +72,17 @@ def info_path(folder: Path, name: str) -> Path:
 
 
 def write_features(
-    folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, Card], info: dict
+    folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, ExtractorCard], info: dict
 ) -> None:
     """visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``; each file whole, the info last."""
     files: dict[str, np.ndarray] = {}
     if "visual" in features:
         files = {f"{name}__{c}.npy": features["visual"][:, c] for c in range(features["visual"].shape[1])}
     if "audio" in features:
-        files[f"{name}__{cards['audio'].name}.npy"] = features["audio"]
+        files[f"{name}__{file_suffix(cards['audio'])}.npy"] = features["audio"]
     try:
         for file_name, x in files.items():
-            write_whole(folder / file_name, partial(_save, x))
+            atomic_write(folder / file_name, partial(_save, x))
         write_json(info_path(folder, name), info)
     except FileError as error:
         raise StoreError(error.path, *error.parts) from error

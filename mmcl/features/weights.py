@@ -1,4 +1,4 @@
-"""Weights of front-ends: from a file, from an address with its SHA-256, or from the cache."""
+"""Weights of feature extractors: from a file, from an address with its SHA-256, or from the cache."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch import Tensor
 from torch.hub import download_url_to_file
 
 from mmcl.errors import FileError, InputError
-from mmcl.storage import first_line, first_misfit
+from mmcl.io import first_line, first_mismatch
 
 IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")  # torch's habit: a file's name ends in its hash
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a front-end's public weights are: the file's name and its address, whose hash is in the
+class PublicWeights:
+    """Where a extractor's public weights are: the file's name and its address, whose hash is in the
     name or not known."""
 
     file: str
@@ -42,7 +42,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MMCL_CACHE") or default)
 
 
-def find_weights(source: Source, given: str, option: str) -> Path:
+def find_weights(source: PublicWeights, given: str, option: str) -> Path:
     """The weights' file: ``given`` (a path, or an address with #sha256=HEX behind it), or else the
     cache, or else fetched into the cache where the public file's hash is known.
 
@@ -96,6 +96,6 @@ def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()
         k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)
     }
     found = kept(read_state_dict(path))
-    if misfit := first_misfit(found, kept(module.state_dict())):
+    if misfit := first_mismatch(found, kept(module.state_dict())):
         raise FileError(path, misfit, "are these weights of another network?")
     module.load_state_dict(found, strict=False)

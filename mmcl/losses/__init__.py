@@ -1,34 +1,51 @@
-"""The losses as plain functions: of this package's dependencies they need torch, numpy and einops alone."""
+"""Losses, pooling and semi-bags as plain functions and modules, to use in any network.
 
-from mmcl.losses.bag import mil_loss
-from mmcl.losses.contrastive import concentrated, contrast
-from mmcl.losses.false_negatives import same_by_clusters, same_by_neighbours
-from mmcl.losses.instance_contrast import instance_contrast
-from mmcl.losses.memory import Memory
-from mmcl.losses.objective import Contrast, ContrastiveObjective
-from mmcl.losses.pair_contrast import pair_contrast
-from mmcl.losses.pairs import About, Pairs
-from mmcl.losses.rows import weighted_info_nce
-from mmcl.losses.semibag_contrast import semi_bag_contrast
+Importing this package needs torch, numpy and einops, and nothing else of mmcl's dependencies.
+
+Example:
+    >>> import torch
+    >>> from mmcl.losses import contrastive_loss, mil_loss, topk_pool
+    >>> logit, mask = torch.randn(4, 20, 1), torch.ones(4, 20, dtype=torch.bool)
+    >>> mil_loss(topk_pool(logit, mask), torch.tensor([[1.0], [0.0], [1.0], [0.0]])).ndim
+    0
+"""
+
+from mmcl.losses.contrastive.components import build_objective
+from mmcl.losses.contrastive.context import BatchContext, ContrastBatch, PairMetadata
+from mmcl.losses.contrastive.false_negatives import same_by_clusters, same_by_neighbours
+from mmcl.losses.contrastive.functional import contrastive_loss, info_nce_objective
+from mmcl.losses.contrastive.info_nce import weighted_info_nce
+from mmcl.losses.contrastive.memory_bank import MemoryBank
+from mmcl.losses.contrastive.objective import ContrastiveObjective, ContrastOutput
+from mmcl.losses.contrastive.recording import recording_contrast
+from mmcl.losses.contrastive.semibag import semibag_contrast
+from mmcl.losses.contrastive.snippet import snippet_contrast
+from mmcl.losses.contrastive.weighting import concentration
+from mmcl.losses.distillation import distill_from_ema, distill_from_teacher
+from mmcl.losses.mil import mil_loss, topk_pool
 from mmcl.losses.semibags import cluster, semi_bags
-from mmcl.losses.weighting import concentration
 
 __all__ = [
-    "About",
-    "Contrast",
+    "BatchContext",
+    "ContrastBatch",
+    "ContrastOutput",
     "ContrastiveObjective",
-    "Memory",
-    "Pairs",
+    "MemoryBank",
+    "PairMetadata",
+    "build_objective",
     "cluster",
-    "concentrated",
     "concentration",
-    "contrast",
-    "instance_contrast",
+    "contrastive_loss",
+    "distill_from_ema",
+    "distill_from_teacher",
+    "info_nce_objective",
     "mil_loss",
-    "pair_contrast",
+    "recording_contrast",
     "same_by_clusters",
     "same_by_neighbours",
-    "semi_bag_contrast",
     "semi_bags",
+    "semibag_contrast",
+    "snippet_contrast",
+    "topk_pool",
     "weighted_info_nce",
 ]

@@ -7,44 +7,91 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from mmcl.models.pooling import n_top
-from mmcl.types import Picks, SemiBags
+from mmcl.losses.mil import n_top
 
-Split = Literal["topk", "2-means", "3-means"]
+Clustering = Literal["topk", "2-means", "3-means"]
+
+
+@dataclass(frozen=True)
+class SnippetSelection:
+    """Selected snippets of each bag; where ``mask`` is False the index is meaningless, but safe to gather with.
+
+    Attributes:
+        idx: ``(bag, selected)`` int.
+        mask: ``(bag, selected)`` bool.
+
+    Example:
+        >>> SnippetSelection(torch.zeros(2, 3, dtype=torch.long), torch.tensor([[True, True, False]] * 2)).count
+        tensor([2, 2])
+    """
+
+    idx: Tensor
+    mask: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """``(bag,)`` selected snippets of each bag."""
+        return self.mask.sum(1)
+
+
+@dataclass(frozen=True)
+class SemiBags:
+    """A batch's snippets in three clusters, per modality (MACIL-SD, section 3.3).
+
+    Attributes:
+        event: The high-scored snippets of event bags.
+        background: The low-scored snippets of every bag.
+        normal: The high-scored snippets of bags without an event (hard negatives).
+        is_event: ``(bag,)`` bool.
+    """
+
+    event: Mapping[str, SnippetSelection]
+    background: Mapping[str, SnippetSelection]
+    normal: Mapping[str, SnippetSelection]
+    is_event: Tensor
+
+    def only(self, bags: Tensor) -> SemiBags:
+        """Nothing selected in the other bags; bags: ``(bag,)`` bool."""
+
+        def keep(of: Mapping[str, SnippetSelection]) -> dict[str, SnippetSelection]:
+            return {m: SnippetSelection(s.idx, s.mask & bags[:, None]) for m, s in of.items()}
+
+        return SemiBags(keep(self.event), keep(self.background), keep(self.normal), self.is_event)
 
 
 def cluster(
-    score: Tensor, mask: Tensor, split: Split = "topk", divisor: int = 16, min_gap: float = 0.1
-) -> tuple[Picks, Picks]:
+    score: Tensor, mask: Tensor, clustering: Clustering = "topk", topk_divisor: int = 16, min_gap: float = 0.1
+) -> tuple[SnippetSelection, SnippetSelection]:
     """The high-scored and the low-scored snippets of each bag, which never overlap.
 
     score: ``(bag, snippet)`` in [0, 1]; mask: ``(bag, snippet)``. With "topk" (the authors') the
-    ``floor(length / divisor) + 1`` highest and as many lowest. With "2-means" and "3-means" the
+    ``floor(length / topk_divisor) + 1`` highest and as many lowest. With "2-means" and "3-means" the
     optimal split of the bag's own scores into clusters, the middle one of three being neither. A
     bag whose outer centroids are closer than ``min_gap`` is one cluster: high if its mean is 0.5 or
     more, else low, its top snippet excepted. A bag of one snippet has a high one only.
     """
-    if split == "topk":
-        return _topk(score, mask, divisor)
-    high, low = _means(score, mask, 2 if split == "2-means" else 3, min_gap)
+    if clustering == "topk":
+        return _topk(score, mask, topk_divisor)
+    high, low = _means(score, mask, 2 if clustering == "2-means" else 3, min_gap)
     idx = torch.arange(score.shape[1], device=score.device).expand_as(mask)
-    return Picks(idx, high), Picks(idx, low)
+    return SnippetSelection(idx, high), SnippetSelection(idx, low)
 
 
-def _topk(score: Tensor, mask: Tensor, divisor: int) -> tuple[Picks, Picks]:
+def _topk(score: Tensor, mask: Tensor, topk_divisor: int) -> tuple[SnippetSelection, SnippetSelection]:
     lengths = mask.sum(1)
-    k = torch.minimum(n_top(lengths, divisor), lengths)
-    k_max = min(mask.shape[1] // divisor + 1, mask.shape[1])
+    k = torch.minimum(n_top(lengths, topk_divisor), lengths)
+    k_max = min(mask.shape[1] // topk_divisor + 1, mask.shape[1])
     rank = torch.arange(k_max, device=score.device)
     high = score.masked_fill(~mask, -math.inf).topk(k_max, dim=1).indices
     low = score.masked_fill(~mask, math.inf).topk(k_max, dim=1, largest=False).indices
     n_low = torch.minimum(k, lengths - k)
-    return Picks(high, rank < k[:, None]), Picks(low, rank < n_low[:, None])
+    return SnippetSelection(high, rank < k[:, None]), SnippetSelection(low, rank < n_low[:, None])
 
 
 def _means(score: Tensor, mask: Tensor, n_clusters: int, min_gap: float) -> tuple[Tensor, Tensor]:
@@ -92,8 +139,8 @@ def semi_bags(
     mask: Tensor,
     is_event: Tensor,
     *,
-    split: Split = "topk",
-    divisor: int = 16,
+    clustering: Clustering = "topk",
+    topk_divisor: int = 16,
     min_gap: float = 0.1,
 ) -> SemiBags:
     """Cluster every modality's snippets by that modality's scores.
@@ -104,19 +151,19 @@ def semi_bags(
     """
     event, background, normal = {}, {}, {}
     for m, s in score.items():
-        high, low = cluster(s.detach(), mask, split, divisor, min_gap)
-        event[m] = Picks(high.idx, high.mask & is_event[:, None])
-        normal[m] = Picks(high.idx, high.mask & ~is_event[:, None])
+        high, low = cluster(s.detach(), mask, clustering, topk_divisor, min_gap)
+        event[m] = SnippetSelection(high.idx, high.mask & is_event[:, None])
+        normal[m] = SnippetSelection(high.idx, high.mask & ~is_event[:, None])
         background[m] = low
     return SemiBags(event, background, normal, is_event)
 
 
-def take(x: Tensor, picks: Picks) -> Tensor:
-    """The picked snippets: ``(bag, snippet, dim)`` -> ``(bag, pick, dim)``."""
-    return x.gather(1, picks.idx[..., None].expand(-1, -1, x.shape[-1]))
+def select(x: Tensor, selection: SnippetSelection) -> Tensor:
+    """The selected snippets: ``(bag, snippet, dim)`` -> ``(bag, selected, dim)``."""
+    return x.gather(1, selection.idx[..., None].expand(-1, -1, x.shape[-1]))
 
 
-def mean_of(x: Tensor, picks: Picks) -> Tensor:
+def mean_of_selected(x: Tensor, selection: SnippetSelection) -> Tensor:
     """``(bag, dim)``: the mean of each bag's picked snippets, 0 where none is picked."""
-    taken = take(x, picks).masked_fill(~picks.mask[..., None], 0)
-    return taken.sum(1) / picks.count.clamp(min=1)[:, None]
+    taken = select(x, selection).masked_fill(~selection.mask[..., None], 0)
+    return taken.sum(1) / selection.count.clamp(min=1)[:, None]

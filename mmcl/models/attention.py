@@ -1,4 +1,4 @@
-"""Pre-norm transformer layer for one stream that asks another (or itself), within reach."""
+"""Pre-norm transformer layer for one stream that asks another (or itself), within attention_window."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from mmcl.models.dropout import Dropout, dropout
-from mmcl.packing import Packing
+from mmcl.types import Packing
 
 
 class AttentionLayer(nn.Module):
     """Multi-head attention of a query stream over a context stream, then feed-forward.
 
     forward(query, context, mask): query and context ``(bag, snippet, dim)``, mask ``(bag, snippet)``
-    of the context; returns ``(bag, snippet, dim)``. ``reach`` limits attention to snippets at most
-    that many apart, None = the whole bag (as MACIL-SD). Short reach keeps a snippet's score about
+    of the context; returns ``(bag, snippet, dim)``. ``attention_window`` limits attention to snippets at most
+    that many apart, None = the whole bag (as MACIL-SD). Short attention_window keeps a snippet's score about
     its own surroundings: with whole-bag attention the weak bag label leaks to every snippet.
 
     The norm is on the query path only; keys and values enter as they are (MACIL-SD's layer).
@@ -31,11 +31,15 @@ class AttentionLayer(nn.Module):
         n_heads: int = 4,
         hidden: int | None = None,
         dropout: float = 0.1,
-        reach: int | None = None,
+        attention_window: int | None = None,
         attention_dropout: float = 0.0,
     ):
         super().__init__()
-        self.n_heads, self.reach, self.attention_dropout = n_heads, reach, attention_dropout
+        self.n_heads, self.attention_window, self.attention_dropout = (
+            n_heads,
+            attention_window,
+            attention_dropout,
+        )
         self.norm_attention = nn.LayerNorm(dim)
         self.norm_hidden = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
@@ -61,9 +65,9 @@ class AttentionLayer(nn.Module):
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
         n = q.shape[1]
         allowed = mask[:, None, None, :]  # bag head query key
-        if self.reach is not None:
+        if self.attention_window is not None:
             at = torch.arange(n, device=q.device)
-            near = (at[:, None] - at[None, :]).abs() <= self.reach
+            near = (at[:, None] - at[None, :]).abs() <= self.attention_window
             # a padded query may see nothing: let it see itself, its output is never read
             allowed = (allowed & near) | torch.eye(n, dtype=torch.bool, device=q.device)
         q, k, v = (

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.models.attention import AttentionLayer
-from mmcl.packing import Packing
+from mmcl.types import Packing
 
 
 class ModalityGate(nn.Module):
@@ -41,11 +41,11 @@ class CrossModalAttention(nn.Module):
         hidden: int | None = None,
         dropout: float = 0.1,
         attention_dropout: float = 0.0,
-        reach: int | None = None,
+        attention_window: int | None = None,
         shared: bool = False,
     ):
         super().__init__()
-        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, reach, attention_dropout)
+        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, attention_window, attention_dropout)
         one = new()
         self.layer = nn.ModuleDict({m: one if shared else new() for m in modalities})
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.errors import InputError
+from mmcl.models.encoders.linear import LinearEncoder
 from mmcl.models.fusion import CrossModalAttention
-from mmcl.models.linear import LinearEncoder
 from mmcl.models.network import encode
-from mmcl.types import Bags, Encoded
+from mmcl.types import Bags, ModelOutput
 
 
 class MacilSdNetwork(nn.Module):
@@ -45,22 +45,22 @@ class MacilSdNetwork(nn.Module):
         )
         self.classifier = nn.Linear(dim, n_classes)
 
-    def forward(self, bags: Bags) -> Encoded:
+    def forward(self, bags: Bags) -> ModelOutput:
         packing = bags.packing
         if packing is None or bags.present or set(self.modalities) - set(bags.x):  # a missing stream: padded
             fused = self.fusion(encode(self.encoder, bags), bags.mask)
             logit = {m: self.classifier(e) for m, e in fused.items()}
         else:
-            own = {m: encoder(bags.rows[m], packing.real) for m, encoder in self.encoder.items()}
-            rows = self.fusion(own, packing.real, packing)
+            own = {m: encoder(bags.packed[m], packing.valid) for m, encoder in self.encoder.items()}
+            rows = self.fusion(own, packing.valid, packing)
             fused = {m: packing.unpack(e) for m, e in rows.items()}
             logit = {m: packing.unpack(self.classifier(e)) for m, e in rows.items()}
         joint_logit: Tensor = torch.stack(list(logit.values())).sum(0)
-        return Encoded(fused, logit, joint_logit, fused, bags.mask)
+        return ModelOutput(fused, logit, joint_logit, fused, bags.mask)
 
 
 # The authors' names of what their network uses; the rest of their checkpoint is never read by it.
-RELEASED = {
+AUTHORS_NAMES = {
     "fc_v": "encoder.visual.project",
     "fc_a": "encoder.audio.project",
     "cma.layer.self_attn.linears.0": "fusion.layer.visual.query",
@@ -75,18 +75,18 @@ RELEASED = {
 }
 
 
-def from_released(weights: Mapping[str, Tensor]) -> MacilSdNetwork:
+def from_authors_weights(weights: Mapping[str, Tensor]) -> MacilSdNetwork:
     """Our network with the weights that the authors released, a plain state dict.
 
     Raises InputError naming the first entry that is missing or of another shape.
     """
-    for theirs in (f"{name}.{kind}" for name in RELEASED for kind in ("weight", "bias")):
+    for theirs in (f"{name}.{kind}" for name in AUTHORS_NAMES for kind in ("weight", "bias")):
         if theirs not in weights:
             raise InputError(f"weights: '{theirs}' is missing; expected the state dict of MACIL-SD's network")
     n_channels = {"visual": weights["fc_v.weight"].shape[1], "audio": weights["fc_a.weight"].shape[1]}
     network = MacilSdNetwork(n_channels, dim=weights["fc_v.weight"].shape[0])
     with torch.no_grad():
-        for theirs, ours in RELEASED.items():
+        for theirs, ours in AUTHORS_NAMES.items():
             for name, parameter in network.get_submodule(ours).named_parameters():
                 found = weights[f"{theirs}.{name}"]
                 if found.shape != parameter.shape:

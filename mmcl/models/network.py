@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention, ModalityGate
-from mmcl.types import Bags, Encoded
+from mmcl.types import Bags, ModelOutput
 
 Joint = Literal["ensemble", "concat", "sum", "late", "gate"]
 
@@ -44,7 +44,7 @@ def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
 
 def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
     """Every modality's own embedding, before fusion. Where a bag lacks a modality, the mean of those it
-    has stands in (``stand_in``). InputError where the bags hold none of the modalities."""
+    has stands in (``impute_missing``). InputError where the bags hold none of the modalities."""
     own = {}
     for m, encoder in encoders.items():
         if m in bags.x:
@@ -54,10 +54,10 @@ def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
         raise InputError(
             f"bags: expected modalities {', '.join(encoders)}, got {', '.join(bags.x) or 'none'}"
         )
-    return stand_in(own, bags, tuple(encoders))
+    return impute_missing(own, bags, tuple(encoders))
 
 
-def stand_in(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]) -> dict[str, Tensor]:
+def impute_missing(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]) -> dict[str, Tensor]:
     """``x[m] (bag, snippet, ...)`` with the mean of a bag's present modalities where it lacks m.
 
     Attention between streams then is attention within the one that is there, and a sum over streams
@@ -81,7 +81,7 @@ class MultimodalNetwork(nn.Module):
     MACIL-SD); "ensemble" adds the streams' own logits to the former, "late" has no fusion before the joint
     score, "gate" reads it from the fused streams' gated sum.
 
-    projection: size of the projection heads, 0 = contrast the embeddings themselves. smooth: odd
+    projection: size of the projection heads, 0 = contrast the embeddings themselves. score_smoothing: odd
     number of snippets that a logit is averaged over.
     """
 
@@ -93,22 +93,24 @@ class MultimodalNetwork(nn.Module):
         *,
         n_heads: int = 4,
         dropout: float = 0.1,
-        reach: int | None = 4,
+        attention_window: int | None = 4,
         joint: Joint = "ensemble",
         projection: int = 64,
         projection_layers: int = 1,
-        smooth: int = 1,
+        score_smoothing: int = 1,
     ):
         super().__init__()
         self.modalities = tuple(encoders)
-        self.joint, self.smooth = joint, smooth
+        self.joint, self.score_smoothing = joint, score_smoothing
         self.projection_size, self.n_classes = projection or dim, n_classes
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.fusion = (
             None
             if joint == "late"
-            else CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, reach=reach)
+            else CrossModalAttention(
+                self.modalities, dim, n_heads, 2 * dim, dropout, attention_window=attention_window
+            )
         )
         if joint == "gate":
             self.gate = ModalityGate(self.modalities, dim)
@@ -121,18 +123,18 @@ class MultimodalNetwork(nn.Module):
             {m: projection_head(dim, projection, projection_layers) for m in encoders}
         )
         contexts = [getattr(e, "context", None) for e in encoders.values()]
-        bounded = reach is not None and all(c is not None for c in contexts)
+        bounded = attention_window is not None and all(c is not None for c in contexts)
         self.context: int | None = (
-            max(c for c in contexts if c is not None) + reach + smooth // 2
-            if bounded and reach is not None
+            max(c for c in contexts if c is not None) + attention_window + score_smoothing // 2
+            if bounded and attention_window is not None
             else None
         )
 
-    def forward(self, bags: Bags) -> Encoded:
+    def forward(self, bags: Bags) -> ModelOutput:
         own = encode(self.encoder, bags)
         own_logit = {m: self.head[m](e) for m, e in own.items() if m in bags.x}
-        logit = stand_in(own_logit, bags, self.modalities)
-        logit = {m: moving_average(v, bags.mask, self.smooth) for m, v in logit.items()}
+        logit = impute_missing(own_logit, bags, self.modalities)
+        logit = {m: moving_average(v, bags.mask, self.score_smoothing) for m, v in logit.items()}
         fused = own if self.fusion is None else self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
@@ -140,8 +142,8 @@ class MultimodalNetwork(nn.Module):
             joint_logit = self.joint_head(self.gate(fused))
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
-        joint_logit = moving_average(joint_logit, bags.mask, self.smooth)
+        joint_logit = moving_average(joint_logit, bags.mask, self.score_smoothing)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         projection = {m: self.project[m](e) for m, e in own.items()}
-        return Encoded(fused, logit, joint_logit, projection, bags.mask, own)
+        return ModelOutput(fused, logit, joint_logit, projection, bags.mask, own)

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mmcl.precision import at_least_float32
-from mmcl.processes import sum_over_processes, total
+from mmcl.distributed import all_reduce_sum, all_reduce_with_grad
+from mmcl.types import upcast
 
 Norm = Literal["batch", "layer"]
 
@@ -49,7 +49,7 @@ class MaskedBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            exact = at_least_float32(x)
+            exact = upcast(x)
             mean, var = (
                 self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
             )
@@ -59,9 +59,9 @@ class MaskedBatchNorm(nn.Module):
 
     def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         real = mask[:, None].to(x.dtype)
-        n = total(real.sum()).clamp(min=1)
-        mean = sum_over_processes((x * real).sum((0, 2))) / n
-        var = sum_over_processes(((x - mean[:, None]) * real).square().sum((0, 2))) / n
+        n = all_reduce_sum(real.sum()).clamp(min=1)
+        mean = all_reduce_with_grad((x * real).sum((0, 2))) / n
+        var = all_reduce_with_grad(((x - mean[:, None]) * real).square().sum((0, 2))) / n
         with torch.no_grad():
             unbiased = var * (n / (n - 1).clamp(min=1))
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)

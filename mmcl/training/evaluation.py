@@ -1,4 +1,4 @@
-"""Figures of a network on a part of a task, while it trains and when it has."""
+"""Metrics of a network on a split, while it trains and when it has."""
 
 from __future__ import annotations
 
@@ -7,62 +7,96 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mmcl.config import Config
+from mmcl.config.loss_schema import MilConfig
+from mmcl.datasets import DataSplits, load_splits
 from mmcl.errors import InputError
-from mmcl.models.build import clock_of
-from mmcl.probe import judge_representation
-from mmcl.storage import read_figures, write_json
-from mmcl.tasks import TASKS, Task, scorer
-from mmcl.training.folder import data_of, device_of, load_network, read_config, same_front_ends
-from mmcl.training.loop import BEST, LAST, METRICS
+from mmcl.inference.predictor import Predictor
+from mmcl.inference.representation import evaluate_representation
+from mmcl.io import read_metrics, write_json
+from mmcl.runs.model import load_model, resolve_device
+from mmcl.runs.run_dir import BEST, LAST, METRICS, check_extractors, data_of
+from mmcl.types import SnippetGrid
+
+Metrics = dict[str, float]
 
 
-def evaluate_on(
-    student: nn.Module,
-    config: Config,
-    task: Task,
-    part: str,
+def evaluate_model(
+    network: nn.Module,
+    splits: DataSplits,
+    split: str,
+    grid: SnippetGrid,
+    mil: MilConfig,
     device: torch.device | str = "cpu",
     without: str = "",
-) -> dict[str, float]:
-    """without: a modality to leave out of all recordings."""
-    left = [m for m in config.bags.modalities if m != without]
-    recordings = getattr(task, part)
-    if config.objective.supervised == 0:  # nothing was learned from labels: judge what was learned
+) -> Metrics:
+    """Metrics of a network on a split; of one that learned without labels, those of its embeddings.
+
+    Args:
+        network: In the form ``Bags -> ModelOutput``.
+        splits: The data set's recordings.
+        split: "train", "validation" or "test".
+        grid: How recordings are cut into snippets.
+        mil: How scores are pooled, and whether the network learned from labels.
+        device: Where to compute.
+        without: A modality to leave out of all recordings.
+
+    Raises:
+        InputError: A modality is left out of a network without scores.
+    """
+    recordings = splits.of(split)
+    if mil.weight == 0:
         if without:
             raise InputError(
-                "--without: a run without labels has no joint score; mmcl probe --modalities tells"
+                "--without: a run without labels has no joint score; mmcl probe --modalities compares modalities"
             )
-        return judge_representation(student, task.train, recordings, clock_of(config), device)
-    judge = scorer(student, config, task.classes, device)
-    seen = [r.only(left) for r in recordings] if without else recordings
-    return task.judge(recordings, list(judge.score(seen)), judge.clock)
+        return evaluate_representation(network, splits.train, recordings, grid, device)
+    predictor = Predictor(network, grid, splits.classes, mil.topk_divisor, mil.multiclass, device)
+    left = [m for m in splits.inputs if m != without]
+    shown = [r.only(left) for r in recordings] if without else recordings
+    return splits.dataset.evaluate(recordings, list(predictor.predict(shown)), grid)
 
 
 def evaluate(
-    run: Path,
-    data: Path | None = None,
-    part: str = "test",
+    run: Path | str,
+    data: Path | str | None = None,
+    split: str = "test",
     weights: str = "best",
-    device: str = "cpu",
+    device: str = "auto",
     without: str = "",
-) -> dict[str, float]:
-    """Figures of a run, computed anew; written into its metrics.json when it is finished and these
-    are the data it was trained on. without: a modality to leave out of all recordings; not written."""
-    where = device_of(device)
-    student, config, _ = load_network(run, {"best": BEST, "last": LAST}[weights], to_score=False)
-    needed = (part,) if config.objective.supervised > 0 else ("train", part)
-    task = TASKS[config.task](data or data_of(run), config, needed)
-    same_front_ends(run, task)
-    if not getattr(task, part):
-        raise InputError(f"{run}: this run has no {part} part; it was trained without held-out subjects")
-    if without and (without not in config.bags.modalities or len(config.bags.modalities) == 1):
-        raise InputError(f"--without {without}: the run's modalities are {', '.join(config.bags.modalities)}")
-    figures = evaluate_on(student.to(where), config, task, part, where, without)
-    on_own_data = data is None or data.resolve() == read_config(run)[2]
+) -> Metrics:
+    """Metrics of a run, computed anew.
+
+    They are written into its metrics.json when the run is finished and these are the data that it was trained on, unless
+    a modality is left out.
+
+    Args:
+        run: Folder of a run, or of an imported or shared model.
+        data: The data set; where the run was trained on it by default.
+        split: "test", "validation" or "train".
+        weights: "best", the selected epoch's, or "last".
+        device: Where to compute.
+        without: A modality to leave out of all recordings.
+
+    Raises:
+        InputError: The run or the data are not as expected, or the split is empty.
+    """
+    run, data = Path(run), None if data is None else Path(data)
+    where = resolve_device(device)
+    network, info = load_model(run, {"best": BEST, "last": LAST}[weights], needs_scores=False)
+    needed = (split,) if info.has_scores else ("train", split)
+    config = info.config
+    splits = load_splits(info.dataset, data or data_of(run), config.data, config.labels, config.seed, needed)
+    check_extractors(run, splits)
+    if not splits.of(split):
+        raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")
+    modalities = tuple(info.inputs)
+    if without and (without not in modalities or len(modalities) == 1):
+        raise InputError(f"--without {without}: the run's modalities are {', '.join(modalities)}")
+    metrics = evaluate_model(network.to(where), splits, split, info.grid, config.loss.mil, where, without)
+    on_own_data = data is None or data.resolve() == info.data
     if not (run / METRICS).exists() or not on_own_data or without:
-        return figures  # not finished: it writes its figures itself; other data's are not the run's
-    known = read_figures(run / METRICS)
-    tag = part if weights == "best" else f"{part}, last epoch,"
-    write_json(run / METRICS, {**known, **{f"{tag} {k}": v for k, v in figures.items()}})
-    return figures
+        return metrics  # not finished: it writes its metrics itself; other data's are not the run's
+    written = read_metrics(run / METRICS)
+    prefix = split if weights == "best" else f"{split}, last epoch,"
+    write_json(run / METRICS, {**written, **{f"{prefix} {k}": v for k, v in metrics.items()}})
+    return metrics

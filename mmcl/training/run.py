@@ -1,8 +1,9 @@
-"""Train: from settings and data to a run's folder with its figures."""
+"""Train: from settings and data to a run's folder with its metrics."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,172 +11,254 @@ import torch
 from accelerate.utils import set_seed
 from torch import nn
 
-from mmcl.config import Config
+from mmcl.config.files import override
+from mmcl.config.schema import DataConfig, RunConfig
+from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
+from mmcl.data.snippet_grid import create_grid
+from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
 from mmcl.errors import InputError
-from mmcl.models.build import clock_of, network, teacher_modules
-from mmcl.models.features import FeatureEncoder
-from mmcl.models.sensor import InertialEncoder
-from mmcl.storage import read_figures, write_json
-from mmcl.tasks import TASKS, Task
-from mmcl.tasks.own import complete
-from mmcl.training import checkpoint
-from mmcl.training.check import check
-from mmcl.training.earlier import begin_with, labelled_by_probe, taught_by
-from mmcl.training.evaluation import evaluate_on
-from mmcl.training.folder import CONFIG, describe, only_one, prepare_folder, same_front_ends
-from mmcl.training.loop import BEST, METRICS, fit, make_accelerator
-from mmcl.training.step import Learner
-from mmcl.training.teacher import Pairs, parameter_pairs
+from mmcl.io import read_metrics, write_json
+from mmcl.models.build import create_model, teacher_modules
+from mmcl.runs.run_dir import BEST, CONFIG, METRICS, check_extractors, describe_run, prepare_run_dir
+from mmcl.runs.run_lock import run_lock
+from mmcl.runs.weights import load_weights
+from mmcl.training.accelerator import create_accelerator
+from mmcl.training.evaluation import evaluate_model
+from mmcl.training.optimizer import freeze_unused
+from mmcl.training.task import TrainingTask
+from mmcl.training.trainer import Progress, Trainer
+from mmcl.training.unimodal_teacher import ParameterPairs, parameter_pairs
+from mmcl.training.validation import check_components, check_tracker
+from mmcl.training.warm_start import load_teacher, pseudo_label, warm_start
+from mmcl.types import Recording, SnippetGrid
 
-MOST_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
+MAX_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
+
+Metrics = dict[str, float]
 
 
 def train(
-    config: Config, data: Path, out: Path, resume: bool = False, start_from: Path | None = None
-) -> dict[str, float]:
-    """Train, evaluate on the test part, write the run's folder; returns the test figures.
+    config: RunConfig,
+    data: Path,
+    out: Path,
+    resume: bool = False,
+    start_from: Path | None = None,
+    device: str = "auto",
+) -> Metrics:
+    """Train on the training split, evaluate on the test split, write the run's folder.
 
-    start_from: folder of a run or an imported model of the same architecture, whose selected weights
-    the student begins with.
+    Args:
+        config: Every setting; ``get_dataset(name).recipe()`` has those of a data set.
+        data: The data set's folder, or a manifest.
+        out: The run's folder, which is made.
+        resume: Go on from the last saved training state; start where there is none.
+        start_from: Folder of a run, or of an imported model of the same architecture, whose selected weights the student
+            begins with.
+        device: "auto", "cpu" or a GPU.
+
+    Returns:
+        Test metrics by name.
+
+    Raises:
+        InputError: An option, a file or the folder is not as expected; nothing that was made is lost.
     """
-    config = complete(config, data)
-    check(config)
-    if config.optim.encoder_rate == 0 and start_from is None:
-        raise InputError("--optim.encoder-rate 0: would freeze encoders that know nothing; give --start-from")
-    prepare_folder(out, config, data, resume, start_from)
-    with only_one(out):
+    dataset = get_dataset(config.dataset)
+    config = check_run(config, dataset, data)
+    if config.optim.encoder_lr_scale == 0 and start_from is None:
+        raise InputError("--optim.encoder-lr-scale 0: would freeze untrained encoders; give --start-from")
+    prepare_run_dir(out, config, data, resume, start_from)
+    with run_lock(out):
         if resume and (out / METRICS).exists():
             print(f"{out}: finished already")
-            known = read_figures(out / METRICS)
-            return {k.removeprefix("test "): v for k, v in known.items() if k.startswith("test ")}
-        return _train(config, data, out, resume, start_from)
+            metrics = read_metrics(out / METRICS)
+            return {k.removeprefix("test "): v for k, v in metrics.items() if k.startswith("test ")}
+        return _train(config, dataset, data, out, resume, start_from, device)
 
 
-def _train(config: Config, data: Path, out: Path, resume: bool, start_from: Path | None) -> dict[str, float]:
-    task = TASKS[config.task](data, config)
-    check_parts(task, data, config)
-    if config.bags.unlabelled == "probe":
-        task = replace(task, train=labelled_by_probe(task.train, config, data, start_from))
-    set_seed(config.optim.seed)
-    learner, pairs = build_learner(config, task)
+def check_run(config: RunConfig, dataset: Dataset, data: Path) -> RunConfig:
+    """The settings with the data set's modalities filled in, checked before any signal is read.
+
+    Args:
+        config: Every setting.
+        dataset: Its data set.
+        data: The data set's folder, or a manifest.
+
+    Raises:
+        InputError: Naming the first option that is wrong.
+    """
+    dataset.check(config.data)
+    if not config.data.modalities:
+        config = override(config, {"data.modalities": dataset.modalities(data, config.data)})
+    check_config(config, dataset.task)
+    create_grid(config.snippets, dict.fromkeys(config.data.modalities, "inertial"))
+    check_components(config.loss, config.teacher.ema_decay, config.loss.mil.weight > 0)
+    check_tracker(config.trainer)
+    return config
+
+
+def _train(
+    config: RunConfig,
+    dataset: Dataset,
+    data: Path,
+    out: Path,
+    resume: bool,
+    start_from: Path | None,
+    device: str,
+) -> Metrics:
+    """The steps of a training, in order."""
+    splits = load_splits(dataset, data, config.data, config.labels, config.seed)
+    check_splits(splits, data, config.data)
+    grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
+    if config.labels.unlabelled == "probe":
+        splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
+    set_seed(config.seed)
+    task, pairs = create_task(config, splits, grid)
     if start_from is not None:
-        same_front_ends(start_from, task)
-        begin_with(start_from, learner.student, config)
-    accelerator = make_accelerator(config, out)
-    if accelerator.is_main_process:
-        write_json(out / CONFIG, describe(config, task, data, start_from))
-    d = config.bags
-    guide, train_part, clock = taught_by(config, task, data)
-    bags = BagDataset(
-        train_part,
-        clock,
-        strength=d.augment,
-        shuffle_hops=d.shuffle_hops,
-        crop=d.crop,
-        insertion=d.insertion,
-        insertion_from=round(d.insertion_from * config.optim.epochs),
-        max_snippets=d.max_snippets,
-        modality_dropout=d.modality_dropout,
-        repetition=d.repetition,
-        seed=config.optim.seed,
+        check_extractors(start_from, splits)
+        warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
+    accelerator = create_accelerator(
+        config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device
     )
+    if accelerator.is_main_process:
+        write_json(out / CONFIG, describe_run(config, splits, data, start_from))
+    teacher, bags = None, partial(create_bags, config)
+    recordings, bag_grid = splits.train, grid
+    if config.loss.distill.teacher_run:
+        teacher, recordings, bag_grid = load_teacher(
+            config.loss, config.data, config.labels, config.seed, splits, grid, data
+        )
+    learns_labels = config.loss.mil.weight > 0
+    evaluate = partial(evaluate_model, splits=splits, grid=grid, mil=config.loss.mil)
 
-    def validate(student: nn.Module, device: torch.device) -> dict[str, float]:
-        figures = evaluate_on(student, config, task, "validation", device)
-        return {f"validation {k}": v for k, v in figures.items()}
+    def validate(network: nn.Module, on: torch.device) -> Metrics:
+        metrics = evaluate(network, split="validation", device=on)
+        return {f"validation {k}": v for k, v in metrics.items()}
 
-    progress = fit(
+    selected = dataset.selection_metric(splits.validation) if learns_labels else "linear probe accuracy"
+    trainer = Trainer(
         config,
-        learner,
+        task,
         pairs,
-        bags,
-        validate if task.validation else None,
-        f"validation {task.select_by if config.objective.supervised > 0 else 'linear probe accuracy'}",
+        bags(recordings, bag_grid),
         out,
-        resume=resume,
+        validate=validate if splits.validation else None,
+        select_by=f"validation {selected}",
+        select=learns_labels,  # labels must not select what was learned without them
+        repeats=splits.repeats,
+        finished_teacher=teacher,
         accelerator=accelerator,
-        repeats=task.repeats,
-        guide=guide,
-        choose=config.objective.supervised > 0,  # no label chooses among what was learned without
     )
-    figures: dict[str, float] = {}
+    progress = trainer.fit(resume)
+    metrics: Metrics = {}
     if accelerator.is_main_process:
-        student = learner.student
-        checkpoint.load_weights(out / BEST, student)
-        figures = evaluate_on(student, config, task, "test", accelerator.device)
-        metrics = {
-            **{f"test {k}": v for k, v in figures.items()},
-            "selected epoch": progress.best_epoch,
-            "training seconds": progress.seconds,
-            "parameters of the network": sum(p.numel() for p in student.parameters()),
-        }
-        if task.validation:
-            metrics |= {
-                k: v
-                for k, v in progress.history[progress.best_epoch - 1].items()
-                if k.startswith("validation")
-            }
-        defined = {k: v for k, v in metrics.items() if v == v}  # AP without events, say, is not
-        write_json(out / METRICS, defined)
+        load_weights(out / BEST, task.student)
+        metrics = evaluate(task.student, split="test", device=accelerator.device)
+        write_json(out / METRICS, all_metrics(metrics, progress, task.student, bool(splits.validation)))
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    return figures
+    return metrics
 
 
-def check_parts(task: Task, data: Path, config: Config) -> None:
-    """Every part that this run needs has recordings."""
-    asked = bool(config.bags.validation_subjects) if config.task.startswith("utd-mhad") else False
-    for part, needed in (("train", True), ("test", True), ("validation", asked)):
-        if needed and not getattr(task, part):
+def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_validated: bool) -> Metrics:
+    """What ``metrics.json`` holds: test and validation metrics of the selected epoch, time and size; undefined ones (AP
+    without events) left out.
+
+    Args:
+        test: Metrics of the test split.
+        progress: Of the finished training.
+        network: That was evaluated.
+        is_validated: There is a validation split.
+    """
+    metrics = {
+        **{f"test {k}": v for k, v in test.items()},
+        "selected epoch": progress.best_epoch,
+        "training seconds": progress.seconds,
+        "parameters of the network": sum(p.numel() for p in network.parameters()),
+    }
+    if is_validated:
+        epoch = progress.history[progress.best_epoch - 1]
+        metrics |= {k: v for k, v in epoch.items() if k.startswith("validation")}
+    return {k: v for k, v in metrics.items() if v == v}
+
+
+def check_splits(splits: DataSplits, data: Path, options: DataConfig) -> None:
+    """Every split that the run needs has recordings.
+
+    Raises:
+        InputError: One has none.
+    """
+    needed = ["train", "test"]
+    if getattr(options, "validation_subjects", ()):
+        needed.append("validation")
+    for split in needed:
+        if not splits.of(split):
             raise InputError(
-                f"{data}: holds no recordings of the {part} part; add them, or choose other subjects"
+                f"{data}: holds no recordings of the {split} split; add them, or choose other subjects"
             )
 
 
-def build_learner(config: Config, task: Task) -> tuple[Learner, Pairs]:
-    """Student with the training data's statistics, teacher, and what it hands over."""
-    clock = clock_of(config)
-    student = network(config, clock, len(task.classes), n_channels=task.n_channels)
-    teacher, pairs = None, Pairs()
-    if config.teacher.modality:
-        of = config.teacher.modality
-        teacher = network(config, clock, len(task.classes), (of,), task.n_channels)
-        pairs = parameter_pairs(student, teacher, teacher_modules(of, config.model))
-    for part in (student, teacher):
-        if part is not None:
-            _fit_statistics(part, task)
-            _freeze_unused(part, config, is_teacher=part is teacher)
-    return Learner(student, teacher, config.objective, bool(config.teacher.run), len(task.train)), pairs
+def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGrid) -> BagDataset:
+    """The training bags, augmented as the settings say."""
+    a = config.augment
+    return BagDataset(
+        recordings,
+        grid,
+        strength=a.strength,
+        shuffle_hops=a.shuffle_hops,
+        crop=a.crop,
+        insertion=a.insertion,
+        insertion_start=round(a.insertion_start * config.optim.epochs),
+        max_snippets=config.snippets.max_snippets,
+        modality_dropout=a.modality_dropout,
+        repetition=a.repetition,
+        seed=config.seed,
+    )
 
 
-def _fit_statistics(part: nn.Module, task: Task) -> None:
-    encoders = part.get_submodule("encoder")
-    some = task.train[:: -(-len(task.train) // MOST_FOR_STATISTICS)]
-    for m, encoder in encoders.named_children():
-        if isinstance(encoder, InertialEncoder | FeatureEncoder):
-            n, total, square = 0, 0.0, 0.0
-            for recording in some:
-                x = np.asarray(recording.signal[m], np.float64)
-                n, total, square = n + len(x), total + x.sum(0), square + (x * x).sum(0)
-            mean = total / n
-            std = np.sqrt(np.maximum(square / n - mean**2, 0))
-            encoder.fit(torch.from_numpy(mean), torch.from_numpy(std))
+def create_task(
+    config: RunConfig, splits: DataSplits, grid: SnippetGrid
+) -> tuple[TrainingTask, ParameterPairs]:
+    """The student with the training data's statistics, the unimodal teacher, and the parameters that it updates."""
+    n_classes, unimodal = len(splits.classes), config.teacher.unimodal
+    student = create_model(config.model, grid, n_classes, splits.inputs)
+    teacher, pairs = None, ParameterPairs()
+    if unimodal:
+        teacher = create_model(config.model, grid, n_classes, {unimodal: splits.inputs[unimodal]})
+        pairs = parameter_pairs(student, teacher, teacher_modules(unimodal, config.model))
+    for network in (student, teacher):
+        if network is not None:
+            fit_statistics(network, splits.train)
+            freeze_unused(
+                network,
+                config.model,
+                config.loss,
+                is_teacher=network is teacher,
+                freeze_encoders=config.optim.encoder_lr_scale == 0,
+            )
+    finished = bool(config.loss.distill.teacher_run)
+    return TrainingTask(student, teacher, config.loss, finished, len(splits.train)), pairs
 
 
-def _freeze_unused(part: nn.Module, config: Config, is_teacher: bool) -> None:
-    """What no loss reaches, and what is to stay as it is, takes no gradient: distributed training wants to know."""
-    o = config.objective
-    if config.optim.encoder_rate == 0 and not is_teacher:
-        part.get_submodule("encoder").requires_grad_(False)
-    if config.model.architecture != "mmcl":
-        return  # every part of it is reached
-    compared = o.contrast or o.instance or o.pair or o.sequences
-    if is_teacher or len(config.bags.modalities) == 1 or not compared:
-        part.get_submodule("project").requires_grad_(False)
-    if o.supervised == 0 and config.teacher.distill == 0:
-        for name in ("head", "joint_head", "stream_head", "fusion", "gate"):
-            if getattr(part, name, None) is not None:
-                part.get_submodule(name).requires_grad_(False)
-    if o.unimodal == 0 and (is_teacher or config.teacher.distill == 0) and config.model.joint != "ensemble":
-        part.get_submodule("head").requires_grad_(False)
+def fit_statistics(network: nn.Module, recordings: list[Recording]) -> None:
+    """Give encoders that ask for it (``fits_statistics``) mean and spread of each channel of the training data.
+
+    Args:
+        network: With encoders by modality.
+        recordings: The training split; evenly spread ones of very many.
+    """
+    sample = recordings[:: -(-len(recordings) // MAX_FOR_STATISTICS)]
+    for m, encoder in network.get_submodule("encoder").named_children():
+        if not getattr(encoder, "fits_statistics", False):
+            continue
+        n, total, square = 0, 0.0, 0.0
+        for recording in sample:
+            if m not in recording.signal:
+                continue
+            x = np.asarray(recording.signal[m], np.float64)
+            n, total, square = n + len(x), total + x.sum(0), square + (x * x).sum(0)
+        if n == 0:
+            raise InputError(f"--data.modalities {m}: no training recording has it")
+        mean = total / n
+        std = np.sqrt(np.maximum(square / n - mean**2, 0))
+        encoder.fit(torch.from_numpy(mean), torch.from_numpy(std))  # type: ignore[operator]

@@ -1,0 +1,164 @@
+"""Commands for recordings of your own: features and scores. Each is its options and a ``run``; heavy imports wait until then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mmcl.cli.shared import Debug, Device
+from mmcl.errors import InputError
+from mmcl.inference.videos import ExtractorOptions
+from mmcl.reporting.score_files import PageOptions
+
+
+@dataclass(frozen=True)
+class Extract:
+    """Make features of video and audio files, one row for each 16 frames at 24 fps.
+
+    Writes NAME__0.npy (visual; NAME__0 to __4 with --crops 5), NAME__EXTRACTOR.npy (audio) and
+    NAME__info.json, in XD-Violence's layout: train on the folder when the files' names end in label codes.
+    What is there already is left as it is, so that a stopped job goes on; under `torchrun
+    --nproc_per_node N -m mmcl extract ...` each process takes its share of the files. Ends with a
+    table of the files that failed and why.
+    """
+
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
+    """Files, folders whose media files to take, or patterns such as 'videos/*.mp4'."""
+    out: Path
+    """Folder of the store."""
+    visual: str = "descriptors"
+    """Extractor of the picture: descriptors (no weights; colours, edges and motion only), i3d, s3d, r2plus1d, mvit, swin3d,
+    none, or package.module:Class."""
+    audio: str = "log-mel"
+    """Extractor of the sound: log-mel (no weights; loudness in bands only), vggish, none, or package.module:Class."""
+    visual_weights: str = ""
+    """A file, or an address with #sha256=HEX behind it; the public weights by default."""
+    audio_weights: str = ""
+    """The same for the sound."""
+    crops: Literal[1, 5] = 1
+    """The centre of the picture, or also its four corners (networks only)."""
+    pca: Path | None = None
+    """VGGish's PCA parameters (.npz): whiten and quantize its features as AudioSet's were."""
+    half: bool = False
+    """Keep float16: half the disk."""
+    jobs: int = 2
+    """Files decoded at a time."""
+    timeout_s: float = 60.0
+    """Seconds without progress after which a file's decoder is given up."""
+    device: Device = "auto"
+    debug: Debug = False
+
+    def run(self) -> None:
+        """Extract what is missing."""
+        from mmcl.features.extract import extract
+        from mmcl.features.extractor_pair import create_extractors
+        from mmcl.runs.model import resolve_device
+
+        extractors = create_extractors(
+            self.visual,
+            self.audio,
+            visual_weights=self.visual_weights,
+            audio_weights=self.audio_weights,
+            n_crops=self.crops,
+            pca=self.pca,
+        )
+        rank = os.environ.get("LOCAL_RANK")  # of several processes each takes a GPU of its own
+        on_gpu = resolve_device(self.device).type == "cuda" and ":" not in self.device
+        device = resolve_device(f"cuda:{rank}" if on_gpu and rank else self.device)
+        extract(
+            self.sources,
+            self.out,
+            extractors.to(device),
+            half=self.half,
+            jobs=self.jobs,
+            timeout_s=self.timeout_s,
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score every snippet of videos or sensor recordings of your own.
+
+    Which of the two, the model says. Writes NAME.json (scores, events), NAME.csv (start_s, end_s, joint
+    score, one per modality) and NAME.png; of videos also NAME.html, where the video plays beside its
+    curves and a click on a curve seeks. A bad file is named in one line, the others are scored, and the
+    exit code is 1.
+
+    Videos: any file, folder or pattern such as 'videos/*.mp4'. One without sound, or sound without
+    picture, is scored by the stream that is there.
+
+    Sensor recordings: pairs of files that differ in the modality's name, NAME_inertial.mat and
+    NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header. Inertial
+    columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y and z [m] of 20
+    joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give it below.
+    A model of other sensors (mmcl train recordings, events, mmact) takes a manifest, as for training, labels left out.
+    """
+
+    run_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """Folder that mmcl train or mmcl import-macil-sd made."""
+    recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
+    """Files, folders whose files to take, or patterns (videos)."""
+    out: Path | None = None
+    """Folder for the results; MODEL/scores by default."""
+    json: Literal["", "-"] = ""
+    """"-": one JSON object a recording and line on standard output; files only if --out is given."""
+    threshold: float = 0.5
+    """An event's highest joint score is at least this."""
+    low: float = 0.3
+    """An event goes on while the joint score is at least this."""
+    min_s: float = 0.0
+    """Shorter events are left out [s]."""
+    pages: Annotated[PageOptions, tyro.conf.OmitArgPrefixes] = PageOptions()  # noqa: RUF009, frozen
+    extractors: Annotated[ExtractorOptions, tyro.conf.OmitArgPrefixes] = ExtractorOptions()  # noqa: RUF009, frozen
+    inertial_hz: float | None = None
+    """Samples a second of inertial CSV files without a column time_s."""
+    skeleton_hz: float | None = None
+    """Frames a second of skeleton CSV files without a column time_s."""
+    device: Device = "auto"
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What computes the scores: PyTorch, or ONNX Runtime with MODEL/model.onnx, which mmcl export writes."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        """Score every recording."""
+        from mmcl.evaluation.events import EventRule
+        from mmcl.features.extract import find_media
+        from mmcl.inference.predictor import load
+        from mmcl.inference.sensors import score_sensors
+        from mmcl.inference.videos import score_videos
+        from mmcl.interop.onnx import onnx_predictor
+        from mmcl.reporting.score_files import ScoreFiles
+        from mmcl.runs.run_dir import read_run
+
+        info = read_run(self.run_dir)
+        of_videos = set(info.inputs) <= {"visual", "audio"} and info.config.dataset == "xd-violence"
+        files = find_media(self.recordings) if of_videos else []
+        lines = self.json == "-"
+        folder = self.out if self.out is not None or lines else self.run_dir / "scores"
+        if folder is not None:
+            check_not_inside(files, folder)
+        is_torch = self.runtime == "torch"
+        predictor = load(self.run_dir, self.device) if is_torch else onnx_predictor(self.run_dir)
+        rule = EventRule(self.threshold, self.low, self.min_s)
+        writer = ScoreFiles(folder, rule, lines, predictor.multiclass, self.pages, self.extractors.timeout_s)
+        if of_videos:
+            score_videos(predictor, info, self.run_dir, files, writer, self.extractors)
+        else:
+            rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
+            score_sensors(predictor, info.inputs, self.recordings, writer, rates)
+
+
+def check_not_inside(files: Sequence[Path], folder: Path) -> None:
+    """No recording lies where the results go.
+
+    Raises:
+        InputError: One does.
+    """
+    for path in files:
+        if path.resolve().parent == folder.resolve():
+            raise InputError(f"--out {folder}: holds {path.name}, one of the videos; choose another")

@@ -1,0 +1,232 @@
+"""The recording index: one table type behind every job, a row a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mmcl.errors import FileError, InputError
+from mmcl.features.cards import ExtractorCard
+from mmcl.types import InputSpec, Interval, Recording
+
+if TYPE_CHECKING:
+    import pandas
+
+SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one modality of one recording comes from.
+
+    Attributes:
+        kind: Name of its kind (``mmcl.readers.kinds``).
+        files: What is read.
+        read: Returns the signal ``(frame, ...)`` and its samples a second [Hz].
+
+    Example:
+        >>> source = Source("inertial", (Path("r.npy"),), lambda: (np.zeros((100, 6), np.float32), 50.0))
+        >>> source.read()[1]
+        50.0
+    """
+
+    kind: str
+    files: tuple[Path, ...]
+    read: Callable[[], tuple[Any, float]]
+
+
+@dataclass(frozen=True)
+class RecordingRow:
+    """One row of the index.
+
+    Attributes:
+        name: Unique in the index.
+        split: "train", "validation", "test" or "" (none of them).
+        labels: Names of the classes that it shows; empty = none.
+        group: Who or where it was recorded, so that splits do not share it.
+        events: True events, used by evaluation only.
+        sources: Where each modality comes from; a recording may lack some.
+        align: How modalities are brought together: "rates", as their rates say, which must agree on the duration;
+            "rows", features that differ by one row at most are cut to the shorter; or the name of a modality whose
+            duration all others take.
+        where: Names the row in errors.
+
+    Example:
+        >>> RecordingRow("r1", "train", ("wave",)).group
+        ''
+    """
+
+    name: str
+    split: str = ""
+    labels: tuple[str, ...] = ()
+    group: str = ""
+    events: tuple[Interval, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    align: str = "rates"
+    where: str = ""
+
+    def load(
+        self, modalities: Sequence[str], classes: Sequence[str], cut: list[str] | None = None
+    ) -> Recording:
+        """Read the signals.
+
+        Args:
+            modalities: Which; those that the recording lacks are left out.
+            classes: Names of the label's entries.
+            cut: Gets the name of a recording whose features were cut by a row.
+
+        Raises:
+            FileError: A file cannot be read, or the modalities do not last equally long.
+            InputError: The recording has none of the modalities.
+        """
+        chosen = [m for m in modalities if m in self.sources]
+        if not chosen:
+            raise InputError(f"{self.where or self.name}: has none of {', '.join(modalities)}")
+        reference = self.align if self.align in self.sources else ""
+        needed = chosen if not reference or reference in chosen else [*chosen, reference]
+        signal, rate_hz = {}, {}
+        for m in needed:
+            signal[m], rate_hz[m] = self.sources[m].read()
+        if reference:
+            duration_s = len(signal[reference]) / rate_hz[reference]
+            rate_hz = {m: len(x) / duration_s for m, x in signal.items()}
+        elif self.align == "rows":
+            signal = self._cut_rows(signal, cut)
+        else:
+            self._check_durations(signal, rate_hz)
+        label = np.array([c in self.labels for c in classes], np.float32)
+        return Recording(
+            self.name,
+            {m: signal[m] for m in chosen},
+            {m: rate_hz[m] for m in chosen},
+            label,
+            self.group,
+            self.events,
+        )
+
+    def _cut_rows(self, signal: dict[str, Any], cut: list[str] | None) -> dict[str, Any]:
+        lengths = {m: len(x) for m, x in signal.items()}
+        n = min(lengths.values())
+        longest = max(lengths, key=lengths.__getitem__)
+        if lengths[longest] - n > 1:
+            shortest = min(lengths, key=lengths.__getitem__)
+            first, second = sorted((longest, shortest), key=list(signal).index)
+            raise FileError(
+                self.sources[first].files[0],
+                f"has {lengths[first]} rows, its {second} {lengths[second]}",
+                "they may differ by one; extract one of them again (VGGish windows end every 2/3 s, not 0.96 s)",
+            )
+        if lengths[longest] > n and cut is not None:
+            cut.append(self.name)
+        return {
+            m: x if len(x) == n else x[:n] if isinstance(x, np.ndarray) else x.first(n)
+            for m, x in signal.items()
+        }
+
+    def _check_durations(self, signal: Mapping[str, Any], rate_hz: Mapping[str, float]) -> None:
+        seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
+        if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
+            said = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
+            raise InputError(
+                f"{self.where or self.name}: {said} do not match; check the rates, or cut both alike"
+            )
+
+
+@dataclass(frozen=True)
+class RecordingIndex:
+    """All recordings of a data set.
+
+    Attributes:
+        rows: A row a recording.
+        classes: Names of the classes, in the order of the labels.
+        path: The data set's folder or manifest.
+        extractors: What made the features of a modality, where it is known.
+
+    Example:
+        >>> index = RecordingIndex((RecordingRow("r1", "train"), RecordingRow("r2", "test")), ("wave",))
+        >>> [row.name for row in index.of("test")]
+        ['r2']
+    """
+
+    rows: tuple[RecordingRow, ...]
+    classes: tuple[str, ...]
+    path: Path = Path()
+    extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
+
+    def of(self, split: str) -> list[RecordingRow]:
+        """The rows of a split, in order."""
+        return [row for row in self.rows if row.split == split]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each modality, in the order in which rows name them."""
+        found: dict[str, str] = {}
+        for row in self.rows:
+            for m, source in row.sources.items():
+                found.setdefault(m, source.kind)
+        return found
+
+    def load(self, split: str, modalities: Sequence[str] = ()) -> list[Recording]:
+        """Read the recordings of a split.
+
+        Args:
+            split: "train", "validation" or "test".
+            modalities: Which, all by default.
+
+        Raises:
+            FileError: A file cannot be read, or is unlike the others of its modality.
+        """
+        chosen = tuple(modalities) or tuple(self.kinds)
+        recordings = []
+        cut: list[str] = []
+        shapes: dict[str, tuple[int, ...]] = {}
+        for row in self.of(split):
+            recording = row.load(chosen, self.classes, cut)
+            for m, x in recording.signal.items():
+                if shapes.setdefault(m, x.shape[1:]) != x.shape[1:]:
+                    raise FileError(
+                        row.sources[m].files[0],
+                        f"holds {x.shape[1:]} a frame, others {shapes[m]}",
+                        "all recordings of a modality must have the same channels",
+                    )
+            recordings.append(recording)
+        if cut:
+            print(
+                f"{split}: {len(cut)} recordings have files that differ by one row, cut to the shorter",
+                flush=True,
+            )
+        return recordings
+
+    def inputs(self, recordings: Iterable[Recording]) -> dict[str, InputSpec]:
+        """What a model takes of each modality of these recordings."""
+        kinds, found = self.kinds, {}
+        for recording in recordings:
+            for m, x in recording.signal.items():
+                if m not in found:
+                    found[m] = InputSpec(kinds[m], tuple(x.shape[1:]))
+        return found
+
+    def to_frame(self) -> pandas.DataFrame:
+        """The table: name, split, labels, group, events, and for each modality the file."""
+        import pandas
+
+        rows = []
+        for row in self.rows:
+            events = ";".join(f"{e.start_s:g}-{e.end_s:g}" for e in row.events)
+            files = {m: str(s.files[0]) if s.files else "" for m, s in row.sources.items()}
+            rows.append(
+                {
+                    "name": row.name,
+                    "split": row.split,
+                    "labels": ";".join(row.labels),
+                    "group": row.group,
+                    "events": events,
+                    **files,
+                }
+            )
+        return pandas.DataFrame(rows)

@@ -1,0 +1,96 @@
+"""Base of all data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from mmcl.config.schema import DataConfig, RunConfig
+from mmcl.data.recording_index import RecordingIndex
+from mmcl.evaluation.detection import detection_metrics
+from mmcl.evaluation.recognition import recognition_metrics
+from mmcl.types import Recording, SnippetGrid, SnippetScores
+
+Metrics = dict[str, float]
+
+UNUSED = {  # settings that mean nothing for a task
+    "recognition": ("augment.insertion", "augment.insertion_start", "loss.mil.normal"),
+    "detection": ("labels", "loss.mil.multiclass", "loss.mil.label_smoothing"),
+}
+
+
+class Dataset:
+    """A data set. A subclass is one file in ``datasets``, or in another package.
+
+    Attributes:
+        summary: What is learned on it, for the command line.
+        data_help: What ``--data`` is, for the command line.
+        task: "recognition", which class each recording shows, or "detection", when something happens in it.
+        Config: Its own options.
+        primary_metric: Selects the epoch and heads reports.
+        finer_metric: Heads reports where the test split's truth is known that finely.
+        name: How it was named.
+    """
+
+    summary: ClassVar[str] = ""
+    data_help: ClassVar[str] = "Folder of the data set."
+    task: ClassVar[Literal["recognition", "detection"]] = "recognition"
+    Config: ClassVar[type[DataConfig]] = DataConfig
+    primary_metric: ClassVar[str] = "accuracy"
+    finer_metric: ClassVar[str] = ""
+    name: str = ""
+
+    def recipe(self) -> RunConfig:
+        """The settings that it is trained with."""
+        raise NotImplementedError
+
+    def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """Its recordings; no signal is read.
+
+        Args:
+            data: What the user gave as ``--data``.
+            options: Its own options.
+            seed: The run's.
+
+        Raises:
+            FileError: The data are not as expected.
+        """
+        raise NotImplementedError
+
+    def modalities(self, data: Path, options: DataConfig) -> tuple[str, ...]:
+        """The modalities that the options name, or all that the data have."""
+        return options.modalities or tuple(self.index(data, options).kinds)
+
+    def check(self, options: DataConfig) -> None:
+        """Its own options are in range and do not contradict each other.
+
+        Raises:
+            InputError: Naming the option.
+        """
+
+    def unused_settings(self) -> tuple[str, ...]:
+        """Paths of settings and sections that mean nothing for it; they are no options of its commands."""
+        return UNUSED[self.task]
+
+    def evaluate(
+        self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid
+    ) -> Metrics:
+        """Metrics by name.
+
+        Args:
+            recordings: Of a split, with labels and true intervals.
+            scores: Of each recording.
+            grid: How they were cut into snippets.
+        """
+        if self.task == "recognition":
+            return recognition_metrics(recordings, scores)
+        return detection_metrics(recordings, scores, grid)
+
+    def selection_metric(self, validation: Sequence[Recording]) -> str:
+        """The metric that selects the epoch on this validation split."""
+        return self.primary_metric
+
+    def headline_metric(self, metrics: dict[str, float]) -> str:
+        """The metric that heads a report of these test metrics."""
+        return self.finer_metric if f"test {self.finer_metric}" in metrics else self.primary_metric

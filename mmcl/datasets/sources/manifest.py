@@ -1,0 +1,235 @@
+"""A manifest: the recording index on the disk, as CSV, Parquet or JSON lines.
+
+Columns, in any order::
+
+    name       of the recording (optional: the row's number)
+    labels     class name; several joined by ";", nothing or 0 = none of them (where events are detected)
+    group      who or where, so that splits do not share it (a subject, a site)
+    split      train, validation or test (optional: groups may say it, see the command's options)
+    SENSOR     any other name: the path of its file, relative to the manifest's folder
+    SENSOR_hz  its rate; not needed where the file has a column time_s
+    events     where events are known, for evaluation alone: "start-end;start-end" in seconds (optional)
+
+A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x, y, z of each joint), ``pose:skeleton2d`` (x,
+y), ``clip:features`` (one row a hop) or any other of ``mmcl.readers.kinds``; without it ``skeleton`` is a skeleton, ``visual``
+and ``audio`` are features, and anything else is inertial.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source
+from mmcl.errors import FileError, InputError
+from mmcl.readers.kinds import REGISTRY, get_kind
+from mmcl.readers.signal_file import read_signal_file
+from mmcl.types import Interval, default_kind
+
+COLUMNS = ("name", "labels", "group", "split", "events")
+RENAMED = {"part": "split"}
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+RESERVED = ("joint", "total", "keys", "values", "items", "pop", "update", "clear", "start_s", "end_s")
+
+
+def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
+    """The recording index of a manifest; no file of a signal is opened.
+
+    Args:
+        path: A ``.csv``, ``.parquet`` or ``.jsonl`` file.
+        has_labels: The column labels must be there.
+
+    Raises:
+        FileError: Naming the line that is wrong.
+    """
+    path = Path(path)
+    header, table = _read_table(path)
+    for old, new in RENAMED.items():
+        if old in header:
+            raise FileError(path, f"has a column {old}", f"it is called {new} now")
+    header = ["labels" if name == "label" else name for name in header]
+    sensors = [name for name in header if name not in COLUMNS and not name.endswith("_hz")]
+    kinds: dict[str, str] = {}
+    for column in sensors:
+        name, _, kind = column.partition(":")
+        if kind and kind not in REGISTRY.names() and ":" not in kind:
+            raise FileError(
+                path, f"column '{column}': unknown kind", f"expected one of {', '.join(REGISTRY.names())}"
+            )
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise FileError(
+                path,
+                f"column '{column}': not a name for a sensor",
+                "use letters, digits and _, and not a word of the scores",
+            )
+        kinds[name] = kind or default_kind(name)
+    stray = [n for n in header if n.endswith("_hz") and n.removesuffix("_hz") not in kinds]
+    if stray or not kinds or (has_labels and "labels" not in header) or len(kinds) < len(sensors):
+        wrong = (
+            f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
+        )
+        raise FileError(path, wrong, "expected labels, group, and a column with files for each sensor")
+    rows = tuple(
+        _row(path, line, dict(zip(header, cells, strict=True)), sensors, kinds) for line, cells in table
+    )
+    names = [row.name for row in rows]
+    if len(set(names)) < len(names):
+        twice = max(names, key=names.count)
+        raise FileError(path, f"names two recordings '{twice}'", "give each a name of its own")
+    classes = tuple(sorted({label for row in rows for label in row.labels}))
+    return RecordingIndex(rows, classes, path)
+
+
+def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header, and (line, cells) of each row that is not empty."""
+    import pandas
+
+    readers: dict[str, Any] = {
+        ".parquet": pandas.read_parquet,
+        ".jsonl": partial(pandas.read_json, lines=True, dtype=False),
+    }
+    try:
+        if path.suffix in readers:
+            frame = readers[path.suffix](path)
+            header = [str(c) for c in frame.columns]
+            table = [
+                (n, ["" if pandas.isna(v) else str(v).strip() for v in row])
+                for n, row in enumerate(frame.itertuples(index=False), 1)
+            ]
+        else:
+            header, table = _read_csv(path)
+    except FileError:
+        raise
+    except Exception as error:  # pandas' and pyarrow's own kinds
+        raise FileError(
+            path,
+            f"not a readable manifest ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            "expected a CSV, Parquet (.parquet) or JSON lines (.jsonl) file",
+        ) from error
+    if not table:
+        raise FileError(path, "holds no recordings", "expected a header and one line a recording")
+    if len(set(header)) < len(header):
+        raise FileError(path, f"names column '{max(header, key=header.count)}' twice", "name each once")
+    return header, table
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    import csv
+
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        rows = [(n, [v.strip() for v in row]) for n, row in enumerate(csv.reader(file), 1) if any(row)]
+    if not rows:
+        raise FileError(path, "holds no recordings", "expected a header and one line a recording")
+    header = rows[0][1]
+    for line, row in rows[1:]:
+        if len(row) != len(header):
+            raise FileError(
+                path,
+                f"line {line}: has {len(row)} columns, the header {len(header)}",
+                "repair the line",
+            )
+    return header, rows[1:]
+
+
+def _row(
+    path: Path, line: int, cell: Mapping[str, str], sensors: Sequence[str], kinds: Mapping[str, str]
+) -> RecordingRow:
+    def wrong(what: str, do: str) -> FileError:
+        return FileError(path, f"line {line}: {what}", do)
+
+    sources: dict[str, Source] = {}
+    for column in sensors:
+        m = column.partition(":")[0]
+        if not cell[column]:
+            raise wrong(f"no file of {m}", "give each recording a file of each sensor")
+        file, rate = path.parent / cell[column], _rate(cell.get(f"{m}_hz", ""), m, wrong)
+        sources[m] = Source(kinds[m], (file,), partial(_read_signal, file, rate, kinds[m], m))
+    split = cell.get("split", "")
+    if split not in ("", *SPLITS):
+        raise wrong(f"split is '{split}'", "expected train, validation or test")
+    labels = tuple(v.strip() for v in cell.get("labels", "").split(";") if v.strip())
+    events = _events(cell.get("events", ""), ", ".join(labels), wrong)
+    name = cell.get("name") or f"recording-{line - 1}"
+    return RecordingRow(
+        name, split, labels, cell.get("group", ""), events, sources, where=f"{path}: line {line}"
+    )
+
+
+def _rate(text: str, m: str, wrong: Any) -> float | None:
+    if not text:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        raise wrong(f"{m}_hz is '{text}'", "expected samples a second, or nothing") from None
+    if not 0.01 <= rate <= 1e6:
+        raise wrong(f"{m}_hz is {text}", "expected samples a second, 0.01 to 1,000,000")
+    return rate
+
+
+def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
+    events = []
+    for part in filter(None, text.split(";")):
+        start, _, end = part.strip().partition("-")
+        try:
+            interval = Interval(float(start), float(end), name)
+        except ValueError:
+            raise wrong(f"events holds '{part}'", "expected start-end;start-end in seconds") from None
+        if not 0 <= interval.start_s < interval.end_s:
+            raise wrong(f"events holds '{part}'", "expected 0 <= start < end")
+        events.append(interval)
+    return tuple(events)
+
+
+def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> tuple[Any, float]:
+    x, rate = read_signal_file(path, rate_hz, f"the column {m}_hz")
+    return get_kind(kind).shaped(x, path), rate
+
+
+def assign_splits(
+    index: RecordingIndex, test_groups: Sequence[str], validation_groups: Sequence[str]
+) -> RecordingIndex:
+    """The index with a split in every row: as the manifest's column says, or by groups.
+
+    Args:
+        index: Of a manifest.
+        test_groups: Groups to test on, where there is no column split.
+        validation_groups: Groups held out to select the epoch.
+
+    Raises:
+        FileError: The manifest says the split of some rows only, or nothing says what to test on.
+        InputError: A group is unknown, or both say it.
+    """
+    path = index.path
+    given = [row for row in index.rows if row.split]
+    if given and len(given) < len(index.rows):
+        row = next(row for row in index.rows if not row.split)
+        raise FileError(
+            path,
+            f"{row.where.removeprefix(f'{path}: ')}: no split",
+            "fill the column split in every line, or in none",
+        )
+    if not given and not test_groups:
+        raise FileError(
+            path, "does not say what to test on", "add a column split, or give --data.test-groups"
+        )
+    groups = {row.group for row in index.rows}
+    for option, named in (("test", test_groups), ("validation", validation_groups)):
+        if given and named:
+            raise InputError(f"--data.{option}-groups: {path} has a column split, which says it already")
+        if missing := [g for g in named if g not in groups]:
+            raise InputError(f"--data.{option}-groups {missing[0]}: no recording of {path} is of this group")
+    of_group = dict.fromkeys(validation_groups, "validation") | dict.fromkeys(test_groups, "test")
+    rows = tuple(replace(r, split=r.split or of_group.get(r.group, "train")) for r in index.rows)
+    index = replace(index, rows=rows)
+    for split in ("train", "test"):
+        if not index.of(split):
+            raise FileError(path, f"holds no recordings of the {split} split", "assign some to it")
+    shared = {r.group for r in index.of("train")} & {r.group for r in index.of("test")} - {""}
+    if shared:
+        print(f"{path}: group {min(shared)} is in the train and in the test split", flush=True)
+    return index

@@ -1,0 +1,270 @@
+"""XD-Violence: names, labels, lists and frame-level truth, by the data set's own conventions.
+
+Source: Wu et al., "Not only look, but also listen: learning multimodal violence detection under weak
+supervision", ECCV 2020. A video's name ends in ``_label_`` and up to three codes in order of
+importance, joined by ``-``, ``0`` filling up: ``_label_G-B2-B6``, ``_label_A``. Features are rows of 16
+frames at 24 fps, in files ``NAME__C.npy`` (visual, crop C from 0 to 4) and ``NAME__vggish.npy`` (audio).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.errors import FileError, InputError
+from mmcl.evaluation.frame_level import FrameTruth
+from mmcl.readers.lazy_array import LazyArray, open_lazy
+
+CLASSES = {
+    "B1": "fighting",
+    "B2": "shooting",
+    "B4": "riot",
+    "B5": "abuse",
+    "B6": "car accident",
+    "G": "explosion",
+}
+NORMAL = "A"
+FRAMES_PER_SNIPPET = 16
+FPS = 24.0
+
+LABEL = re.compile(r"_label_([A-Za-z0-9-]+)$")
+AUDIO = ("vggish", "log-mel")  # what files of audio features are named after
+FEATURE = re.compile(rf"(.+)__(?:[0-4]|{'|'.join(AUDIO)})(?:\.npy)?$")
+
+
+def codes_of(name: str) -> tuple[str, ...]:
+    """The video's class codes, the most important first; empty for a normal video.
+
+    Raises InputError when the name ends in no known code.
+    """
+    match = LABEL.search(name)
+    codes = tuple(c for c in match[1].split("-") if c != "0") if match else ()
+    wrong = [c for c in codes if c != NORMAL and c not in CLASSES]
+    if not codes or wrong or (NORMAL in codes and len(codes) > 1):
+        raise InputError(
+            f"{name}: expected a name that ends in _label_ and codes of {NORMAL}, {', '.join(CLASSES)}"
+            f" joined by '-'; got {repr(wrong[0]) if wrong else 'none'}"
+        )
+    return tuple(c for c in codes if c != NORMAL)
+
+
+def video_of(file_name: str, audio: str = "") -> str:
+    """The video's name from a feature file's: without folder, crop or audio extractor, and ``.npy``.
+
+    Args:
+        file_name: Of a feature file or a video.
+        audio: An audio extractor other than the known ones.
+
+    Example:
+        >>> video_of("RGB/clip_label_A__0.npy"), video_of("clip_label_A__vggish.npy")
+        ('clip_label_A', 'clip_label_A')
+    """
+    name = file_name.replace("\\", "/").rsplit("/", 1)[-1]
+    if audio and name.endswith(f"__{audio}.npy"):
+        return name.removesuffix(f"__{audio}.npy")
+    match = FEATURE.fullmatch(name)
+    return match[1] if match else name.removesuffix(".mp4")
+
+
+def read_list(path: Path) -> list[str]:
+    """Video names of a list of feature files, in its order, crops taken together."""
+    names = list(dict.fromkeys(video_of(line) for line in _lines(path)))
+    if not names:
+        raise FileError(path, "is empty", "expected one feature file a line")
+    for name in names:
+        try:
+            codes_of(name)
+        except InputError as error:
+            raise FileError(path, str(error), "is this a list of XD-Violence's files?") from error
+    return names
+
+
+def read_annotations(path: Path) -> dict[str, list[tuple[int, int]]]:
+    """Events of each violent video as half-open intervals of frames at 24 fps.
+
+    A line is ``NAME start end [start end ...]``, with or without ``.mp4`` and class codes between.
+    """
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, line in enumerate(_lines(path), 1):
+        name, *rest = line.split()
+        try:
+            frames = [int(float(w)) for w in rest if w not in CLASSES]
+        except ValueError:
+            frames = []
+        pairs = list(zip(frames[::2], frames[1::2]))
+        if not pairs or len(frames) % 2 or any(start < 0 or end <= start for start, end in pairs):
+            raise FileError(
+                path, f"line {number}: expected NAME and pairs start end, start < end", "repair the line"
+            )
+        found.setdefault(video_of(name), []).extend(pairs)
+    return found
+
+
+def read_frame_counts(path: Path) -> dict[str, int]:
+    """``{video: frames}`` of a CSV with the columns ``name`` and ``frames``."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"name", "frames"} <= set(rows.fieldnames or ()):
+                raise FileError(path, "lacks the columns name and frames", "check the header")
+            return {row["name"]: int(row["frames"]) for row in rows}
+    except FileError:
+        raise
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise FileError(path, f"cannot be read ({error})", "expected name,frames,... a line") from error
+
+
+def n_snippets(n_frames: int) -> int:
+    """How many rows of features a video of so many frames (24 fps) has."""
+    return (n_frames - 1) // FRAMES_PER_SNIPPET
+
+
+def event_frames(intervals: Iterable[tuple[int, int]], n: int) -> np.ndarray:
+    """``(snippet,)`` int, 0 to 16: how many frames of each of ``n`` snippets are annotated.
+
+    Intervals may overlap, and are cut where the features end.
+    """
+    edges = np.arange(n + 1) * FRAMES_PER_SNIPPET
+    before = np.zeros(n + 1, np.int64)  # annotated frames before each edge
+    covered_to = 0
+    for start, end in sorted(intervals):
+        start = max(start, covered_to)
+        if end > start:
+            before += np.clip(edges, start, end) - start
+            covered_to = end
+    return np.diff(before)
+
+
+def frame_truth(
+    names: Sequence[str], lengths: Mapping[str, int], annotations: Mapping[str, Sequence[tuple[int, int]]]
+) -> FrameTruth:
+    """Truth from annotations and each video's number of snippets, never from a stored array: another
+    feature set has other lengths.
+
+    Raises InputError when a length or a violent video's annotation is missing, or a normal one has any.
+    """
+    codes = tuple(codes_of(name) for name in names)
+    for name, found in zip(names, codes, strict=True):
+        if lengths.get(name, 1) < 1:
+            raise InputError(
+                f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be judged"
+            )
+        if name not in lengths:
+            raise InputError(f"{name}: its length is unknown; add its features or its line of frame counts")
+        if bool(found) != (name in annotations):
+            kind = "violent, but has no" if found else "normal, but has an"
+            raise InputError(f"{name}: {kind} annotation; are the annotations those of this list?")
+    n = np.array([lengths[name] for name in names])
+    positive = [event_frames(annotations.get(name, ()), lengths[name]) for name in names]
+    return FrameTruth(tuple(names), n, np.concatenate(positive), codes, FRAMES_PER_SNIPPET)
+
+
+@dataclass(frozen=True)
+class Features:
+    """One video's feature files. ``visual``: by crop, in order; ``audio``: shared by the crops."""
+
+    name: str
+    visual: tuple[Path, ...]
+    audio: Path
+
+
+def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, list[Features]]:
+    """``{"train": [...], "test": [...]}``: the videos whose features lie in the folder and below.
+
+    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which part, and in
+    which order, where the folder has them; otherwise a file whose path holds the word "test" (as
+    ``RGBTest``) is of the test part, and videos are sorted, the violent first.
+
+    Raises FileError on a missing half, crop or folder, a name without a label code, or a file twice.
+    """
+    if not folder.is_dir():
+        raise FileError(folder, "no such folder", "give the folder that holds the feature files")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.npy")):
+        if FEATURE.fullmatch(path.name) or (audio and path.name.endswith(f"__{audio}.npy")):
+            if not LABEL.search(video_of(path.name, audio)):
+                raise FileError(path, "its name has no label code", f"expected NAME_label_{NORMAL}, say")
+            if path.name in found:
+                raise FileError(path, f"also lies in {found[path.name].parent}", "keep one of the two")
+            found[path.name] = path
+    if not found:
+        raise FileError(folder, "holds no features", "expected NAME_label_CODES__0.npy and ..__vggish.npy")
+    lists = {part: folder / f"visual_{part}.list" for part in ("train", "test")}
+    names: dict[str, list[str]] = {}
+    for part, path in lists.items():
+        if path.exists():
+            names[part] = read_list(path)
+        else:
+            of_part = {video_of(n, audio) for n, p in found.items() if is_test(p, folder) == (part == "test")}
+            names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
+    audio = audio or audio_kind(found, folder)
+    return {
+        part: [_files_of(name, found, folder, n_crops, audio) for name in of] for part, of in names.items()
+    }
+
+
+def is_test(path: Path, folder: Path) -> bool:
+    """Does a folder on the way to the file say that it is of the test part."""
+    return any("test" in part.lower() for part in path.relative_to(folder).parts[:-1])
+
+
+def file_names(name: str, n_crops: int, audio: str = "vggish") -> list[str]:
+    """A video's feature files: its visual crops in order, then its audio."""
+    return [f"{name}__{c}.npy" for c in range(n_crops)] + [f"{name}__{audio}.npy"]
+
+
+def is_audio(file_name: str) -> bool:
+    return file_name.removesuffix(".npy").endswith(tuple(f"__{kind}" for kind in AUDIO))
+
+
+def audio_kind(file_names: Iterable[str], folder: Path) -> str:
+    """Which audio features the folder holds; FileError when it holds two kinds."""
+    kinds = {name.removesuffix(".npy").rsplit("__", 1)[1] for name in file_names if is_audio(name)}
+    if len(kinds) > 1:
+        raise FileError(folder, f"holds {' and '.join(sorted(kinds))} features", "keep one kind in a folder")
+    return kinds.pop() if kinds else AUDIO[0]
+
+
+def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int, audio: str) -> Features:
+    wanted = file_names(name, n_crops, audio)
+    missing = [w for w in wanted if w not in found]
+    if missing:
+        raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")
+    *visual, heard = (found[w] for w in wanted)
+    return Features(name, tuple(visual), heard)
+
+
+def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
+    """``(snippet, channel)`` of one file, left in it. Its values are checked when they are used.
+
+    Raises FileError on an unreadable file, a wrong shape or width, or no rows.
+    """
+    try:
+        x = open_lazy(path)
+    except (OSError, ValueError, EOFError) as error:
+        found = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
+        raise FileError(path, found, "extract or download it again") from error
+    width = "channels" if n_columns is None else str(n_columns)
+    if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
+        raise FileError(
+            path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it"
+        )
+    if len(x) == 0:
+        raise FileError(
+            path, "holds no rows", "the video is shorter than a snippet; leave it out of the list"
+        )
+    return x
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except FileNotFoundError:
+        raise FileError(path, "no such file", "check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(path, f"cannot be read ({error})", "expected a text file") from error

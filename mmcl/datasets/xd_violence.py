@@ -1,0 +1,249 @@
+"""XD-Violence: violence in videos, from one label (or the class codes) a video; features from the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from mmcl.config.files import override
+from mmcl.config.schema import DataConfig, RunConfig
+from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
+from mmcl.datasets._base import Dataset, Metrics
+from mmcl.datasets.sources.xd_violence_files import (
+    CLASSES,
+    FPS,
+    FRAMES_PER_SNIPPET,
+    Features,
+    codes_of,
+    find_features,
+    frame_truth,
+    open_features,
+    read_annotations,
+)
+from mmcl.datasets.sources.xd_violence_scores import ANNOTATIONS
+from mmcl.errors import InputError
+from mmcl.evaluation.frame_level import frame_metrics
+from mmcl.evaluation.metrics import Ranking, average_precision, roc_auc
+from mmcl.features.store import file_suffix, read_cards
+from mmcl.readers.lazy_array import LazyArray
+from mmcl.types import Interval, Recording, SnippetGrid, SnippetScores
+
+__all__ = ["XdViolence"]
+
+Annotations = Mapping[str, Sequence[tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class XdViolenceConfig(DataConfig):
+    """Which labels, crops and validation videos.
+
+    Example:
+        >>> XdViolenceConfig().crops
+        5
+    """
+
+    modalities: tuple[str, ...] = ("visual", "audio")
+    """Modalities to learn from; one alone trains a unimodal model."""
+    validation_share: float = 0.1
+    """Share of the training videos held out to select the epoch, drawn by the seed; 0: train on all and keep the last
+    epoch."""
+    labels: Literal["binary", "classes"] = "binary"
+    """Violent or not, or each of the six classes by itself."""
+    crops: int = 5
+    """Visual crops of each video, each a training bag of its own; scores are averaged over them (MACIL-SD: 5)."""
+
+
+class XdViolence(Dataset):
+    """Detection of violence; MACIL-SD with the authors' settings and, where their code departs from their paper, the
+    paper's."""
+
+    summary = "detect violence in videos from one label a video, on features from the disk"
+    data_help = "Folder with feature files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt."
+    task = "detection"
+    Config = XdViolenceConfig
+    primary_metric = "video average precision"
+    finer_metric = "frame average precision"
+
+    annotations: Annotations | None = None
+    test_videos: frozenset[str] = frozenset()
+
+    def recipe(self) -> RunConfig:
+        return override(
+            RunConfig(dataset="xd-violence", data=XdViolenceConfig()),
+            {
+                "snippets.hop_s": 2 / 3,
+                "snippets.window_s": 2 / 3,
+                "snippets.max_snippets": 200,
+                "augment.strength": 0.0,
+                "augment.shuffle_hops": 0,
+                "augment.insertion": 0.0,
+                "model.architecture": "macil-sd",
+                "loss.mil.topk_divisor": 16,
+                "loss.mil.unimodal": 0.0,
+                "loss.mil.normal": 0.0,
+                "loss.semibag.weight": 1.5,
+                "loss.semibag.rise": 0.1,
+                "loss.semibag.temperature": 0.1,
+                "loss.semibag.beta": 0.0,
+                "loss.semibag.against": ("background", "normal"),
+                "loss.semibag.clustering": "topk",
+                "loss.semibag.assign": "predicted",
+                "loss.snippet.weight": 0.0,
+                "loss.snippet.weight_end": 0.0,
+                "loss.snippet.temperature": 0.1,
+                "loss.recording.temperature": 0.1,
+                "loss.distill.weight": 0.0,
+                "teacher.unimodal": "visual",
+                "teacher.lr_scale": 0.2,
+                "teacher.ema_decay": 0.0,
+                "optim.epochs": 50,
+                "optim.learning_rate": 4e-4,
+                "optim.warmup_ratio": 0.0,
+                "optim.decay_epochs": 60,
+                "optim.weight_decay": 0.0,
+                "optim.max_grad_norm": 0.0,
+                "loader.batch_size": 128,
+            },
+        )
+
+    def unused_settings(self) -> tuple[str, ...]:
+        return (*super().unused_settings(), "model.joints", "model.kernel", "snippets.stretch_s")
+
+    def check(self, options: DataConfig) -> None:
+        d = options
+        assert isinstance(d, XdViolenceConfig)
+        if not 0 <= d.validation_share <= 0.9:
+            raise InputError(f"--data.validation-share: expected 0 to 0.9, got {d.validation_share}")
+        if not 1 <= d.crops <= 5:
+            raise InputError(f"--data.crops: expected 1 to 5, got {d.crops}")
+
+    def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        d = options
+        assert isinstance(d, XdViolenceConfig)
+        cards = read_cards(data)
+        crops = min(d.crops, cards["visual"].crops) if "visual" in cards else d.crops
+        videos = find_features(data, crops, file_suffix(cards["audio"]) if "audio" in cards else "")
+        for split in ("train", "test"):
+            if not videos[split]:
+                raise InputError(
+                    f"{data}: holds no videos of the {split} split; name its folder {split}, or add visual_{split}.list"
+                )
+        first = videos["train"][0]
+        widths = {
+            "visual": open_features(first.visual[0]).shape[1],
+            "audio": open_features(first.audio).shape[1],
+        }
+        held_out = hold_out([v.name for v in videos["train"]], d.validation_share, seed)
+        self.test_videos = frozenset(v.name for v in videos["test"])
+        self.annotations = self._annotations(data)
+        rows: list[RecordingRow] = []
+        for video in videos["train"]:
+            split = "validation" if video.name in held_out else "train"
+            rows += rows_of(video, split, d.labels, widths, {})
+        for video in videos["test"]:
+            rows += rows_of(video, "test", d.labels, widths, self.annotations or {})
+        classes = tuple(CLASSES.values()) if d.labels == "classes" else ("violence",)
+        return RecordingIndex(tuple(rows), classes, data, cards)
+
+    @staticmethod
+    def _annotations(data: Path) -> Annotations | None:
+        path = data / ANNOTATIONS
+        if path.exists():
+            return read_annotations(path)
+        print(f"{path}: no such file, so metrics are of videos, not of frames", flush=True)
+        return None
+
+    def evaluate(
+        self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid
+    ) -> Metrics:
+        """Metrics of videos, their crops' scores averaged; of frames too, where events are annotated."""
+        is_test = recordings[0].group in self.test_videos
+        return video_metrics(recordings, scores, self.annotations if is_test else None)
+
+
+def rows_of(
+    video: Features, split: str, labels: str, widths: Mapping[str, int], annotations: Annotations
+) -> list[RecordingRow]:
+    """A row for each crop; all share the video's audio, and their group is the video."""
+    codes = codes_of(video.name)
+    shown = tuple(CLASSES[c] for c in codes) if labels == "classes" else ("violence",) if codes else ()
+    name = ", ".join(CLASSES[c] for c in codes)
+    events = tuple(Interval(a / FPS, b / FPS, name) for a, b in annotations.get(video.name, ()))
+    rows = []
+    for crop, path in enumerate(video.visual):
+        sources = {
+            m: Source("features", (file,), partial(_open, file, widths[m]))
+            for m, file in (("visual", path), ("audio", video.audio))
+        }
+        rows.append(RecordingRow(f"{video.name}__{crop}", split, shown, video.name, events, sources, "rows"))
+    return rows
+
+
+def _open(path: Path, width: int) -> tuple[LazyArray, float]:
+    return open_features(path, width), FPS / FRAMES_PER_SNIPPET
+
+
+def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
+    """A share of the videos, drawn by the seed, the same of violent and of normal ones.
+
+    Example:
+        >>> sorted(hold_out(["a_label_A", "b_label_A", "c_label_B1", "d_label_B1"], 0.5, 0))
+        ['b_label_A', 'd_label_B1']
+    """
+    rng = np.random.default_rng([seed, 0xD])
+    chosen: set[str] = set()
+    for violent in (True, False):
+        pool = sorted(n for n in names if bool(codes_of(n)) == violent)
+        chosen |= {pool[i] for i in rng.permutation(len(pool))[: round(share * len(pool))]}
+    return frozenset(chosen)
+
+
+def video_metrics(
+    recordings: Sequence[Recording],
+    scores: Sequence[SnippetScores],
+    annotations: Annotations | None = None,
+) -> Metrics:
+    """Metrics of videos, their crops' scores averaged; of frames too, with annotations.
+
+    Of several classes a snippet's score is the highest one.
+
+    Args:
+        recordings: One a crop; their group is the video.
+        scores: Of each recording.
+        annotations: Event frames of each violent video.
+    """
+    crops: dict[str, list[SnippetScores]] = {}
+    for recording, score in zip(recordings, scores, strict=True):
+        crops.setdefault(recording.group, []).append(score)
+    violent = np.array([bool(codes_of(name)) for name in crops])
+    video = np.array([np.mean([s.bag_score.max() for s in of]) for of in crops.values()])
+    metrics = {
+        "video average precision": average_precision(violent, video),
+        "video ROC-AUC": roc_auc(violent, video),
+    }
+    if annotations is None:
+        return metrics
+    lengths = {name: len(of[0].score) for name, of in crops.items()}
+    truth = frame_truth(list(crops), lengths, annotations)
+    is_event = truth.positive > FRAMES_PER_SNIPPET / 2
+    heads = {"": [s.score for s in scores]}
+    for m in scores[0].modality_score:
+        heads[f", {m} alone"] = [s.modality_score[m] for s in scores]
+    for suffix, of_recording in heads.items():
+        by_video: dict[str, list[np.ndarray]] = {}
+        for recording, curve in zip(recordings, of_recording, strict=True):
+            by_video.setdefault(recording.group, []).append(curve.max(1))
+        mean = np.concatenate([np.mean(of, 0) for of in by_video.values()])
+        metrics[f"snippet average precision{suffix}"] = average_precision(is_event, mean)
+        if suffix:
+            ranking = Ranking(mean, truth.positive, truth.negative, truth.video)
+            every = ranking.counts(np.ones(len(crops)))
+            metrics[f"frame average precision{suffix}"] = every.average_precision
+        else:
+            metrics |= frame_metrics(mean, truth, CLASSES)
+    return metrics

@@ -1,0 +1,51 @@
+"""Metrics of detection: when something happens in a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmcl.evaluation.metrics import average_precision, roc_auc, trapezoid_pr_auc
+from mmcl.evaluation.snippet_truth import snippet_truth
+from mmcl.types import Recording, SnippetGrid, SnippetScores
+
+
+def detection_metrics(
+    recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid
+) -> dict[str, float]:
+    """Snippets against the true intervals, joint and of each modality; bags against their labels.
+
+    Of several classes a snippet's score is the highest one. Without any interval only bags are evaluated; recordings that
+    hold an event of which nobody noted when are left out of the snippets.
+
+    Args:
+        recordings: With labels and intervals.
+        scores: Of each recording.
+        grid: How they were cut into snippets.
+
+    Returns:
+        Metrics by name.
+    """
+    label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
+    of_bag = np.array([s.bag_score.max() for s in scores])
+    bag = {"bag average precision": average_precision(label, of_bag), "bag ROC-AUC": roc_auc(label, of_bag)}
+    if not any(r.intervals for r in recordings):
+        return bag
+    annotated = [i for i, r in enumerate(recordings) if r.intervals or not label[i]]
+    recordings, scores = [recordings[i] for i in annotated], [scores[i] for i in annotated]
+    truth = np.concatenate(
+        [snippet_truth(r, grid, len(s.score)) for r, s in zip(recordings, scores, strict=True)]
+    )
+    joint = np.concatenate([s.score.max(1) for s in scores])
+    metrics = {
+        "snippet average precision": average_precision(truth, joint),
+        "snippet trapezoid PR-AUC": trapezoid_pr_auc(truth, joint),
+        "snippet ROC-AUC": roc_auc(truth, joint),
+        **bag,
+        "share of event snippets": float(truth.mean()),
+    }
+    for m in scores[0].modality_score:
+        alone = np.concatenate([s.modality_score[m].max(1) for s in scores])
+        metrics[f"snippet average precision, {m} alone"] = average_precision(truth, alone)
+    return metrics

@@ -1,0 +1,51 @@
+"""Bases of feature extractors."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mmcl.features.cards import ExtractorCard
+
+
+class Extractor(nn.Module):
+    """Turns snippets into rows of features. Its constructor is offered ``weights`` (a file or an address, "" = the public
+    ones), ``n_crops`` and ``pca``, and takes what it uses.
+
+    Attributes:
+        modality: "visual" or "audio".
+        dim: Channels of a row.
+        weights_sha256: Of the weights' file, empty without weights.
+    """
+
+    modality: str
+    dim: int
+    weights_sha256: str = ""
+    n_crops: int = 1
+    pca: object = None
+
+    def card(self, name: str) -> ExtractorCard:
+        """What travels with the features; name: how the extractor was named."""
+        return ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next((p.device for p in self.parameters()), torch.device("cpu"))
+
+
+class VisualExtractor(Extractor):
+    """forward: frames ``(snippet, 16, height, width, 3)`` uint8 -> ``(snippet, crop, dim)``.
+
+    Attributes:
+        short_side: Pixels of the shorter side that frames are scaled to.
+    """
+
+    modality = "visual"
+    short_side: int = 256
+
+
+class AudioExtractor(Extractor):
+    """forward: the second of sound that ends with each snippet ``(snippet, 16000)`` -> ``(snippet, dim)``."""
+
+    modality = "audio"

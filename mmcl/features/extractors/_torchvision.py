@@ -1,0 +1,38 @@
+"""Video networks of torchvision."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from mmcl.features.extractors._video_network import FrameCrops, VideoNetwork
+from mmcl.features.weights import PublicWeights
+
+
+class TorchvisionNetwork(VideoNetwork):
+    """A network of torchvision without its classifier, with the crops, scale and statistics of its weights.
+
+    Args:
+        weights: A file or an address; "" = the public weights, None = random ones.
+        n_crops: 1 (centre) or 5 (centre and corners).
+
+    Attributes:
+        builder: Its function in ``torchvision.models.video``.
+        public: The name of its weights there.
+        classifier: The submodule that is left out.
+    """
+
+    builder: str
+    public: str
+    classifier: str
+
+    def __init__(self, weights: str | None = None, n_crops: int = 1):
+        from torchvision.models import video
+
+        body = getattr(video, self.builder)(weights=None)
+        setattr(body, self.classifier, nn.Identity())
+        default = getattr(video, self.public).DEFAULT
+        wanted = default.transforms()
+        crops = FrameCrops(wanted.crop_size[0], n_crops, wanted.mean, wanted.std)
+        super().__init__(body, type(self).dim, min(wanted.resize_size), crops)
+        source = PublicWeights(default.url.rsplit("/", 1)[-1], default.url)
+        self.load_weights(source, weights, (f"{self.classifier}.",))

@@ -1,0 +1,157 @@
+"""From a network and recordings to snippet scores; memory stays bounded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmcl.data.augmentation import n_hops_of
+from mmcl.data.collate import BagSample, collate, require_finite
+from mmcl.data.snippet_grid import resample_to_grid
+from mmcl.errors import InputError
+from mmcl.losses.mil import to_score, topk_pool
+from mmcl.runs.model import load_model, resolve_device
+from mmcl.types import ModelOutput, Recording, SnippetGrid, SnippetScores
+
+CHUNK = 512  # snippets that the network sees at once
+BATCH = 16
+BUCKET_SIZE = 4  # of these, of like length
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network with what its scores mean.
+
+    Attributes:
+        network: In the form ``Bags -> ModelOutput``.
+        grid: How recordings are cut into snippets.
+        classes: Names of the classes.
+        topk_divisor: Of the pooling.
+        multiclass: Classes exclude each other.
+        device: Where to compute.
+    """
+
+    network: nn.Module
+    grid: SnippetGrid
+    classes: tuple[str, ...]
+    topk_divisor: int
+    multiclass: bool
+    device: torch.device | str = "cpu"
+
+    @classmethod
+    def from_run(cls, run: Path | str, device: torch.device | str = "cpu") -> Predictor:
+        """The predictor of a run, or of an imported or shared model.
+
+        Args:
+            run: Its folder.
+            device: Where to compute.
+
+        Raises:
+            InputError: The run is not readable, or has no scores.
+        """
+        network, info = load_model(Path(run))
+        mil = info.config.loss.mil
+        return cls(network.to(device), info.grid, info.classes, mil.topk_divisor, mil.multiclass, device)
+
+    @torch.no_grad()
+    def predict(self, recordings: Sequence[Recording]) -> Iterator[SnippetScores]:
+        """The snippet scores of each recording, in order.
+
+        A recording may lack some of the network's modalities; it is scored by those it has. One longer than ``CHUNK``
+        snippets is scored in chunks that overlap by the network's context, which gives the same scores; a network without
+        bounded context sees it whole.
+
+        Args:
+            recordings: Raw signals.
+
+        Raises:
+            InputError: A recording has an unknown modality, or its signals or scores are not finite.
+        """
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            for batch in _of_same_modalities(recordings):
+                signals = [require_finite(resample_to_grid(r, self.grid), r.name) for r in batch]
+                for recording, logits in zip(batch, self._logits(signals), strict=True):
+                    yield self._scores(recording, logits)
+        finally:
+            self.network.train(was_training)
+
+    def _logits(self, signals: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Tensor]]:
+        """Per recording ``{"joint" or modality: (snippet, class)}`` on the CPU."""
+        sizes = [self.grid.n_snippets(n_hops_of(dict(x), self.grid)) for x in signals]
+        context = getattr(self.network, "context", None)
+        if context is None or max(sizes) <= CHUNK:
+            return self._forward([_cut(x, self.grid, 0, n) for x, n in zip(signals, sizes, strict=True)])
+        joined = []
+        for x, n in zip(signals, sizes, strict=True):
+            chunks: list[dict[str, Tensor]] = []
+            for start in range(0, n, CHUNK):
+                low, high = max(start - context, 0), min(start + CHUNK + context, n)
+                (logits,) = self._forward([_cut(x, self.grid, low, high)])
+                chunks.append({k: v[start - low : min(start + CHUNK, n) - low] for k, v in logits.items()})
+            joined.append({k: torch.cat([c[k] for c in chunks]) for k in chunks[0]})
+        return joined
+
+    def _forward(self, samples: list[BagSample]) -> list[dict[str, Tensor]]:
+        output: ModelOutput = self.network(collate(samples, BUCKET_SIZE).to(self.device))
+        seen = {m: logit for m, logit in output.logit.items() if m in samples[0].x}  # not what is imputed
+        logits = {k: v.float().cpu() for k, v in {"joint": output.joint_logit, **seen}.items()}
+        return [{k: v[i, : s.n_snippets] for k, v in logits.items()} for i, s in enumerate(samples)]
+
+    def _scores(self, recording: Recording, logits: Mapping[str, Tensor]) -> SnippetScores:
+        n = len(logits["joint"])
+        if not all(v.isfinite().all() for v in logits.values()):
+            raise InputError(
+                f"{recording.name}: its scores are not finite; the signal holds values far out of range"
+            )
+        pace = recording.duration_s / self.grid.stretch_s if self.grid.stretch_s else 1.0
+        start = np.arange(n) * self.grid.hop_s * pace
+        mask = torch.ones(1, n, dtype=torch.bool)
+        bag = {k: topk_pool(v[None], mask, self.topk_divisor)[0] for k, v in logits.items()}
+        score = {k: to_score(v, self.multiclass).numpy() for k, v in logits.items()}
+        return SnippetScores(
+            recording.name,
+            start,
+            start + self.grid.window_s * pace,
+            score.pop("joint"),
+            score,
+            to_score(bag["joint"], self.multiclass).numpy(),
+            {k: to_score(v, self.multiclass).numpy() for k, v in bag.items() if k != "joint"},
+            self.classes,
+            recording.intervals,
+        )
+
+
+def _of_same_modalities(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
+    """Batches in order, each of recordings with the same modalities."""
+    for _, group in itertools.groupby(recordings, lambda r: frozenset(r.signal)):
+        alike = list(group)
+        for start in range(0, len(alike), BATCH):
+            yield alike[start : start + BATCH]
+
+
+def _cut(signals: Mapping[str, np.ndarray], grid: SnippetGrid, low: int, high: int) -> BagSample:
+    """Snippets low to high (exclusive) of a recording as a bag of their own."""
+    first, last = low, high + grid.hops_per_window - 1
+    x = {m: v[first * grid.frames_per_hop[m] : last * grid.frames_per_hop[m]] for m, v in signals.items()}
+    return BagSample(x, high - low, np.zeros(1, np.float32), 0)
+
+
+def load(run: Path | str, device: str = "auto") -> Predictor:
+    """The predictor of a run.
+
+    Args:
+        run: Folder of a run, or of an imported or shared model.
+        device: "auto", "cpu" or a GPU.
+
+    Raises:
+        InputError: The run is not readable, or has no scores.
+    """
+    return Predictor.from_run(run, resolve_device(device))

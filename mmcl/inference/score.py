@@ -1,0 +1,89 @@
+"""Score many recordings: each one's results are written at once, and one that fails stops none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from tqdm import tqdm
+
+from mmcl.errors import InputError
+from mmcl.io import describe_failure, is_broken_pipe
+from mmcl.types import SnippetScores
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class ScoredRecording:
+    """A recording's scores and what is known of it.
+
+    Attributes:
+        scores: Of its snippets.
+        metadata: Goes into the results beside the scores.
+        media: The media file, None of sensor recordings.
+        has_picture: The file holds a picture.
+        notes: Lines for the user.
+    """
+
+    scores: SnippetScores
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    media: Path | None = None
+    has_picture: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class ScoreWriter(Protocol):
+    """Where results go (``mmcl.reporting.score_files``)."""
+
+    def prepare(self) -> None:
+        """Called before anything is scored."""
+
+    def write(self, scored: ScoredRecording) -> str:
+        """Write a recording's results; returns a line that sums them up."""
+
+    def log(self, text: str) -> None:
+        """Show a line to the user."""
+
+    @property
+    def place(self) -> str:
+        """Where results are, for a message; may be empty."""
+
+
+def score_each(
+    items: Sequence[Item],
+    score: Callable[[Item], ScoredRecording],
+    writer: ScoreWriter,
+    noun: str,
+    name_of: Callable[[Item], str],
+) -> None:
+    """Score items one after the other, with a progress bar.
+
+    Args:
+        items: What is scored.
+        score: Of one item.
+        writer: Gets each item's result.
+        noun: What an item is ("video").
+        name_of: Names an item in messages.
+
+    Raises:
+        InputError: At the end, naming the items that failed.
+    """
+    writer.prepare()
+    failed: list[str] = []
+    for item in tqdm(items, unit=noun, disable=None):
+        try:
+            scored = score(item)
+            summary = writer.write(scored)
+            for note in (*scored.notes, summary):
+                writer.log(note)
+        except Exception as error:  # whatever it is, the others are scored
+            if is_broken_pipe(error):
+                raise
+            failed.append(describe_failure(name_of(item), error))
+            writer.log(f"failed: {failed[-1]}")
+    writer.log(f"{len(items) - len(failed)} of {len(items)} scored{writer.place}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: " + " | ".join(failed))

@@ -1,0 +1,219 @@
+"""Snippet scores of raw videos: extractors from the model's card, then the network."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from mmcl.errors import InputError
+from mmcl.features.extract import Extracted, extract_file
+from mmcl.features.extractor_pair import ExtractorPair, create_extractors
+from mmcl.inference.predictor import Predictor
+from mmcl.inference.score import ScoredRecording, ScoreWriter, score_each
+from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
+from mmcl.runs.run_dir import RunInfo
+from mmcl.types import Recording, SnippetGrid, SnippetScores
+
+
+@dataclass(frozen=True)
+class ExtractorOptions:
+    """Which extractors, where the model's card does not know them.
+
+    Example:
+        >>> ExtractorOptions().timeout_s
+        60.0
+    """
+
+    visual: str = ""
+    """Extractor of the picture, where the model's card does not know it (features from elsewhere)."""
+    audio: str = ""
+    """The same for the sound."""
+    visual_weights: str = ""
+    """Weights of the extractor: a file, or an address with #sha256=HEX; the public ones by default."""
+    audio_weights: str = ""
+    """The same for the sound."""
+    pca: Path | None = None
+    """VGGish's PCA parameters, for models trained on features that were made with them."""
+    timeout_s: float = 60.0
+    """Seconds without progress after which a video's decoder is given up."""
+
+
+@dataclass(frozen=True)
+class VideoScorer:
+    """Scores video and audio files.
+
+    Attributes:
+        predictor: Of a run.
+        extractors: That made its training features.
+        model: Names the run in the results.
+        timeout_s: Seconds without progress after which a decoder is given up.
+    """
+
+    predictor: Predictor
+    extractors: ExtractorPair
+    model: str = ""
+    timeout_s: float = 60.0
+
+    def score(self, path: Path) -> ScoredRecording:
+        """Scores of a file, a stream that it lacks left out.
+
+        Args:
+            path: A media file.
+
+        Raises:
+            FileError: It cannot be decoded, or holds no stream that the model takes.
+        """
+        started = time.perf_counter()
+        with tqdm(desc=path.name, unit="s", leave=False, disable=None, delay=1) as bar:
+
+            def show(n: int) -> None:
+                bar.update(n * SNIPPET_S)
+                speed = bar.n / max(time.perf_counter() - started, 1e-9)
+                bar.set_postfix_str(f"{speed:.1f}x real time")
+
+            extracted = extract_file(path, self.extractors, timeout_s=self.timeout_s, progress=show)
+        scores = score_features(path.stem, extracted, self.predictor)
+        used = " and ".join(extracted.features)
+        notes = [
+            f"{path}: has no {m} stream, scored by {used} alone"
+            for m in self.predictor.grid.frames_per_hop
+            if m not in extracted.features
+        ]
+        seconds, spent = scores.end_s[-1], time.perf_counter() - started
+        notes.append(f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time")
+        metadata = {
+            "file": path.name,
+            "model": self.model,
+            "scored by": list(extracted.features),
+            "grid": f"{FRAMES_PER_SNIPPET} frames at {FPS} fps a snippet; 0 s is where the file begins",
+        }
+        return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes))
+
+
+def score_videos(
+    predictor: Predictor,
+    info: RunInfo,
+    run: Path,
+    files: Sequence[Path],
+    writer: ScoreWriter,
+    options: ExtractorOptions,
+) -> None:
+    """Score videos; each one's results are written at once.
+
+    Args:
+        predictor: Of the run.
+        info: Of the run.
+        run: Its folder, for messages.
+        files: Media files (``features.extract.find_media``).
+        writer: Gets the results.
+        options: Which extractors.
+
+    Raises:
+        InputError: The run does not score videos; at the end, naming the files that failed.
+    """
+    check_video_grid(info.grid, run)
+    extractors = extractors_of_run(info, run, options).to(predictor.device)
+    scorer = VideoScorer(predictor, extractors, os.fspath(run), options.timeout_s)
+    score_each(files, scorer.score, writer, "video", str)
+
+
+def check_video_grid(grid: SnippetGrid, run: Path) -> None:
+    """The run was trained on the snippets that videos are cut into.
+
+    Raises:
+        InputError: It was not.
+    """
+    if abs(grid.hop_s - SNIPPET_S) > 1e-6 or abs(grid.window_s - SNIPPET_S) > 1e-6:
+        raise InputError(
+            f"{run}: was trained on snippets of {grid.window_s:g} s every {grid.hop_s:g} s; "
+            f"videos are cut into snippets of {SNIPPET_S:.3f} s"
+        )
+
+
+def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> ExtractorPair:
+    """The extractors that made the run's training features.
+
+    Args:
+        info: Of the run.
+        run: Its folder, for messages.
+        options: Names them where the run's card does not.
+
+    Raises:
+        InputError: They are not known, others are asked for, or they come with other weights.
+    """
+    known, inputs = info.extractors, info.inputs
+    strange = [m for m in inputs if m not in ("visual", "audio")]
+    if strange:
+        raise InputError(f"{run}: scores {strange[0]} recordings, not videos")
+    given = {"visual": options.visual, "audio": options.audio}
+    names = {"visual": "none", "audio": "none"}
+    for m in inputs:
+        card = known.get(m)
+        if card is None and not given[m]:
+            raise InputError(
+                f"{run}: its card does not say what made its {m} features; say so with --{m} NAME"
+            )
+        if card is not None and given[m] not in ("", card.name):
+            raise InputError(f"--{m} {given[m]}: {run} was trained on {m} features of {card.name}")
+        names[m] = given[m] or (card.name if card is not None else "")
+    extractors = create_extractors(
+        names["visual"],
+        names["audio"],
+        visual_weights=options.visual_weights,
+        audio_weights=options.audio_weights,
+        n_crops=known["visual"].crops if "visual" in known else 1,
+        pca=options.pca,
+    )
+    for m, card in extractors.cards.items():
+        expected = known.get(m, replace(card, dim=inputs[m].shape[0]))
+        if difference := expected.differs_from(card):
+            raise InputError(
+                f"{run}: was trained on {m} features of another extractor ({difference} of this one)"
+            )
+    return extractors
+
+
+def score_features(name: str, extracted: Extracted, predictor: Predictor) -> SnippetScores:
+    """Scores of a file's features, averaged over crops of the picture.
+
+    Args:
+        name: Of the recording.
+        extracted: Its features.
+        predictor: Of a run.
+    """
+    rate = FPS / FRAMES_PER_SNIPPET
+    visual = extracted.features.get("visual")
+    crops = [{}] if visual is None else [{"visual": visual[:, c]} for c in range(visual.shape[1])]
+    sound = {"audio": extracted.features["audio"]} if "audio" in extracted.features else {}
+    taken = predictor.grid.frames_per_hop
+    signals = [{m: x for m, x in {**crop, **sound}.items() if m in taken} for crop in crops]
+    recordings = [Recording(name, s, dict.fromkeys(s, rate)) for s in signals]
+    with torch.inference_mode():
+        return mean_scores(list(predictor.predict(recordings)))
+
+
+def mean_scores(scores: Sequence[SnippetScores]) -> SnippetScores:
+    """The mean of several scores of one recording.
+
+    Args:
+        scores: One or more, of the same snippets.
+    """
+    first = scores[0]
+    return replace(
+        first,
+        score=np.mean([s.score for s in scores], axis=0),
+        modality_score={
+            m: np.mean([s.modality_score[m] for s in scores], axis=0) for m in first.modality_score
+        },
+        bag_score=np.mean([s.bag_score for s in scores], axis=0),
+        modality_bag_score={
+            m: np.mean([s.modality_bag_score[m] for s in scores], axis=0) for m in first.modality_bag_score
+        },
+    )

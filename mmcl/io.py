@@ -1,0 +1,202 @@
+"""Files written whole or not at all, and what is read back from JSON."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import math
+import os
+import secrets
+import select
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from mmcl.errors import FileError, InputError
+
+MARGIN_BYTES = 1 << 18
+
+
+def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write to a neighbour, flush it to the disk, then rename: ``path`` is never half written.
+
+    Args:
+        path: The file.
+        write: Writes to the path that it is given.
+
+    Raises:
+        FileError: The file cannot be written; what was there before is as it was.
+    """
+    part = path.with_name(f".{path.name[:150]}.{os.getpid()}-{secrets.token_hex(3)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_over(path)
+        write(part)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        number = getattr(error, "errno", None)
+        # torch's own writer does not say why it failed: look at the disk, half file still on it
+        full = (
+            number in (errno.ENOSPC, errno.EDQUOT)
+            or "No space" in str(error)
+            or _free_bytes(path) < MARGIN_BYTES
+        )
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        found = "the disk is full" if full else f"cannot be written ({first_line(error)})"
+        raise FileError(
+            path,
+            found,
+            "what was saved before is intact; make room or choose another --out",
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder where it does not exist, and try to write into it.
+
+    Raises:
+        FileError: Nothing can be written into it.
+    """
+    probe = folder / ".mmcl-probe"
+    atomic_write(probe, lambda part: part.touch())
+    probe.unlink()
+
+
+def _remove_left_over(path: Path) -> None:
+    """Half files of writers that were killed: nobody has touched them for an hour."""
+    for part in path.parent.glob(f".{glob.escape(path.name[:150])}.*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > 3600:
+                part.unlink()
+
+
+def _free_bytes(path: Path) -> int:
+    return shutil.disk_usage(path.parent).free if path.parent.exists() else MARGIN_BYTES
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON; numbers that are not finite become null.
+
+    Args:
+        path: The file.
+        content: Dicts, lists and numbers.
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    atomic_write(path, lambda part: part.write_text(text + "\n"))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {k: _finite(v) for k, v in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(v) for v in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """Metrics by name, as ``metrics.json`` holds them.
+
+    Raises:
+        FileError: The file is missing, or holds something else.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(v, (int, float)) for v in content.values()):
+        raise FileError(path, "holds no metrics by name", "restore the file, or mmcl evaluate the run")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run.
+
+    Raises:
+        FileError: The file is missing or not readable.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        do = "is this the folder of a run that mmcl train made, and has the run ended? (--resume goes on)"
+        raise FileError(path, "no such file", do) from None
+    except (OSError, ValueError) as error:
+        raise FileError(path, f"not readable as JSON ({error})", "restore the file or train again") from error
+
+
+def first_line(error: Exception) -> str:
+    """An error's first line, for a message of one line.
+
+    Example:
+        >>> first_line(ValueError("no such key\nat line 3"))
+        'no such key'
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def describe_failure(name: str, error: Exception) -> str:
+    """One line for a file of many that failed; it begins with the file's name.
+
+    Example:
+        >>> describe_failure("a.mp4", MemoryError())
+        'a.mp4: not enough memory'
+    """
+    if isinstance(error, InputError):
+        return first_line(error)
+    if isinstance(error, MemoryError):
+        return f"{name}: not enough memory"
+    return f"{name}: unexpected {type(error).__name__}: {first_line(error)}"
+
+
+def printable(name: str) -> str:
+    """A file's name as text, whatever bytes it holds.
+
+    Example:
+        >>> printable("clip.mp4")
+        'clip.mp4'
+    """
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def first_mismatch(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """The first entry of a state dict that is missing, too many or of another shape, for a message; empty when all fit.
+
+    Args:
+        found: In a file.
+        expected: Of a network.
+
+    Example:
+        >>> first_mismatch({}, {})
+        ''
+    """
+
+    def describe(t: Any) -> str:
+        return "missing" if t is None else f"of shape {tuple(t.shape)}"
+
+    for name in [*expected, *found]:
+        here, there = found.get(name), expected.get(name)
+        if here is None or there is None or here.shape != there.shape:
+            return f"'{name}' is {describe(here)} in the file and {describe(there)} in the network"
+    return ""
+
+
+def is_broken_pipe(error: Exception) -> bool:
+    """Was the error caused by a standard output that nobody reads any more (``| head``)?
+
+    Example:
+        >>> is_broken_pipe(ValueError())
+        False
+    """
+    if not isinstance(error, BrokenPipeError) or sys.stdout is None:
+        return False
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)  # errors are reported unasked
+    return bool(watch.poll(0))

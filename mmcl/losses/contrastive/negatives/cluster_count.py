@@ -1,0 +1,32 @@
+"""A negative counts by the share of clusterings that part it from the query."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.clusters import members_of, spherical_means
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.negatives._shared import log_keep, space_of
+
+
+class ClusterCount:
+    """A negative counts by the share of clusterings that part it from the query: ``1 - mean_r [c_r(i) = c_r(j)]``.
+
+    What is clustered: the keys' auxiliary space where one is given, else the teacher's, else the keys themselves; the
+    query stands where its positive does. One always together is no negative. Source: Peng et al., "MEOW" [C].
+    """
+
+    requires: frozenset[str] = frozenset()
+    optional = frozenset({"auxiliary", "teacher"})
+
+    needs_full_batch = True  # one clustering for all rows
+
+    def __init__(self, n_clusters: int = 40, n_clusterings: int = 8):
+        self.n_clusters, self.n_clusterings = n_clusters, n_clusterings
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        own, key = space_of(pairs)
+        centre = spherical_means(key, min(self.n_clusters, len(key)), self.n_clusterings)
+        together = torch.einsum("krc,ksc->rs", members_of(own, centre), members_of(key, centre))
+        return log_keep(1 - together / self.n_clusterings)

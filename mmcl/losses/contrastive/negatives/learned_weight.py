@@ -1,0 +1,31 @@
+"""``sigmoid(MLP(z_i + z_j))``, an MLP dim - 16 - tanh - 1 that learns with the rest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.losses.contrastive.context import ContrastBatch
+
+
+class LearnedWeight(nn.Module):
+    """``sigmoid(MLP(z_i + z_j))``, an MLP dim - 16 - tanh - 1 that learns with the rest.
+
+    Source: Peng et al., "AdaMEOW" [C]. That weights all fall to 0 is a minimum of the plain loss; the weights of a row
+    are therefore divided by their mean.
+    """
+
+    requires: frozenset[str] = frozenset()
+
+    def __init__(self, dim: int, hidden: int = 16):
+        super().__init__()
+        self.first, self.second = nn.Linear(dim, hidden), nn.Linear(hidden, 1)
+
+    def forward(self, pairs: ContrastBatch) -> Tensor:
+        q = self.first(pairs.query)[:, None] + nn.functional.linear(pairs.negatives, self.first.weight)[None]
+        log_w = nn.functional.logsigmoid(self.second(torch.tanh(q))[..., 0])
+        some = pairs.mask.any(-1, keepdim=True)
+        seen = torch.where(some, torch.where(pairs.mask, log_w, -torch.inf), 0.0)
+        n = pairs.mask.sum(-1, keepdim=True).clamp(min=1).to(log_w.dtype)
+        mean = seen.logsumexp(-1, keepdim=True) - n.log()
+        return torch.where(some, log_w - mean, 0.0)

@@ -1,0 +1,27 @@
+"""Only what is farther than the positive by a margin is a negative."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch
+
+
+class MarginFilter:
+    """Only what is farther than the positive by a margin is a negative: ``cos_ij < cos_ii - margin``.
+
+    share: the other rule of the source, ``cos_ij < share cos_ii`` (.95), where margin is None.
+    Source: "LG-ANNA" [A; rule M].
+    """
+
+    requires: frozenset[str] = frozenset()
+
+    def __init__(self, margin: float | None = 0.05, share: float = 0.95):
+        self.margin, self.share = margin, share
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        with torch.no_grad():
+            own = (pairs.query * pairs.positive).sum(-1, keepdim=True)
+            limit = self.share * own if self.margin is None else own - self.margin
+            return torch.where(pairs.query @ pairs.negatives.T < limit, 0.0, -torch.inf)

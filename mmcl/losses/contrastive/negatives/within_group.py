@@ -1,0 +1,31 @@
+"""Negatives are of the query's own group alone (``metadata.group``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch, require
+from mmcl.losses.contrastive.negatives._shared import log_keep
+
+
+class WithinGroup:
+    """Negatives are of the query's own group alone (``metadata.group``: a subject, a site), so that what tells them apart is
+    what is done, never who does it, and embeddings need not say who.
+
+    others: how much the rest counts, 0 = not at all. A row that would have none keeps all of its negatives. Source: subject-aware contrast, Cheng et al. 2020 (arXiv
+    2007.04871) [A], for two modalities here.
+    """
+
+    requires = frozenset({"groups"})
+
+    def __init__(self, others: float = 0.0):
+        self.others = others
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        own, key = pairs.metadata.group, pairs.negative_metadata.group
+        same = require(own, "within-group", "metadata.group")[:, None] == require(
+            key, "within-group", "negative_metadata.group"
+        )
+        alone = ~(same & pairs.mask).any(-1, keepdim=True)
+        return log_keep(torch.where(same | alone, 1.0, self.others))

@@ -1,0 +1,55 @@
+"""The positive is no part of what it is compared with."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.distributed import all_gather_with_grad, rank
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.info_nce import log_sum_negatives
+
+
+class DCL:
+    """The positive is no part of what it is compared with: ``-w_i s_ii + log sum_j exp(s_ij + g_ij)``.
+
+    within: the other queries are negatives too. sigma: None, or ``w_i = 2 - N softmax_i(cos_ii / sigma)`` over all N
+    rows, so that far positives pull more (DCLW, .5). Least sensitive to small batches.
+    Source: Yeh et al., "Decoupled contrastive learning", ECCV 2022 [C].
+    """
+
+    requires: frozenset[str] = frozenset()
+
+    needs_full_batch = True
+
+    def __init__(self, within: bool = False, sigma: float | None = None):
+        self.within, self.sigma = within, sigma
+
+    def __call__(self, pairs: ContrastBatch, target: Tensor | None = None, tau_plus: float = 0.0) -> Tensor:
+        logit, mask, weight = pairs.logit, pairs.mask, pairs.log_weight
+        if self.within:
+            others, number = all_gather_with_grad(pairs.query), torch.arange(len(logit), device=logit.device)
+            own = number + rank() * len(number)
+            there = (
+                torch.ones(len(logit), dtype=torch.bool, device=logit.device)
+                if pairs.valid is None
+                else pairs.valid
+            )
+            apart = (own[:, None] != torch.arange(len(others), device=logit.device)) & all_gather_with_grad(
+                there
+            )
+            logit = torch.cat([logit, pairs.query @ others.T / pairs.temperature], 1)
+            weight = None if weight is None else torch.cat([weight, weight.new_zeros(apart.shape)], 1)
+            mask = torch.cat([mask, apart], 1)
+        log_sum, some = log_sum_negatives(logit, mask, weight)
+        scale = 1.0 if self.sigma is None else self._pull(pairs, self.sigma)
+        return torch.where(some, log_sum - scale * pairs.positive_logit, 0.0)
+
+    @staticmethod
+    def _pull(pairs: ContrastBatch, sigma: float) -> Tensor:
+        cosine = (pairs.query * pairs.positive).sum(-1).detach() / sigma
+        counted = pairs.has_negatives
+        every = torch.where(all_gather_with_grad(counted), all_gather_with_grad(cosine), -torch.inf)
+        return 2 - all_gather_with_grad(counted).sum() * torch.where(
+            counted, (cosine - every.logsumexp(0)).exp(), 0.0
+        )

@@ -1,0 +1,42 @@
+"""Terms beside the contrast, of all rows of all processes: callables pairs -> scalar.
+
+Every process returns the whole value, whose gradient ``processes.gather`` makes that of one process with all rows.
+Marks of the sources as in ``rows``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.distributed import all_gather_with_grad
+from mmcl.losses.contrastive.context import ContrastBatch
+
+FAR = -1e9  # a logit of what is not there
+
+
+def valid_pairs(pairs: ContrastBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and positives of all processes and, ``(row,)`` 0 or 1, which count."""
+    real = torch.ones(len(pairs.query), device=pairs.query.device) if pairs.valid is None else pairs.valid
+    return (
+        all_gather_with_grad(pairs.query),
+        all_gather_with_grad(pairs.positive),
+        all_gather_with_grad(real.to(pairs.query.dtype)),
+    )
+
+
+def masked_mean(x: Tensor, weight: Tensor) -> Tensor:
+    return (x * weight).sum() / weight.sum().clamp(min=1)
+
+
+def log_mean_kernel(z: Tensor, real: Tensor, t: float) -> Tensor:
+    """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real rows; 0 where there are not two."""
+    both = real[:, None] * real[None, :] * (1 - torch.eye(len(z), device=z.device, dtype=z.dtype))
+    some = both.sum() > 0
+    exponent = torch.where(both > 0, -t * squared_distances(z), torch.where(some, -torch.inf, 0.0))
+    return torch.where(some, exponent.flatten().logsumexp(0) - both.sum().clamp(min=1).log(), 0.0)
+
+
+def squared_distances(z: Tensor) -> Tensor:
+    norm = z.square().sum(1)
+    return (norm[:, None] + norm[None] - 2 * z @ z.T).clamp(min=0)

@@ -1,0 +1,32 @@
+"""Positives above and negatives below the batch's own bounds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pairs
+
+
+class AdaptiveMargin:
+    """Positives above and negatives below the batch's own bounds: ``mean max(0, s+ - lo) + mean max(0, hi - s-)``.
+
+    With lo = min(min s+, max s-) and hi = max(min s+, max s-), of the cosines. Source: "MCLRec" [C].
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 0.1
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        cosine = a @ b.T
+        there = real[:, None] * real[None, :] > 0
+        own = torch.eye(len(a), dtype=torch.bool, device=a.device)
+        positive = torch.where(real > 0, cosine.diagonal(), torch.inf)
+        other = there & ~own
+        highest = torch.where(other, cosine, -torch.inf).max()
+        lo, hi = torch.minimum(positive.min(), highest), torch.maximum(positive.min(), highest)
+        lo, hi = (torch.where(x.isfinite(), x, 0.0) for x in (lo, hi))
+        near = masked_mean(torch.relu(torch.where(real > 0, positive, 0.0) - lo), real)
+        return near + masked_mean(torch.relu(hi - cosine), other.to(a.dtype))

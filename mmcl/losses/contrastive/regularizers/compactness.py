@@ -1,0 +1,33 @@
+"""A pair's margin over the mean of the others is sure, even for the worst query within ``eps``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pairs
+
+
+class Compactness:
+    """A pair's margin over the mean of the others is sure, even for the worst query within ``eps``: BCE of the bound to 1.
+
+    ``c_i = a_i . (b_i - m_i) - eps |b_i - m_i|``, m_i the mean of the other rows' b: the minimum of the margin over an l2
+    ball about a_i. Source: "POT" [C]; its bound over edge drops of a graph is this closed form for a ball.
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 0.5
+
+    def __init__(self, eps: float = 0.1):
+        self.eps = eps
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        return masked_mean(softplus(-self.bound(a, b, real)), real)
+
+    def bound(self, a: Tensor, b: Tensor, real: Tensor) -> Tensor:
+        n = real.sum().clamp(min=2)
+        mean = ((b * real[:, None]).sum(0) - b) / (n - 1)
+        away = b - mean
+        return (a * away).sum(-1) - self.eps * (away.square().sum(-1) + 1e-12).sqrt()

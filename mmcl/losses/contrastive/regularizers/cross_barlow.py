@@ -1,0 +1,34 @@
+"""The correlation of the two sides' dimensions is the identity."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import valid_pairs
+
+
+class CrossBarlow:
+    """The correlation of the two sides' dimensions is the identity: ``sum_d (C_dd - 1)^2 + off sum_{d != e} C_de^2``.
+
+    Source: Fini et al., "Improved baselines for vision-language pre-training" (BarLIP) [C], after Barlow Twins.
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 0.025
+
+    def __init__(self, off: float = 5e-3):
+        self.off = off
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        n = real.sum().clamp(min=1)
+
+        def standard(z: Tensor) -> Tensor:
+            mean = (z * real[:, None]).sum(0) / n
+            centred = (z - mean) * real[:, None]
+            return centred / (centred.square().sum(0) / n + 1e-5).sqrt()
+
+        c = standard(a).T @ standard(b) / n
+        diagonal = c.diagonal()
+        return (diagonal - 1).square().sum() + self.off * (c.square().sum() - diagonal.square().sum())

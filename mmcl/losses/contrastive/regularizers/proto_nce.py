@@ -1,0 +1,41 @@
+"""A row against the prototypes of its positives' clusters, each with the temperature of its density."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.clusters import members_of, spherical_means
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import FAR, masked_mean, valid_pairs
+
+
+class ProtoNCE:
+    """A row against the prototypes of its positives' clusters, each with the temperature of its density.
+
+    ``-log softmax_q(a_i . c_q / phi_q)`` at the row's own cluster, ``phi_q = mean sqrt(distance) / log(size + 5)``, clipped to its
+    10th and 90th percentile and scaled to a mean of ``temperature``. Source: the second term of "MEOW" [C], after PCL.
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 0.1
+
+    def __init__(self, n_clusters: int = 16, temperature: float = 0.2):
+        self.n_clusters, self.temperature = n_clusters, temperature
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        with torch.no_grad():
+            centre = spherical_means(b, min(self.n_clusters, len(b)))
+            member = members_of(b, centre) * real[:, None]
+            size = member.sum(0)
+            distance = (2 - 2 * b @ centre.T).clamp(min=0).sqrt()
+            phi = (member * distance.clamp(min=1e-6).sqrt()).sum(0) / size.clamp(min=1) / (size + 5).log()
+            filled = size > 0
+            seen = torch.where(filled, phi, torch.nan)
+            low, high = (seen.nanquantile(q).nan_to_num(1.0) for q in (0.1, 0.9))
+            phi = phi.clamp(low, high).clamp(min=1e-3)
+            mean = torch.where(filled, phi, 0.0).sum() / filled.sum().clamp(min=1)
+            phi = phi * self.temperature / mean.clamp(min=1e-3)
+        logit = torch.where(filled[None], a @ centre.T / phi, FAR).log_softmax(1)
+        return masked_mean(-(member * torch.where(filled[None], logit, 0.0)).sum(1), real)

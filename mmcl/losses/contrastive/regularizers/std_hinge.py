@@ -1,0 +1,32 @@
+"""Keep every dimension alive."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import valid_pairs
+
+
+class StdHinge:
+    """Keep every dimension alive: ``mean_d max(0, 1 / sqrt(dim) - sqrt(var_d + 1e-4))`` of both sides.
+
+    Source: "AD-L-JEPA" [C], after VICReg.
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 1.0
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        return (self._one(a, real) + self._one(b, real)) / 2
+
+    @staticmethod
+    def _one(z: Tensor, real: Tensor) -> Tensor:
+        n = real.sum().clamp(min=2)
+        mean = (z * real[:, None]).sum(0) / n
+        var = ((z - mean) * real[:, None]).square().sum(0) / (n - 1)
+        return torch.relu(1 / math.sqrt(z.shape[1]) - (var + 1e-4).sqrt()).mean()

@@ -1,0 +1,45 @@
+"""Each side predicts the balanced assignment that Sinkhorn makes of the other's similarities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pairs
+
+
+class SwappedAssignment:
+    """Each side predicts the balanced assignment that Sinkhorn makes of the other's similarities.
+
+    Targets: the logits ``b . a^T / eps`` balanced by ``n_rounds`` of rows and columns; loss: their cross-entropy with ``a . b^T
+    / temperature``, both ways. Source: SwALIP of Fini et al. [C], with pairs as prototypes.
+    """
+
+    requires: frozenset[str] = frozenset()
+    default_weight = 0.2
+
+    def __init__(self, eps: float = 0.05, n_rounds: int = 3, temperature: float = 0.1):
+        self.eps, self.n_rounds, self.temperature = eps, n_rounds, temperature
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        a, b, real = valid_pairs(pairs)
+        there = real[:, None] * real[None, :] > 0
+        cosine = torch.where(there, a @ b.T, -torch.inf)
+
+        def loss(s: Tensor) -> Tensor:
+            target = self.balanced(s.T.detach(), real)
+            log_p = torch.where(real[:, None] > 0, s / self.temperature, 0.0).log_softmax(1)
+            return masked_mean(-(target * torch.where(there, log_p, 0.0)).sum(1), real)
+
+        return (loss(cosine) + loss(cosine.T)) / 2
+
+    @torch.no_grad()
+    def balanced(self, s: Tensor, real: Tensor) -> Tensor:
+        """Rows and columns of ``exp(s / eps)`` made to add up to 1, ``(row, column)``."""
+        q = torch.where(real[:, None] * real[None, :] > 0, s / self.eps, -1e9)
+        there = real[:, None] * real[None, :] > 0
+        for _ in range(self.n_rounds):
+            for side in (0, 1):
+                q = torch.where(there, q - q.logsumexp(side, keepdim=True), -1e9)
+        return q.exp() * there

@@ -1,0 +1,40 @@
+"""A small expert for each domain (``metadata.domain``) moves an embedding before the cosine."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmcl.losses.contrastive.context import PairMetadata, require
+from mmcl.types import l2_normalize
+
+
+class Routed(nn.Module):
+    """A small expert for each domain (``metadata.domain``) moves an embedding before the cosine: ``unit(x + W_e x)``.
+
+    Source: mixture-of-experts sentence embeddings [A].
+    """
+
+    requires = frozenset({"domain"})
+
+    def __init__(self, dim: int, n_domains: int, temperature: float = 0.1):
+        super().__init__()
+        self.temperature, self.n_domains = temperature, n_domains
+        self.expert = nn.Parameter(torch.zeros(n_domains, dim, dim))
+
+    def _moved(self, x: Tensor, metadata: PairMetadata) -> Tensor:
+        domain = require(metadata.domain, "routed", "metadata.domain").clamp(0, self.n_domains - 1)
+        every = torch.einsum("rd,eod->reo", x, self.expert)
+        return l2_normalize(x + every.gather(1, domain[:, None, None].expand(-1, 1, x.shape[1]))[:, 0])
+
+    def forward(
+        self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
+        return self._moved(query, metadata) @ self._moved(key, negative_metadata).T / self.temperature
+
+    def paired(
+        self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
+    ) -> Tensor:
+        return (self._moved(query, metadata) * self._moved(positive, positive_metadata)).sum(
+            -1
+        ) / self.temperature

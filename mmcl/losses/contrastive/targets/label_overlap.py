@@ -1,0 +1,26 @@
+"""Keys attract by how far their labels overlap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch, label_overlap, require
+
+
+class LabelOverlap:
+    """Keys attract by how far their labels overlap: ``f_ij / (1 + sum_j f_ij)``, f the Jaccard index.
+
+    Source: "SPACE-2" [C targets; loss M]; the levels of its trees are one here.
+    """
+
+    requires = frozenset({"labels"})
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        y, y_key = pairs.metadata.label, pairs.negative_metadata.label
+        f = label_overlap(
+            require(y, "label-overlap", "metadata.label"),
+            require(y_key, "label-overlap", "negative_metadata.label"),
+        )
+        f = torch.where(pairs.mask, f, 0.0)
+        return f / (1 + f.sum(-1, keepdim=True))

@@ -1,0 +1,33 @@
+"""Keys attract by what a teacher thinks of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch, require
+from mmcl.types import l2_normalize
+
+
+class SoftTeacher:
+    """Keys attract by what a teacher thinks of them: ``share softmax_j(cos of its encodings / t)`` over positive and keys.
+
+    Source: the soft labels of "LG-ANNA" [A] and the distillation of "AR2" [C].
+    """
+
+    requires = frozenset({"teacher"})
+
+    def __init__(self, share: float = 0.5, t: float = 0.05):
+        self.share, self.t = share, t
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        own = l2_normalize(require(pairs.metadata.teacher, "soft-teacher", "metadata.teacher").detach())
+        key = l2_normalize(
+            require(pairs.negative_metadata.teacher, "soft-teacher", "negative_metadata.teacher").detach()
+        )
+        cosine = torch.where(pairs.mask, own @ key.T / self.t, -torch.inf)
+        positive = l2_normalize(
+            require(pairs.positive_metadata.teacher, "soft-teacher", "positive_metadata.teacher").detach()
+        )
+        with_itself = (own * positive).sum(-1, keepdim=True) / self.t
+        return self.share * torch.cat([cosine, with_itself], 1).softmax(1)[:, :-1]

@@ -1,0 +1,25 @@
+"""All keys with the query's label attract as much as its own positive."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmcl.losses.contrastive.context import ContrastBatch, label_overlap, require
+
+
+class SupCon:
+    """All keys with the query's label attract as much as its own positive: each ``1 / (1 + n_i)``.
+
+    Source: Khosla et al., "Supervised contrastive learning", NeurIPS 2020 [C], its outer form.
+    """
+
+    requires = frozenset({"labels"})
+
+    def __call__(self, pairs: ContrastBatch) -> Tensor:
+        y, y_key = pairs.metadata.label, pairs.negative_metadata.label
+        same = label_overlap(
+            require(y, "supcon", "metadata.label"), require(y_key, "supcon", "negative_metadata.label")
+        )
+        same = torch.where(pairs.mask, (same == 1).float(), 0.0)
+        return same / (1 + same.sum(-1, keepdim=True))

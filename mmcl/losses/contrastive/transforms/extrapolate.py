@@ -1,0 +1,30 @@
+"""Push the two sides of a pair apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from mmcl.distributed import all_gather_with_grad
+from mmcl.losses.contrastive.context import ContrastBatch
+
+
+class Extrapolate:
+    """Push the two sides of a pair apart: ``a' = l a + (1 - l) b, b' = l b + (1 - l) a``, l = 1 + Beta(alpha, alpha).
+
+    Their inner product falls to ``2 l (1 - l) + (2 l^2 - 2 l + 1) cos``; not renormalised. Keys stay as they are.
+    Source: Zhu et al., "Visualizing feature transformation" (FT), ICCV 2021 [C].
+    """
+
+    requires: frozenset[str] = frozenset()
+
+    def __init__(self, alpha: float = 2.0):
+        self.alpha = alpha
+
+    def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
+        share = torch.full((2,), self.alpha, device=pairs.query.device)
+        drawn = torch.distributions.Beta(share[0], share[1]).sample((1,)).to(pairs.query.dtype)
+        part = 1 + all_gather_with_grad(drawn)[0]  # alike on all processes
+        a, b = pairs.query, pairs.positive
+        return replace(pairs, query=part * a + (1 - part) * b, positive=part * b + (1 - part) * a)

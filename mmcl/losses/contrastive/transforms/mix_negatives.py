@@ -1,0 +1,45 @@
+"""Negatives between negatives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from mmcl.distributed import all_gather_with_grad
+from mmcl.losses.contrastive.context import ContrastBatch
+
+
+class MixNegatives:
+    """Negatives between negatives: ``n' = u n + (1 - u) n[permutation]``, u ~ Beta(alpha, alpha), beside the keys.
+
+    A mixture is a negative of a row of which both its parts are. Source: as ``Extrapolate`` (alpha 1.6) [C].
+    """
+
+    requires: frozenset[str] = frozenset()
+
+    def __init__(self, alpha: float = 1.6):
+        self.alpha = alpha
+
+    def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
+        key, n = pairs.negatives, len(pairs.negatives)
+        lottery = torch.rand(1, n, device=key.device)
+        share = torch.distributions.Beta(self.alpha, self.alpha).sample((1, n)).to(key)
+        order, share = (
+            all_gather_with_grad(lottery)[0].argsort(),
+            all_gather_with_grad(share)[0][:, None],
+        )  # alike on all processes
+        mixed = share * key + (1 - share) * key[order]
+        both = pairs.mask & pairs.mask[:, order]
+        weight = pairs.log_weight
+        if weight is not None:
+            weight = torch.cat([weight, torch.minimum(weight, weight[:, order])], 1)
+        return replace(
+            pairs,
+            negatives=torch.cat([key, mixed]),
+            mask=torch.cat([pairs.mask, both], 1),
+            logit=pairs.logit.new_zeros(len(pairs.query), 0),
+            log_weight=weight,
+            negative_metadata=pairs.negative_metadata.map(lambda x: torch.cat([x, x])),
+            parent=torch.cat([torch.arange(n, device=key.device), order]),
+        )

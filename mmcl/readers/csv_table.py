@@ -1,0 +1,109 @@
+"""Signals in CSV files with a header."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.errors import FileError
+
+TIME_COLUMN = "time_s"
+
+
+def read_csv(
+    path: Path, n_columns: int | None, rate_hz: float | None, option: str
+) -> tuple[np.ndarray, float, float | None]:
+    """``(frame, column)`` float32, the rate in Hz and the start in s of a CSV file with a header.
+
+    A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal. n_columns: how many
+    signal columns it must have, None = any number.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = [name.strip() for name in next(rows, [])]
+            if not header or all(_is_number(name) for name in header):
+                raise FileError(path, "has no header", "name the columns in the first line")
+            x = np.array(
+                [[float(v) for v in _whole(row, header, path, rows.line_num)] for row in rows if row],
+                np.float64,
+            )
+    except FileError:
+        raise
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(
+            path, f"line {rows.line_num}: {error}", "expected numbers separated by commas"
+        ) from error
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error})", "check the file") from error
+    if len(x) < 2:
+        raise FileError(path, f"holds {len(x)} samples", "expected at least two")
+    with np.errstate(over="ignore"):
+        in_range = np.isfinite(x.astype(np.float32))
+    if not in_range.all():
+        row, column = np.argwhere(~in_range)[0]
+        raise FileError(
+            path,
+            f"NaN or infinity in line {row + 2}, column '{header[column]}'",
+            "repair or cut the recording",
+        )
+    start_s = None
+    twice = {name for name in header if header.count(name) > 1}
+    if twice:
+        raise FileError(path, f"has two columns '{min(twice)}'", "name each column once")
+    if TIME_COLUMN in header and rate_hz is not None:
+        raise FileError(
+            path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}"
+        )
+    if TIME_COLUMN in header:
+        at = header.index(TIME_COLUMN)
+        time, x = x[:, at], np.delete(x, at, axis=1)
+        step = np.diff(time)
+        if (step <= 0).any():
+            raise FileError(
+                path,
+                f"{TIME_COLUMN} does not rise in line {int(np.argmax(step <= 0)) + 3}",
+                "sort the rows by time",
+            )
+        if step.max() > 1.0:
+            raise FileError(
+                path,
+                f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
+                f"{TIME_COLUMN} is in seconds; split the recording there",
+            )
+        start_s = float(time[0])
+        x, rate_hz = resample_evenly(x, time)
+    if rate_hz is None:
+        raise FileError(path, f"has no column {TIME_COLUMN}", f"give its rate by {option}")
+    if not 0.1 <= rate_hz <= 1e5:
+        raise FileError(
+            path, f"rate {rate_hz:g} Hz", f"expected 0.1 to 100000 Hz; check {TIME_COLUMN} or {option}"
+        )
+    if x.shape[1] != (n_columns or x.shape[1]) or x.shape[1] == 0:
+        raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns or 'one or more'}")
+    return x.astype(np.float32), rate_hz, start_s
+
+
+def resample_evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, float]:
+    """``x (frame, column)`` taken at rising moments, at even ones from the first to the last; and their rate in Hz."""
+    rate_hz = (len(time_s) - 1) / float(time_s[-1] - time_s[0])
+    even = time_s[0] + np.arange(len(time_s)) / rate_hz
+    return np.stack([np.interp(even, time_s, column) for column in x.T], 1), rate_hz
+
+
+def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:
+    if len(row) != len(header):
+        raise FileError(
+            path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line"
+        )
+    return row
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

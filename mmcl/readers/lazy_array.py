@@ -1,0 +1,66 @@
+"""An array that stays in its file: opened for each reading, so that any number of them can wait.
+
+A mapped array keeps its file open, and a data set has more files than a process may open.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmcl.errors import FileError
+
+
+class LazyArray:
+    """The first ``n`` rows of a ``.npy`` file. ``x[idx]`` reads those rows alone, ``np.asarray(x)`` all.
+
+    Raises FileError when the file cannot be read (any more).
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype):
+        self.path, self.shape, self.dtype, self.ndim = path, shape, dtype, len(shape)
+
+    def first(self, n: int) -> LazyArray:
+        return LazyArray(self.path, (n, *self.shape[1:]), self.dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, idx: Any) -> np.ndarray:
+        try:
+            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FileError(
+                self.path, f"cannot be read any more ({error})", "was it moved or changed?"
+            ) from error
+        if mapped.shape[1:] != self.shape[1:] or len(mapped) < len(self):
+            raise FileError(
+                self.path,
+                f"holds shape {mapped.shape} now, had {self.shape} before",
+                "it changed while in use; start again",
+            )
+        return np.array(mapped[: len(self)][idx])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+def open_lazy(path: Path) -> LazyArray:
+    """Reads the file's header alone. Raises OSError, ValueError or EOFError on one that is no plain array
+    or shorter than it says."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError("objects that only pickle reads")
+        size = file.tell() + dtype.itemsize * math.prod(shape)
+        if path.stat().st_size < size:
+            raise ValueError("it is cut off")
+    return LazyArray(path, shape, dtype)

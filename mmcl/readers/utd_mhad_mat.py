@@ -1,0 +1,54 @@
+"""UTD-MHAD's ``.mat`` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+
+from mmcl.errors import FileError
+
+INERTIAL_HZ = 50.0
+N_JOINTS = 20
+VARIABLE = {"inertial": "d_iner", "skeleton": "d_skel"}
+
+
+def read_mat(path: Path, modality: str) -> np.ndarray:
+    """One file as float32.
+
+    Args:
+        path: ``aA_sS_tT_inertial.mat`` or ``aA_sS_tT_skeleton.mat``.
+        modality: "inertial" or "skeleton".
+
+    Returns:
+        Inertial ``(frame, 6)``: acceleration [g] and angular rate [deg/s]; skeleton ``(frame, 20, 3)`` [m].
+
+    Raises:
+        FileError: The file is unreadable, lacks its variable, or holds another shape, NaN or infinity.
+    """
+    path, variable = Path(path), VARIABLE[modality]
+    if not path.is_file():
+        raise FileError(path, "no such file", "check the path")
+    try:
+        content = scipy.io.loadmat(path, variable_names=[variable])
+    except Exception as error:  # scipy raises many kinds on damaged files
+        raise FileError(
+            path, f"not a readable .mat file ({error})", "copy or download the file again"
+        ) from error
+    if variable not in content:
+        raise FileError(path, f"holds no variable '{variable}'", f"is it really a {modality} recording?")
+    x = content[variable]
+    if modality == "inertial":
+        shape, fits = "(frames, 6)", x.ndim == 2 and x.shape[1] == 6
+    else:
+        shape, fits = "(20, 3, frames)", x.ndim == 3 and x.shape[:2] == (N_JOINTS, 3)
+    if not fits or x.size == 0 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
+        raise FileError(path, f"'{variable}' has shape {x.shape}, expected {shape}", "check the file")
+    x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        frame = np.argwhere(~np.isfinite(x))[0][0 if modality == "inertial" else 2]
+        raise FileError(
+            path, f"NaN or infinity at frame {frame} of '{variable}'", "repair or remove the pair"
+        )
+    return x if modality == "inertial" else np.ascontiguousarray(x.transpose(2, 0, 1))

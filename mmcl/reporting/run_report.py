@@ -1,0 +1,300 @@
+"""One self-contained HTML page of a run, or of a folder of runs compared."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from mmcl.config.files import to_dict
+from mmcl.datasets import load_splits
+from mmcl.errors import FileError, InputError
+from mmcl.inference.predictor import Predictor
+from mmcl.io import atomic_write, read_json, read_metrics
+from mmcl.reporting.plots import plot_curves, plot_histograms, plot_scores
+from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
+from mmcl.types import SnippetScores
+
+WITHOUT_LABELS = "linear probe accuracy"  # of runs that learned without labels
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
+
+    Attributes:
+        title: Above it.
+        note: Below the title.
+        columns: Names.
+        rows: Cells as text.
+    """
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def write_report(
+    folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6
+) -> Path:
+    """Write the page of a run (a folder with config.json) or of the runs in a folder.
+
+    Args:
+        folder: Of a run or of runs.
+        out: The page; ``folder/report.html`` by default.
+        data: The data set, for timelines; where the run was trained on it by default.
+        n_timelines: Test recordings to show.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        InputError: The folder holds no finished run, or its data are not as expected.
+    """
+    out = out or folder / "report.html"
+    if (folder / CONFIG).exists():
+        page = run_page(folder, data, n_timelines)
+    elif folder.is_dir() and (runs := find_runs(folder)):
+        page = comparison_page(folder, runs)
+    else:
+        raise FileError(
+            folder,
+            "holds neither a run nor runs",
+            "give the --out of a finished mmcl train, or a folder of such",
+        )
+    template = jinja2.Environment(autoescape=True).from_string(
+        (Path(__file__).parent / "templates" / "run_report.html.jinja").read_text()
+    )
+    html = template.render({"headline": [], "tables": [], "pictures": [], "settings": "", **page})
+    atomic_write(out, lambda part: part.write_text(html))
+    return out
+
+
+def find_runs(folder: Path, pattern: str = "**/") -> list[Path]:
+    """Finished runs in the folder and below, sorted; an unreadable one is named and left out.
+
+    Args:
+        folder: Of runs.
+        pattern: Where below it.
+    """
+    runs = []
+    for path in sorted(folder.glob(pattern + METRICS)):
+        if (path.parent / CONFIG).exists():
+            try:
+                read_run(path.parent)
+                read_metrics(path)
+                runs.append(path.parent)
+            except InputError as error:
+                print(f"left out: {error}")
+    return runs
+
+
+def headline_metric(info: RunInfo, metrics: dict[str, float]) -> str:
+    """The test metric that a run's page is about.
+
+    Args:
+        info: Of the run.
+        metrics: Of the run.
+    """
+    if f"test {WITHOUT_LABELS}" in metrics:
+        return WITHOUT_LABELS
+    return info.dataset.headline_metric(metrics)
+
+
+def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
+    """What the template shows of a run."""
+    info, metrics = read_run(run), read_metrics(run / METRICS)
+    headline = headline_metric(info, metrics)
+    has_scores, trained_on = headline != WITHOUT_LABELS, data or info.data
+    timelines = score_test(run, info, trained_on, n_timelines) if has_scores and trained_on else []
+    selected_by = info.dataset.primary_metric if has_scores else headline
+    tables = [
+        modality_table(headline, metrics),
+        Table(
+            "All metrics",
+            "As in metrics.json.",
+            ("metric", "value"),
+            [(k, f"{v:,.0f}" if v == int(v) and abs(v) > 1 else f"{v:.4f}") for k, v in metrics.items()],
+        ),
+    ]
+    siblings = [r for r in find_runs(run.parent, "*/") if same_headline(r, info.config.dataset, headline)]
+    if len(siblings) > 1:
+        tables.insert(1, comparison(siblings, run.parent))
+    n = len(info.classes)
+    return {
+        "title": f"mmcl run: {run.resolve().name}",
+        "subtitle": f"{info.config.dataset}, {', '.join(info.inputs)}, {n} class{'es' if n > 1 else ''}, "
+        f"seed {info.config.seed}",
+        "headline": [
+            (f"test {headline}", f"{metrics[f'test {headline}']:.3f}"),
+            ("training", f"{metrics['training seconds']:.0f} s"),
+            ("parameters", f"{metrics['parameters of the network']:,}"),
+        ],
+        "tables": tables,
+        "pictures": [*training_pictures(run, metrics, selected_by), *timeline_pictures(timelines)],
+        "settings": json.dumps(to_dict(info.config), indent=2),
+    }
+
+
+def modality_table(metric: str, metrics: Mapping[str, float]) -> Table:
+    """The metric of the joint score and of each modality alone."""
+    shown = {
+        k: v
+        for k, v in metrics.items()
+        if k == f"test {metric}" or re.fullmatch(f"test {re.escape(metric)}, .+ alone", k)
+    }
+    return Table(
+        "Each modality alone",
+        f"{metric} on the test split, which was never used for a choice.",
+        ("score", metric),
+        [(k.removeprefix(f"test {metric}").lstrip(", ") or "joint", f"{v:.4f}") for k, v in shown.items()],
+    )
+
+
+def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str) -> list[dict[str, Any]]:
+    """Curves of the training and histograms of cosines; a shared model has neither."""
+    pictures = []
+    if (run / HISTORY).exists():
+        history, selected = read_json(run / HISTORY), metrics.get("selected epoch")
+        curves = plot_curves(
+            history, curve_groups(history, selected_by), None if selected is None else int(selected)
+        )
+        note = "The dotted line marks the selected epoch."
+        pictures.append(section("Training", note, [("losses and validation metrics over epochs", curves)]))
+    if (run / HISTOGRAMS).exists():
+        note = (
+            "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them."
+        )
+        spread = plot_histograms(read_json(run / HISTOGRAMS))
+        pictures.append(
+            section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)])
+        )
+    return pictures
+
+
+def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]]:
+    """Timelines of test recordings."""
+    if not timelines:
+        return []
+    note = "Scores learned from bag labels alone; true events are shaded."
+    images = [(f"timeline of {t.name}", plot_scores(t)) for t in timelines]
+    return [section("Timelines of test recordings", note, images)]
+
+
+def score_test(run: Path, info: RunInfo, data: Path, n: int) -> list[SnippetScores]:
+    """Scores of the first test recordings that hold an event, and of one that does not.
+
+    Args:
+        run: Folder of the run.
+        info: Of the run.
+        data: The data set.
+        n: How many recordings.
+    """
+    config = info.config
+    splits = load_splits(info.dataset, data, config.data, config.labels, config.seed, ("test",))
+    with_event = [r for r in splits.test if r.label is not None and r.label.any()]
+    without = [r for r in splits.test if r.label is not None and not r.label.any()]
+    chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]
+    return list(Predictor.from_run(run).predict(chosen))
+
+
+def curve_groups(history: Sequence[Mapping[str, float]], selected_by: str) -> dict[str, list[str]]:
+    """Names of the curves of each panel."""
+    names = list(dict.fromkeys(k for h in history for k in h))
+    validation = [k for k in names if k.startswith(f"validation {selected_by}")]
+    groups = {
+        "total loss": ["loss total"],
+        "loss of the bags": [k for k in names if k.startswith("loss mil")],
+        "contrast": [k for k in names if k.startswith("loss contrast")],
+        f"validation {selected_by}": validation,
+    }
+    return {title: group for title, group in groups.items() if group}
+
+
+def section(title: str, note: str, images: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
+    """A section of pictures, each with its alternative text."""
+    return {
+        "title": title,
+        "note": note,
+        "images": [{"alt": alt, "data": base64.b64encode(data).decode()} for alt, data in images],
+    }
+
+
+def same_headline(run: Path, dataset: str, headline: str) -> bool:
+    """Is the run of this data set, and its page about this metric?"""
+    info = read_run(run)
+    return info.config.dataset == dataset and headline_metric(info, read_metrics(run / METRICS)) == headline
+
+
+def comparison_page(folder: Path, runs: Sequence[Path]) -> dict[str, Any]:
+    """What the template shows of several runs: a table for each data set and metric."""
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for run in runs:
+        info = read_run(run)
+        key = (info.config.dataset, headline_metric(info, read_metrics(run / METRICS)))
+        groups.setdefault(key, []).append(run)
+    return {
+        "title": f"mmcl runs in {folder.resolve().name}",
+        "subtitle": f"{len(runs)} runs",
+        "tables": [comparison(members, folder) for members in groups.values()],
+    }
+
+
+def comparison(runs: Sequence[Path], folder: Path) -> Table:
+    """Mean and spread of runs that differ in their seeds alone; named by their folder.
+
+    Args:
+        runs: Of one data set.
+        folder: That holds them.
+
+    Raises:
+        InputError: No run has the metric.
+    """
+    groups: dict[str, list[Path]] = {}
+    for run in runs:
+        info = read_run(run)
+        values = to_dict(info.config)
+        values.pop("seed")
+        values["labels"].pop("seed")
+        values["start_from"] = str(info.start_from)
+        groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
+    loaded = [[read_metrics(r / METRICS) for r in members] for members in groups.values()]
+    metric = f"test {headline_metric(read_run(runs[0]), loaded[0][0])}"
+    is_shown = re.compile(f"{re.escape(metric)}(, .+ (alone|head))?").fullmatch
+    names = list(dict.fromkeys(k for m in loaded for one in m for k in one if is_shown(k)))
+    if not names:
+        raise InputError(f"{folder}: no run has the metric '{metric}'")
+    rows = []
+    for members, metrics in zip(groups.values(), loaded, strict=True):
+        place = members[0] if len(members) == 1 else members[0].parent
+        label = str(place.relative_to(folder))
+        rows.append(
+            [
+                label if label != "." else members[0].name,
+                str(len(members)),
+                *(mean_spread(metrics, k) for k in names),
+            ]
+        )
+    columns = ["run", "seeds", *(k.removeprefix(metric).lstrip(", ") or "joint" for k in names)]
+    return Table(f"Comparison: {metric}", "Mean ± standard deviation over seeds.", columns, rows)
+
+
+def mean_spread(metrics: Sequence[Mapping[str, float]], name: str) -> str:
+    """Mean and standard deviation of a metric over runs.
+
+    Example:
+        >>> mean_spread([{"x": 0.5}, {"x": 0.7}], "x")
+        '0.6000 ± 0.1414'
+    """
+    values = np.array([m[name] for m in metrics if name in m])
+    if not len(values):
+        return "-"
+    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")

@@ -1,0 +1,180 @@
+"""Scores of recordings as files: JSON, CSV, a picture, and of videos a page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from mmcl.evaluation.events import EventRule, find_events
+from mmcl.inference.score import ScoredRecording
+from mmcl.io import atomic_write, check_writable, printable, write_json
+from mmcl.reporting.overlay import write_overlay
+from mmcl.reporting.plots import plot_scores
+from mmcl.reporting.score_page import write_page
+from mmcl.types import SnippetScores
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What is written of scored videos beside JSON, CSV and picture.
+
+    Example:
+        >>> PageOptions().embed_mb
+        30.0
+    """
+
+    page: bool = True
+    """Write NAME.html of each video."""
+    embed_mb: float = 30.0
+    """A video of at most so many megabytes is put into its page; others are referred to."""
+    overlay: bool = False
+    """Also write NAME-scored.mp4, the video with its scores drawn under the picture."""
+
+
+@dataclass(frozen=True)
+class ScoreFiles:
+    """Writes scores; a ``ScoreWriter``.
+
+    Attributes:
+        folder: For NAME.json, NAME.csv and NAME.png; None = no files.
+        rule: What an event is.
+        lines: One JSON object a recording on standard output; messages go to standard error.
+        multiclass: Classes exclude each other.
+        pages: Of videos.
+        timeout_s: Seconds without progress after which a video's decoder is given up.
+
+    Example:
+        >>> ScoreFiles(None).place
+        ''
+    """
+
+    folder: Path | None
+    rule: EventRule = field(default_factory=EventRule)
+    lines: bool = False
+    multiclass: bool = False
+    pages: PageOptions = field(default_factory=PageOptions)
+    timeout_s: float = 60.0
+
+    @property
+    def place(self) -> str:
+        """Where results are, for a message."""
+        return "" if self.folder is None else f" into {self.folder}"
+
+    def prepare(self) -> None:
+        """Raises FileError where the folder cannot be written."""
+        if self.folder is not None:
+            check_writable(self.folder)
+
+    def log(self, text: str) -> None:
+        """Show a line beside the progress bar."""
+        tqdm.write(printable(text), file=sys.stderr if self.lines else sys.stdout)
+
+    def write(self, scored: ScoredRecording) -> str:
+        """Write a recording's files, each whole.
+
+        Args:
+            scored: A recording's scores.
+
+        Returns:
+            A line that sums them up.
+
+        Raises:
+            FileError: A file cannot be written.
+        """
+        scores = scored.scores
+        content = {**to_json(scores, self.rule), **scored.metadata}
+        if self.lines:
+            sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
+            sys.stdout.flush()
+        if self.folder is not None:
+            self._write_files(scored, self.folder, content)
+        return summarize(scores, self.rule, self.multiclass)
+
+    def _write_files(self, scored: ScoredRecording, folder: Path, content: Mapping[str, Any]) -> None:
+        scores, rule = scored.scores, self.rule
+        write_json(folder / f"{scores.name}.json", content)
+        text = to_csv(scores)
+        atomic_write(folder / f"{scores.name}.csv", lambda part: part.write_text(text))
+        picture = plot_scores(scores, rule.high)
+        atomic_write(folder / f"{scores.name}.png", lambda part: part.write_bytes(picture))
+        if scored.media is None:
+            return
+        overlay = None
+        if self.pages.overlay and scored.has_picture:
+            overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
+        if self.pages.page:
+            write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay)
+
+
+def summarize(scores: SnippetScores, rule: EventRule, multiclass: bool) -> str:
+    """One line: the class, or the number of events and the highest score.
+
+    Args:
+        scores: Of a recording.
+        rule: What an event is.
+        multiclass: Classes exclude each other.
+    """
+    if multiclass:
+        best = int(scores.bag_score.argmax())
+        return f"{scores.name}: {scores.classes[best]} ({scores.bag_score[best]:.2f})"
+    top = scores.score.max(1)
+    n = len(find_events(scores, rule))
+    at = scores.start_s[top.argmax()]
+    return f"{scores.name}: {n} event{'s' * (n != 1)}, highest score {top.max():.2f} at {at:.1f} s"
+
+
+def to_csv(scores: SnippetScores) -> str:
+    """A header and a line a snippet: start_s, end_s, the joint score, one a modality (of several classes, each).
+
+    Args:
+        scores: Of a recording.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    columns = {"joint": scores.score, **scores.modality_score}
+    one = len(scores.classes) == 1
+    writer.writerow(
+        ["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in scores.classes)]
+    )
+    for i in range(len(scores.score)):
+        values = (f"{v:.6f}" for s in columns.values() for v in s[i])
+        writer.writerow([f"{scores.start_s[i]:.3f}", f"{scores.end_s[i]:.3f}", *values])
+    return text.getvalue()
+
+
+def to_json(scores: SnippetScores, rule: EventRule) -> dict[str, Any]:
+    """What NAME.json holds: the recording's score, events, and every snippet's scores.
+
+    Args:
+        scores: Of a recording.
+        rule: What an event is.
+    """
+    snippets = [
+        {
+            "start_s": round(float(scores.start_s[i]), 3),
+            "end_s": round(float(scores.end_s[i]), 3),
+            "joint": [round(float(v), 6) for v in scores.score[i]],
+            **{m: [round(float(v), 6) for v in s[i]] for m, s in scores.modality_score.items()},
+        }
+        for i in range(len(scores.score))
+    ]
+    events = [
+        {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()}
+        for e in find_events(scores, rule)
+    ]
+    return {
+        "name": scores.name,
+        "classes": list(scores.classes),
+        "recording": dict(zip(scores.classes, (round(float(v), 6) for v in scores.bag_score), strict=True)),
+        "rule": asdict(rule),
+        "events": events,
+        "snippets": snippets,
+    }

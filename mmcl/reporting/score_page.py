@@ -1,0 +1,106 @@
+"""One self-contained HTML page of a scored video: it plays beside its curves, a click on them seeks."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import os
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+import numpy as np
+
+from mmcl.evaluation.events import EventRule, find_events
+from mmcl.io import atomic_write, printable
+from mmcl.types import SnippetScores
+
+PLAYABLE = ["mp4", "m4v", "webm", "ogv", "mp3", "wav", "m4a", "ogg", "opus", "flac"]  # what browsers play
+MAX_POINTS = 4000  # of a curve; of longer ones the highest of each stretch is drawn
+
+
+def write_page(
+    path: Path,
+    scores: SnippetScores,
+    folder: Path,
+    rule: EventRule,
+    embed_mb: float,
+    overlay: Path | None = None,
+) -> Path:
+    """Write ``NAME.html``.
+
+    Args:
+        path: The media file.
+        scores: Of its snippets.
+        folder: For the page.
+        rule: What an event is.
+        embed_mb: The video is put into the page up to so many megabytes, else the page refers to its file.
+        overlay: Is shown where browsers do not play the file.
+
+    Returns:
+        The page's path.
+    """
+    is_playable = path.suffix[1:].lower() in PLAYABLE
+    shown = path if is_playable or overlay is None else overlay
+    note = ""
+    if not is_playable:
+        note = (
+            f"Browsers do not play {path.suffix} files; the copy with the scores drawn in is shown."
+            if overlay is not None
+            else f"Browsers do not play {path.suffix} files; --overlay makes a copy that they do."
+        )
+    if shown.stat().st_size <= embed_mb * 1e6 and (is_playable or overlay is not None):
+        kind = mimetypes.guess_type(shown.name)[0] or "video/mp4"
+        source = f"data:{kind};base64,{base64.b64encode(shown.read_bytes()).decode()}"
+    else:
+        source = quote(os.fsencode(os.path.relpath(shown.resolve(), folder.resolve()).replace(os.sep, "/")))
+        note = f"{note} The page refers to the video's file.".strip()
+    curves = []
+    for name, score in {"joint": scores.score, **scores.modality_score}.items():
+        for k, label in enumerate(scores.classes):
+            if (
+                len(scores.classes) == 1
+                or scores.score[:, k].max() >= scores.score.max()
+                or score[:, k].max() >= rule.low
+            ):
+                title = name if len(scores.classes) == 1 else f"{name}, {label}"
+                curves.append({"name": title, **_thin(scores, score[:, k])})
+    content = {
+        "curves": curves,
+        "joint": _thin(scores, scores.score.max(1)),
+        "events": [asdict(e) for e in find_events(scores, rule)],
+        "end_s": float(scores.end_s[-1]),
+        "high": rule.high,
+    }
+    template = jinja2.Environment(autoescape=True).from_string(
+        (Path(__file__).parent / "templates" / "score_page.html.jinja").read_text()
+    )
+    is_sound = "visual" not in scores.modality_score and path.suffix[1:].lower() not in (
+        "mp4",
+        "m4v",
+        "webm",
+        "ogv",
+    )
+    html = template.render(
+        title=printable(scores.name),
+        source=source,
+        note=note,
+        content=content,
+        rule=rule,
+        is_sound=is_sound,
+    )
+    out = folder / f"{scores.name}.html"
+    atomic_write(out, lambda part: part.write_text(html, encoding="utf-8", errors="replace"))
+    return out
+
+
+def _thin(scores: SnippetScores, score: np.ndarray) -> dict[str, list[float]]:
+    """Points of a curve, the highest of each stretch where there are too many."""
+    step = -(-len(score) // MAX_POINTS)
+    starts = np.arange(0, len(score), step)
+    highest = np.maximum.reduceat(score, starts)
+    return {
+        "start_s": [round(float(t), 3) for t in scores.start_s[starts]],
+        "score": [round(float(v), 4) for v in highest],
+    }

@@ -1,0 +1,348 @@
+"""Epochs, validation, saving and trackers, under Accelerate. No maths of the method here."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmcl.config.schema import RunConfig
+from mmcl.data.bags import BagDataset
+from mmcl.data.batch_sampler import BatchSampler
+from mmcl.data.loader import bag_loader
+from mmcl.errors import FileError, InputError
+from mmcl.io import write_json
+from mmcl.runs.run_dir import BEST, HISTOGRAMS, HISTORY, LAST, STATE
+from mmcl.runs.training_state import load_state, save_state
+from mmcl.runs.weights import match_weights, save_weights
+from mmcl.training.accelerator import create_accelerator
+from mmcl.training.ema import ModelEMA
+from mmcl.training.optimizer import create_optimizer, set_learning_rate
+from mmcl.training.schedules import contrast_weight, snippet_contrast_weight, teacher_momentum
+from mmcl.training.task import HISTOGRAM, MONITORED, StepState, TrainingTask
+from mmcl.training.trackers import flatten, log_histograms
+from mmcl.training.unimodal_teacher import ParameterPairs, momentum_update
+from mmcl.types import Bags
+
+Validate = Callable[[nn.Module, torch.device], dict[str, float]]
+
+
+@dataclass
+class Progress:
+    """Where a training stands; saved with the state, so that a resumed run goes on from it.
+
+    Attributes:
+        epoch: Finished epochs.
+        step: Finished steps.
+        best: The highest value of the selection metric.
+        best_epoch: Its epoch, -1 = none yet.
+        seconds: Spent on training.
+        history: Losses and validation metrics of each epoch.
+        histograms: Counts of cosines of each epoch.
+
+    Example:
+        >>> Progress().best_epoch
+        -1
+    """
+
+    epoch: int = 0
+    step: int = 0
+    best: float = -float("inf")
+    best_epoch: int = -1
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    histograms: list[dict[str, list[float]]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a task and leaves best and last weights, the state and the history in a folder.
+
+    Everything random is a function of (seed, epoch, step, process), nothing of what ran before, so that a resumed run
+    repeats an uninterrupted one exactly.
+
+    Args:
+        config: Complete settings.
+        task: Student, teacher and objectives.
+        parameter_pairs: What the unimodal teacher updates.
+        bags: The training bags.
+        out: The run's folder.
+        validate: (network, device) -> metrics; None keeps the last epoch as the best.
+        select_by: The metric that selects the epoch, higher is better.
+        select: By validation; else the last epoch is the best, whatever validation says.
+        repeats: Times that an epoch goes through the bags.
+        finished_teacher: A network that distils into the student, instead of the EMA model.
+        accelerator: From the settings by default.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        task: TrainingTask,
+        parameter_pairs: ParameterPairs,
+        bags: BagDataset,
+        out: Path,
+        *,
+        validate: Validate | None = None,
+        select_by: str = "",
+        select: bool = True,
+        repeats: int = 1,
+        finished_teacher: nn.Module | None = None,
+        accelerator: Accelerator | None = None,
+    ):
+        self.config, self.task, self.parameter_pairs, self.out = config, task, parameter_pairs, out
+        self.validate, self.select_by, self.select = validate, select_by, select
+        self.accelerator = accelerator or create_accelerator(
+            config.trainer, config.loss, config.optim.gradient_accumulation_steps, out
+        )
+        self.progress = Progress()
+        self.sampler = self._sampler(bags, repeats)
+        # a compiled network wants like shapes
+        bucket_size = 0 if config.trainer.compile else config.loader.bucket_size
+        self.loader = bag_loader(bags, self.sampler, config.loader.num_workers, bucket_size)
+        self.optimizer: Any = create_optimizer(task, config.optim, config.teacher.lr_scale)
+        device = self.accelerator.device
+        self.ema = ModelEMA(task.student, config.teacher.ema_decay).to(device)
+        self.finished_teacher = None if finished_teacher is None else finished_teacher.eval().to(device)
+        self.wrapped: nn.Module = task
+
+    def _sampler(self, bags: BagDataset, repeats: int) -> BatchSampler:
+        loader = self.config.loader
+        return BatchSampler(
+            len(bags),
+            loader.batch_size,
+            shuffled=True,
+            seed=self.config.seed,
+            rank=self.accelerator.process_index,
+            n_ranks=self.accelerator.num_processes,
+            repeats=repeats,
+            views=loader.views,
+            groups=bags.groups if loader.sampling == "group" else None,
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole training."""
+        return len(self.sampler) * self.config.optim.epochs
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """What is evaluated and saved: the EMA model where there is one."""
+        return self.ema.network if self.config.teacher.ema_decay > 0 else self.task.student
+
+    def fit(self, resume: bool = False) -> Progress:
+        """Train until the last epoch.
+
+        Args:
+            resume: Go on from the training state in the folder, where there is one.
+
+        Raises:
+            InputError: A loss or a weight became infinite.
+            FileError: The training state is of another run.
+        """
+        config = self.config
+        if resume and (self.out / STATE).exists():
+            self._restore()
+        if config.trainer.compile:
+            for network in (self.task.student, self.task.teacher):
+                if network is not None:
+                    network.compile(dynamic=True)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.task, self.optimizer)
+        set_learning_rate(self.optimizer, config.optim, self.progress.step, self.n_steps)
+        if config.trainer.tracker != "none":
+            project = "tensorboard" if config.trainer.tracker == "tensorboard" else "mmcl"
+            self.accelerator.init_trackers(project, config=flatten(config))
+        hide = not self.accelerator.is_main_process or not sys.stderr.isatty()
+        with tqdm(
+            total=self.n_steps, initial=self.progress.step, unit="step", disable=hide, dynamic_ncols=True
+        ) as bar:
+            for epoch in range(self.progress.epoch, config.optim.epochs):
+                started = time.perf_counter()
+                losses = self._train_epoch(epoch, bar)
+                self._end_epoch(epoch, losses, started, bar)
+        if self.accelerator.is_main_process:
+            save_weights(self.out / LAST, self.evaluated_model)
+        return self.progress
+
+    def _train_epoch(self, epoch: int, bar: tqdm) -> dict[str, Tensor]:
+        """One pass over the bags; returns the sums of the losses."""
+        config, progress = self.config, self.progress
+        self.sampler.epoch = epoch
+        self.wrapped.train()
+        if config.optim.encoder_lr_scale == 0:  # frozen: neither dropout nor statistics of these recordings
+            self.task.student.get_submodule("encoder").eval()
+        sums: dict[str, Tensor] = {}
+        accumulated = config.optim.gradient_accumulation_steps
+        for number, bags in enumerate(self.loader, 1):
+            is_update = number % accumulated == 0 or number == len(self.sampler)
+            set_seed(seed_of_step(config.seed, progress.step, self.accelerator.process_index))
+            losses = self._step(bags.to(self.accelerator.device), epoch, is_update)
+            set_learning_rate(self.optimizer, config.optim, progress.step + 1, self.n_steps)
+            if config.teacher.update == "step":
+                self._update_from_teacher(progress.step / self.n_steps)
+            sums = {k: sums[k] + v if k in sums else v for k, v in losses.items()}
+            progress.step += 1
+            bar.update()
+        if config.teacher.update == "epoch":
+            self._update_from_teacher(epoch / config.optim.epochs)
+        return sums
+
+    def _update_from_teacher(self, done: float) -> None:
+        momentum_update(self.parameter_pairs, teacher_momentum(done, self.config.teacher.momentum))
+
+    def _step(self, bags: Bags, epoch: int, is_update: bool) -> dict[str, Tensor]:
+        """Losses and gradients of a batch, and an update where it is due."""
+        state = self._state_of_step(epoch)
+        with nullcontext() if is_update else self.accelerator.no_sync(self.wrapped):
+            with self.accelerator.autocast():
+                teacher = None
+                if self._needs_teacher(state):
+                    with torch.no_grad():
+                        teacher = (self.finished_teacher or self.ema)(bags)
+                losses = self.wrapped(bags, state, teacher)
+            self.accelerator.backward(losses["total"])
+        if is_update:
+            if self.config.optim.max_grad_norm > 0:
+                self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.optim.max_grad_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.ema.update(self.task.student)
+        return {k: v.detach() for k, v in losses.items()}
+
+    def _state_of_step(self, epoch: int) -> StepState:
+        loss, done = self.config.loss, self.progress.step / self.n_steps
+        distills = self.finished_teacher is not None or done >= loss.distill.start
+        snippet = loss.snippet
+        return StepState(
+            semibag_weight=contrast_weight(epoch, loss.semibag.weight, loss.semibag.rise),
+            snippet_weight=snippet_contrast_weight(done, snippet.weight, snippet.weight_end)
+            if snippet.weight > 0
+            else 0.0,
+            distill_weight=loss.distill.weight if distills else 0.0,
+            find_false_negatives=loss.recording.false_negatives != "none"
+            and loss.recording.weight > 0
+            and done >= loss.recording.false_negatives_start,
+            progress=done,
+        )
+
+    def _needs_teacher(self, state: StepState) -> bool:
+        recording = self.config.loss.recording
+        return (
+            state.distill_weight > 0
+            or state.find_false_negatives
+            or (recording.weight > 0 and recording.memory_size > 0)
+            or self.task.reads_teacher
+        )
+
+    def _end_epoch(self, epoch: int, sums: dict[str, Tensor], started: float, bar: tqdm) -> None:
+        """Mean losses, validation, selection and saving."""
+        config, progress, accelerator = self.config, self.progress, self.accelerator
+        progress.epoch = epoch + 1
+        counts = {k.removeprefix(HISTOGRAM): sums.pop(k) for k in list(sums) if k.startswith(HISTOGRAM)}
+        metrics = self._mean_losses(sums)
+        if counts:
+            progress.histograms.append(log_histograms(accelerator, counts, len(progress.histograms) + 1))
+        if not math.isfinite(metrics["loss total"]) or not self._is_finite():
+            raise InputError(
+                f"{self.out}: the loss or a weight became infinite or NaN in epoch {epoch + 1}; lower "
+                "--optim.learning-rate or use --trainer.precision no"
+            )
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            last = progress.epoch == config.optim.epochs
+            is_validated = self.validate is not None and (
+                progress.epoch % config.trainer.validate_every == 0 or last
+            )
+            if self.validate is not None and is_validated:
+                metrics |= self.validate(self.evaluated_model, accelerator.device)
+            progress.seconds += time.perf_counter() - started
+            progress.history.append({"epoch": progress.epoch, **metrics})
+            if is_validated and self.select:
+                self._keep_best(metrics[self.select_by])
+            elif self.validate is None or not self.select:
+                self._keep_best(float(epoch))
+            if progress.epoch % config.trainer.save_every == 0 or last:
+                self._save()
+        accelerator.log(metrics, step=epoch + 1)
+        self._report(metrics, bar)
+        accelerator.wait_for_everyone()
+
+    def _mean_losses(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        names = sorted(sums)
+        stacked = torch.stack([sums[k].float() for k in names]) / len(self.sampler)
+        mean = self.accelerator.reduce(stacked, "mean")
+        shown = [k.removeprefix(MONITORED) if k.startswith(MONITORED) else f"loss {k}" for k in names]
+        return dict(zip(shown, mean.tolist(), strict=True))
+
+    def _is_finite(self) -> bool:
+        total = torch.stack([p.detach().float().norm() for p in self.task.parameters()]).sum()
+        return bool(total.isfinite())
+
+    def _keep_best(self, value: float) -> None:
+        """Keep the weights of the epoch that is the best so far."""
+        progress = self.progress
+        value = value if value == value else -float("inf")  # undefined, as AP without events
+        if value > progress.best or progress.best_epoch < 0:
+            progress.best, progress.best_epoch = value, progress.epoch
+            save_weights(self.out / BEST, self.evaluated_model)
+
+    def _report(self, metrics: Mapping[str, float], bar: tqdm) -> None:
+        shown = {k: metrics[k] for k in ("loss total", self.select_by) if k in metrics}
+        bar.set_postfix({k.removeprefix("validation "): f"{v:.3f}" for k, v in shown.items()})
+        if self.accelerator.is_main_process and bar.disable:
+            text = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
+            progress = self.progress
+            print(
+                f"epoch {progress.epoch}/{self.config.optim.epochs}  {text}  {progress.seconds:.0f} s",
+                flush=True,
+            )
+
+    def _save(self) -> None:
+        scaler = self.accelerator.scaler
+        state = {
+            "task": self.task.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
+            "progress": vars(self.progress),
+        }
+        save_state(self.out / STATE, state)
+        write_json(self.out / HISTORY, self.progress.history)
+        if self.progress.histograms:
+            write_json(self.out / HISTOGRAMS, self.progress.histograms)
+
+    def _restore(self) -> None:
+        path, scaler = self.out / STATE, self.accelerator.scaler
+        state = load_state(path)
+        try:
+            match_weights(path, state["task"], self.task.state_dict())
+            self.task.load_state_dict(state["task"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if scaler is not None:
+                scaler.load_state_dict(state["scaler"])
+            self.progress = Progress(**state["progress"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise FileError(
+                path, f"not a training state of this run ({error})", "start again in another --out"
+            ) from error
+
+
+def seed_of_step(seed: int, step: int, rank: int) -> int:
+    """One number of three, different for every step and process.
+
+    Example:
+        >>> seed_of_step(0, 1, 0)
+        4099
+    """
+    return (seed * 1_000_003 + step) * 4_099 % (2**31) + rank

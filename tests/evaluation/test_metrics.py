@@ -1,0 +1,22 @@
+"""Metrics against their plain definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmcl.evaluation.metrics import accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
+
+
+def test_metrics_equal_plain_definitions(rng):
+    truth, score = rng.random(200) < 0.2, rng.random(200)
+    order = np.argsort(-score)
+    hits = truth[order]
+    precision = np.cumsum(hits) / np.arange(1, 201)
+    assert average_precision(truth, score) == pytest.approx((precision * hits).sum() / hits.sum())
+    pairs = (score[truth][:, None] > score[~truth][None, :]).mean()
+    assert roc_auc(truth, score) == pytest.approx(pairs)
+    assert abs(trapezoid_pr_auc(truth, score) - average_precision(truth, score)) < 0.05
+    assert np.isnan(average_precision(np.zeros(3, bool), np.ones(3)))
+    assert accuracy(np.array([0, 1, 1]), np.array([0, 1, 0])) == pytest.approx(2 / 3)
+    assert macro_f1(np.array([0, 1, 1]), np.array([0, 1, 0])) == pytest.approx((2 / 3 + 2 / 3) / 2)
