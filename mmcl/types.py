@@ -1,9 +1,9 @@
 """The types that everything shares, with their shapes and units.
 
-Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw sample), ``channel`` (raw or
-precomputed features), ``joint``, ``dim`` (embedding), ``class``. A *modality* is a plain string: "visual", "audio",
-"skeleton", "inertial" or any other name; mappings below are keyed by it. ``mask`` is True where something is real, False
-where it is padding.
+Words for axes: ``bag`` (one recording), ``snippet`` (one instance of a bag), ``frame`` (one raw sample), ``channel``
+(raw or precomputed features), ``joint``, ``dim`` (embedding), ``class``. A *modality* is a plain string: "visual",
+"audio", "skeleton", "inertial" or any other name; mappings below are keyed by it. ``mask`` is True where something is
+real, False where it is padding.
 """
 
 from __future__ import annotations
@@ -167,9 +167,9 @@ class Recording:
 class Packing:
     """Where the snippets of a padded batch lie in a packed tensor ``(packed, ...)``.
 
-    Bags are sorted by length and cut into groups; each group is one block of ``n_bags * n_snippets`` snippets, padded to the
-    longest of its own bags only. What works on single snippets works on packed ones as they are; attention works on each block
-    (``blocks``, views without copying).
+    Bags are sorted by length and cut into groups; each group is one block of ``n_bags * n_snippets`` snippets, padded
+    to the longest of its own bags only. What works on single snippets works on packed ones as they are; attention
+    works on each block (``blocks``, views without copying).
 
     Attributes:
         position: ``(packed,)`` int, the place ``bag * n_snippets + snippet`` in the padded batch, no two alike.
@@ -216,8 +216,8 @@ class Bags:
     """A batch of bags, padded at the end to the longest one.
 
     Attributes:
-        x: ``{modality: (bag, frame, ...)}``, raw samples on the snippet grid, zeros where padded. A modality that no bag
-            has may be left out.
+        x: ``{modality: (bag, frame, ...)}``, raw samples on the snippet grid, zeros where padded. A modality that no
+            bag has may be left out.
         mask: ``(bag, snippet)`` bool, True = real.
         label: ``(bag, class)`` float, 0 or 1.
         index: ``(bag,)`` int, the bag's number in its data set.
@@ -289,8 +289,8 @@ class ModelOutput:
         embedding: ``{modality: (bag, snippet, dim)}`` after fusion.
         logit: ``{modality: (bag, snippet, class)}`` of each modality.
         joint_logit: ``(bag, snippet, class)`` of all together.
-        projection: ``{modality: (bag, snippet, dim)}``, what is contrasted (the embedding itself when the network has no
-            projection heads).
+        projection: ``{modality: (bag, snippet, dim)}``, what is contrasted (the embedding itself when the network has
+            no projection heads).
         mask: That of the bags.
         unimodal_embedding: ``{modality: (bag, snippet, dim)}`` before fusion.
     """

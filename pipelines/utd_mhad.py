@@ -177,9 +177,7 @@ class Pipeline:
         table = probe(out, (0.0, 1.0), 5, ("linear",), split="validation")
         write_json(out / "table.json", table)
 
-    def _subject(
-        self, subject: int
-    ) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
+    def _subject(self, subject: int) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
         """Trained on the seven others, evaluated on this one: nothing is chosen here."""
         train_subjects = tuple(s for s in range(1, 9) if s != subject)
         changes = {"data.train_subjects": train_subjects, "data.test_subjects": (subject,)}

@@ -3,9 +3,9 @@
     python pipelines/xd_violence.py --data XD-VIOLENCE --out runs/xd-violence
     python pipelines/xd_violence.py --videos VIDEOS --visual i3d --audio vggish --data FEATURES
 
-MACIL-SD's settings, several seeds, an epoch selected on a tenth of the training videos. VIDEOS holds train/ and test/ with videos whose
-names end in label codes, and annotations.txt. A stopped pipeline is resumed where it was. Nothing of it was run on
-the data set's real features; on generated ones of its size an epoch takes minutes on 2 cores
+MACIL-SD's settings, several seeds, an epoch selected on a tenth of the training videos. VIDEOS holds train/ and test/
+with videos whose names end in label codes, and annotations.txt. A stopped pipeline is resumed where it was. Nothing
+of it was run on the data set's real features; on generated ones of its size an epoch takes minutes on 2 cores
 (BENCHMARKS.md).
 """
 

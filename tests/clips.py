@@ -99,9 +99,7 @@ def cut(source: Path, path: Path, from_s: float) -> Path:
         made = {s.index: out.add_stream_from_template(s) for s in (*file.streams.video, *file.streams.audio)}
         file.seek(int(from_s * av.time_base), backward=True)
         for packet in file.demux(*(file.streams[i] for i in made)):
-            if packet.pts is None or (
-                packet.stream.type == "audio" and packet.pts * packet.time_base < from_s
-            ):
+            if packet.pts is None or (packet.stream.type == "audio" and packet.pts * packet.time_base < from_s):
                 continue
             shift = round(from_s / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift

@@ -74,11 +74,7 @@ def split_means(score, n, n_clusters, min_gap):
     if n_clusters == 2:
         options = [(within(x[:i]) + within(x[i:]), i, i) for i in range(1, n)]
     elif n_clusters == 3:
-        options = [
-            (within(x[:i]) + within(x[i:j]) + within(x[j:]), i, j)
-            for i in range(1, n)
-            for j in range(i + 1, n)
-        ]
+        options = [(within(x[:i]) + within(x[i:j]) + within(x[j:]), i, j) for i in range(1, n) for j in range(i + 1, n)]
     if options:
         _, i, j = min(options)
         if sum(x[:i]) / i - sum(x[j:]) / (n - j) >= min_gap:
@@ -120,9 +116,7 @@ def semi_bag_terms(
                     w = len(parts[a][i][0]) if by_picks else 1
                     total = total + w * anchor_loss(q, p, negatives, temperature, beta, tau)
                     weights += w
-                terms[f"{a}->{b}/{kind}"] = (
-                    total / weights if weights else torch.zeros((), dtype=torch.float64)
-                )
+                terms[f"{a}->{b}/{kind}"] = total / weights if weights else torch.zeros((), dtype=torch.float64)
     return terms
 
 
@@ -218,7 +212,10 @@ class LoopAttention(torch.nn.Module):
 
     def forward(self, query, context, mask):
         n, length, dim = query.shape
-        split = lambda x: x.view(n, length, self.n_heads, dim // self.n_heads).transpose(1, 2)
+
+        def split(x):
+            return x.view(n, length, self.n_heads, dim // self.n_heads).transpose(1, 2)
+
         q = split(self.query(self.norm_attention(query)))
         k, v = split(self.key(context)), split(self.value(context))
         logit = torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(dim // self.n_heads)

@@ -1,4 +1,5 @@
-"""The order of the layers: a package imports from layers before it in the list, never from its own layer or later ones."""
+"""The order of the layers: a package imports from layers before it in the list, never from its own layer or later
+ones."""
 
 from __future__ import annotations
 
@@ -64,9 +65,7 @@ def test_layers():
 
 def test_a_wrong_import_would_be_found(tmp_path):
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "a.py").write_text(
-        "from mmcl.losses import mil_loss\nfrom mmcl.types import Bags\n"
-    )
+    (tmp_path / "models" / "a.py").write_text("from mmcl.losses import mil_loss\nfrom mmcl.types import Bags\n")
     (tmp_path / "io.py").write_text("import mmcl.cli.main\n")
     assert sorted(violations(tmp_path)) == [
         "io.py imports mmcl.cli.main",

@@ -29,9 +29,7 @@ def test_every_host_on_both_data_sets(made, tmp_path):
     done = run(*options, "--n-streams", "16", "8")
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
-    assert set(found) == {
-        f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")
-    }
+    assert set(found) == {f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")}
     assert all(0 < v <= 1 for v in found.values())
     again = run(*options, "--n-streams", "16", "8")  # nothing is left to do
     assert again.returncode == 0

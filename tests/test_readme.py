@@ -28,7 +28,7 @@ SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
     "mmcl train xd-violence": "--optim.epochs 1 --model.dim 16",
-    "mmcl pretrain utd": "--optim.epochs 1 --model.dim 16 --loss.recording.memory-size 8 --loss.recording.false-negatives-k 4",
+    "mmcl pretrain utd": "--optim.epochs 1 --model.dim 16 --loss.recording.memory-size 8",
     "mmcl pretrain recordings": "--optim.epochs 1 --model.dim 16 --loader.batch-size 4",
     "mmcl train recordings": "--optim.epochs 1 --model.dim 16",
     "mmcl compare": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
@@ -72,9 +72,7 @@ def folder(tmp_path_factory) -> Path:
     np.save(place / "scores.npy", rng.random(sum(lengths)))
     network = MacilSdNetwork({"visual": 1024, "audio": 128})
     released = {
-        f"{a}.{k}": v
-        for a, b in AUTHORS_NAMES.items()
-        for k, v in network.get_submodule(b).state_dict().items()
+        f"{a}.{k}": v for a, b in AUTHORS_NAMES.items() for k, v in network.get_submodule(b).state_dict().items()
     }
     torch.save(released, place / "macil_sd.pkl")
     return place

@@ -20,10 +20,7 @@ class HostOutput(NamedTuple):
 
 def project(channels: Mapping[str, int], dim: int) -> nn.ModuleDict:
     return nn.ModuleDict(
-        {
-            m: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, dim), nn.ReLU(), nn.Dropout(0.3))
-            for m, n in channels.items()
-        }
+        {m: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, dim), nn.ReLU(), nn.Dropout(0.3)) for m, n in channels.items()}
     )
 
 
@@ -48,9 +45,7 @@ class GraphNetwork(nn.Module):
             alike = (alike / 0.1).softmax(-1)
             moments = near * mask[:, None]
             moments = moments / moments.sum(-1, keepdim=True).clamp(min=1e-6)
-            embedding[m] = torch.cat(
-                [torch.relu(self.alike(alike @ z)), torch.relu(self.near(moments @ z))], -1
-            )
+            embedding[m] = torch.cat([torch.relu(self.alike(alike @ z)), torch.relu(self.near(moments @ z))], -1)
         unimodal = {m: self.head[m](e) for m, e in embedding.items()}
         return HostOutput(self.joint(torch.cat(list(embedding.values()), -1)), unimodal, embedding)
 

@@ -2,12 +2,12 @@
 
     python examples/plug_in/train.py --streams UTD-MHAD --clips demo/features --out runs/plug-in
 
-streams: UTD-MHAD's untrimmed streams, each window of 1 s as raw numbers; clips: the features that `mmcl demo` extracted.
-The ten lines that a host gains are numbered in ``plug``, beside an EMA of it that teaches; the rest is any training loop.
-Metrics: snippet average precision on the test split, mean and spread over seeds, and the gain seed by seed. Both ways share
-seed, first weights and order of the bags, and take weights from mmcl's recipe for the data: of clips, where no modality
-alone says what the label says, neither the modalities' own heads nor simultaneous snippets learn to agree. A stopped run is
-resumed where it was.
+streams: UTD-MHAD's untrimmed streams, each window of 1 s as raw numbers; clips: the features that `mmcl demo`
+extracted. The ten lines that a host gains are numbered in ``plug``, beside an EMA of it that teaches; the rest is any
+training loop. Metrics: snippet average precision on the test split, mean and spread over seeds, and the gain seed by
+seed. Both ways share seed, first weights and order of the bags, and take weights from mmcl's recipe for the data: of
+clips, where no modality alone says what the label says, neither the modalities' own heads nor simultaneous snippets
+learn to agree. A stopped run is resumed where it was.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ from mmcl.losses import info_nce_objective, mil_loss, semi_bags, semibag_contras
 from mmcl.training.ema import ModelEMA
 
 
-def plug(
-    output: HostOutput, teacher: HostOutput, mask: Tensor, label: Tensor, done: float, loss: LossConfig
-) -> Tensor:
+def plug(output: HostOutput, teacher: HostOutput, mask: Tensor, label: Tensor, done: float, loss: LossConfig) -> Tensor:
     """What mmcl adds to a host's loss.
 
     Args:
@@ -53,9 +51,7 @@ def plug(
     score = {m: v.sigmoid()[..., 0] for m, v in output.unimodal.items()}  # 2
     semibags = semi_bags(score, mask, event, clustering="2-means", topk_divisor=loss.mil.topk_divisor)  # 3
     objective, plain = info_nce_objective(0.2, beta=1.0), info_nce_objective(0.2)  # 4
-    of_bags = semibag_contrast(
-        output.embedding, semibags, None, objective, against=("background", "normal")
-    )  # 5
+    of_bags = semibag_contrast(output.embedding, semibags, None, objective, against=("background", "normal"))  # 5
     of_snippets = snippet_contrast(output.embedding, mask, plain, n_per_bag=32)  # 6
     total = loss.semibag.weight * sum(of_bags.values()) + loss.snippet.weight * mean(of_snippets)  # 7
     if done < 0.35:  # 8: first find the events, then distill

@@ -115,9 +115,7 @@ def video_config(seed: int) -> RunConfig:
     return override(clips_recipe(), {"dataset": "xd-violence", "data": data, "seed": seed})
 
 
-def _learn_videos(
-    learn: Callable[..., Metrics], out: Path, run: Path, seed: int, n_clips: int, device: str
-) -> Metrics:
+def _learn_videos(learn: Callable[..., Metrics], out: Path, run: Path, seed: int, n_clips: int, device: str) -> Metrics:
     n_test = max(n_clips // 3, 2)
     print(f"making {n_clips + n_test} clips of {CLIP_S:.0f} s with picture and sound", flush=True)
     for number, (split, n) in enumerate((("train", n_clips), ("test", n_test))):

@@ -1,5 +1,5 @@
-"""Commands that evaluate runs, data and the scores of other systems. Each is its options and a ``run``; heavy imports wait
-until then."""
+"""Commands that evaluate runs, data and the scores of other systems. Each is its options and a ``run``; heavy imports
+wait until then."""
 
 from __future__ import annotations
 

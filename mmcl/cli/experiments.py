@@ -33,8 +33,8 @@ class Finetune:
     from_scratch: bool = False
     """The same without the run's weights, with the recipe's own epochs: what pre-training has to beat."""
     unlabelled: Literal["out", "probe"] = "out"
-    """Training recordings without a label: left out, or labelled by a linear probe on the run's embeddings, fitted to the
-    labelled ones (self-training)."""
+    """Training recordings without a label: left out, or labelled by a linear probe on the run's embeddings, fitted to
+    the labelled ones (self-training)."""
     first_seed: int = 0
     """Seed of the first draw."""
     epochs: int | None = None
@@ -74,11 +74,12 @@ class Finetune:
 
 @dataclass(frozen=True)
 class Distill:
-    """Let a finished run teach a student: one that has fewer modalities, or the same with what unlabelled recordings add.
+    """Let a finished run teach a student: one that has fewer modalities, or the same with what unlabelled recordings
+    add.
 
-    On all training recordings, labelled or not, each head of the student learns the mean of the teacher's heads on the same
-    augmented view. A student of the inertial sensor alone so learns from a teacher that also sees the skeleton. Several RUNs
-    (the draws of mmcl finetune) make a student each, and a table.
+    On all training recordings, labelled or not, each head of the student learns the mean of the teacher's heads on
+    the same augmented view. A student of the inertial sensor alone so learns from a teacher that also sees the
+    skeleton. Several RUNs (the draws of mmcl finetune) make a student each, and a table.
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN")]
@@ -122,8 +123,8 @@ class Compare:
 
     An objective is the name of a component (docs/objectives.md), of several joined by "+", with options if need be:
     default, cluster-count, dcl(sigma=0.5), margin-filter+std-hinge*0.5; "all" stands for every single mechanism; a
-    component of your own is SLOT=package.module:Class, such as negatives=mine.weights:Rare. Each run is resumed where it
-    was; comparison.md holds the table with a paired test, comparison.png the figure. Settings can come from a file,
+    component of your own is SLOT=package.module:Class, such as negatives=mine.weights:Rare. Each run is resumed where
+    it was; comparison.md holds the table with a paired test, comparison.png the figure. Settings can come from a file,
     --config FILE.
     """
 
@@ -141,8 +142,8 @@ class Compare:
     metric: str = ""
     """Which of the runs' metrics; the data set's primary one by default."""
     split: Literal["", "validation", "test"] = ""
-    """Of which split; by default validation where the runs hold one out, so that a choice leaves the test split untouched,
-    else test."""
+    """Of which split; by default validation where the runs hold one out, so that a choice leaves the test split
+    untouched, else test."""
     debug: Debug = False
 
     def run(self) -> None:

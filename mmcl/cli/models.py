@@ -37,7 +37,8 @@ class ImportMacilSd:
 class Share:
     """Make a folder to give away of a run: weights, settings, metrics and a model card; no paths, no training state.
 
-    Every command takes the folder as it takes a run; those that evaluate on the data set want --data. --push uploads it to a hub, which asks for your token.
+    Every command takes the folder as it takes a run; those that evaluate on the data set want --data. --push uploads
+    it to a hub, which asks for your token.
     """
 
     run_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]

@@ -1,4 +1,5 @@
-"""Commands for recordings of your own: features and scores. Each is its options and a ``run``; heavy imports wait until then."""
+"""Commands for recordings of your own: features and scores. Each is its options and a ``run``; heavy imports wait
+until then."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ class Extract:
     out: Path
     """Folder of the store."""
     visual: str = "descriptors"
-    """Extractor of the picture: descriptors (no weights; colours, edges and motion only), i3d, s3d, r2plus1d, mvit, swin3d,
-    none, or package.module:Class."""
+    """Extractor of the picture: descriptors (no weights; colours, edges and motion only), i3d, s3d, r2plus1d, mvit,
+    swin3d, none, or package.module:Class."""
     audio: str = "log-mel"
     """Extractor of the sound: log-mel (no weights; loudness in bands only), vggish, none, or package.module:Class."""
     visual_weights: str = ""

@@ -36,9 +36,7 @@ RENAMED_OPTIONS = {  # of commands
 }
 
 
-def parse_settings(
-    command: type[C], dataset: Dataset, recipe: RunConfig, args: Sequence[str], prog: str
-) -> C:
+def parse_settings(command: type[C], dataset: Dataset, recipe: RunConfig, args: Sequence[str], prog: str) -> C:
     """A command with a complete configuration.
 
     Args:

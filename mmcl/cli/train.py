@@ -17,9 +17,9 @@ from mmcl.errors import InputError
 class Train:
     """Train on a data set, evaluate on its test split, and keep everything in one folder.
 
-    The folder holds config.json, best.safetensors, last.safetensors, state.pt, history.json, metrics.json and the tracker's
-    logs. A run that was stopped, however hard, goes on with --resume and ends as if it had not been. Settings can come from
-    a file, --config FILE (YAML, JSON, or a run's config.json); options override it. Under
+    The folder holds config.json, best.safetensors, last.safetensors, state.pt, history.json, metrics.json and the
+    tracker's logs. A run that was stopped, however hard, goes on with --resume and ends as if it had not been.
+    Settings can come from a file, --config FILE (YAML, JSON, or a run's config.json); options override it. Under
     `torchrun --nproc_per_node N -m mmcl train ...` it runs on N processes.
     """
 
@@ -49,9 +49,9 @@ class Train:
 class Pretrain:
     """Learn from pairs of modalities without any label, by contrast across them.
 
-    Makes the same folder as mmcl train. Labels serve for the metrics at the end only: linear probes on the frozen network,
-    and how often the nearest recording of the other modality shows the same class. Then mmcl probe and mmcl finetune
-    measure what it is worth with few labels or one modality. Settings can come from a file, --config FILE.
+    Makes the same folder as mmcl train. Labels serve for the metrics at the end only: linear probes on the frozen
+    network, and how often the nearest recording of the other modality shows the same class. Then mmcl probe and mmcl
+    finetune measure what it is worth with few labels or one modality. Settings can come from a file, --config FILE.
     """
 
     data: Path
@@ -81,12 +81,13 @@ class Demo:
     """See the method work on recordings that it makes itself, in a minute or two on two cores.
 
     videos: makes clips with picture and sound, extracts features that need no weights, learns from one label a clip at
-    which moments something both flashes and booms (there also are silent flashes and unseen booms), scores clips it never
-    saw and writes pages where they play beside their scores.
+    which moments something both flashes and booms (there also are silent flashes and unseen booms), scores clips it
+    never saw and writes pages where they play beside their scores.
 
-    sensors: makes skeleton + inertial recordings of eight made-up people, concatenates them to untrimmed streams, learns
-    from one label a stream which moments hold a target action, and scores every half second of streams of people it never
-    saw.
+    sensors: makes skeleton + inertial recordings of eight made-up people, concatenates them to untrimmed streams,
+        learns
+    from one label a stream which moments hold a target action, and scores every half second of streams of people it
+    never saw.
     """
 
     kind: tyro.conf.Positional[Literal["videos", "sensors"]] = "videos"

@@ -113,9 +113,7 @@ def fits(value: Any, hint: Any) -> bool:
         inner = args[:1] * len(value) if isinstance(value, tuple) and args[1:] == (...,) else args
         return isinstance(value, tuple) and len(value) == len(inner) and all(map(fits, value, inner))
     if origin is dict:
-        return isinstance(value, dict) and all(
-            fits(k, args[0]) and fits(v, args[1]) for k, v in value.items()
-        )
+        return isinstance(value, dict) and all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is hint

@@ -25,7 +25,10 @@ RENAMED_SETTINGS: dict[str, str] = {
         )
     },
     **{f"bags.{name}": f"snippets.{name}" for name in ("hop_s", "window_s", "stretch_s", "max_snippets")},
-    **{f"bags.{name}": f"augment.{name}" for name in ("crop", "repetition", "shuffle_hops", "insertion", "modality_dropout")},
+    **{
+        f"bags.{name}": f"augment.{name}"
+        for name in ("crop", "repetition", "shuffle_hops", "insertion", "modality_dropout")
+    },
     "bags.augment": "augment.strength",
     "bags.insertion_from": "augment.insertion_start",
     "bags.inertial_frames_per_hop": "snippets.frames_per_hop",
@@ -92,7 +95,10 @@ RENAMED_SETTINGS: dict[str, str] = {
     "optim.clip": "optim.max_grad_norm",
     "optim.accumulate": "optim.gradient_accumulation_steps",
     "optim.seed": "seed",
-    **{f"optim.{name}": f"trainer.{name}" for name in ("precision", "compile", "tracker", "validate_every", "save_every")},
+    **{
+        f"optim.{name}": f"trainer.{name}"
+        for name in ("precision", "compile", "tracker", "validate_every", "save_every")
+    },
 }  # fmt: skip
 
 # Components of version 0 and their names now.
@@ -167,9 +173,7 @@ def from_version_0(saved: dict[str, Any]) -> dict[str, Any]:
                 if name in _COMPONENTS_0:
                     value = _renamed(value)
                     for_this = {"semibag": "semi-bag", "snippet": "instance", "recording": "pair"}[contrast]
-                    _set(
-                        new, f"loss.{contrast}.{name}", value if for_this in applies else _COMPONENTS_0[name]
-                    )
+                    _set(new, f"loss.{contrast}.{name}", value if for_this in applies else _COMPONENTS_0[name])
                 else:
                     _set(new, f"loss.{contrast}.{name}", value)
             continue

@@ -97,9 +97,7 @@ def _only_class(module: Any) -> Callable[..., Any]:
     return defined[0]
 
 
-def construct(
-    cls: Callable[..., Any], noun: str, options: Mapping[str, Any], offered: Mapping[str, Any]
-) -> Any:
+def construct(cls: Callable[..., Any], noun: str, options: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
     """An instance with the options that are given and, of what is offered, what its constructor takes.
 
     Args:

@@ -178,7 +178,8 @@ class TrainerConfig:
     precision: Literal["no", "fp16", "bf16"] = "no"
     """Mixed precision: no, fp16 (GPU only) or bf16."""
     compile: bool = False
-    """Compile the networks (torch.compile; needs a C++ compiler on a CPU). macil-sd's network is then computed padded."""
+    """Compile the networks (torch.compile; needs a C++ compiler on a CPU). macil-sd's network is then computed
+    padded."""
     tracker: str = "tensorboard"
     """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
     validate_every: int = limited(1, 1)

@@ -103,21 +103,15 @@ def _check_model(model: ModelConfig) -> None:
     if model.dim % model.n_heads:
         raise InputError(f"--model.dim {model.dim}: expected a multiple of --model.n-heads {model.n_heads}")
     if model.score_smoothing % 2 == 0:
-        raise InputError(
-            f"--model.score-smoothing: expected an odd number from 1 on, got {model.score_smoothing}"
-        )
+        raise InputError(f"--model.score-smoothing: expected an odd number from 1 on, got {model.score_smoothing}")
     if model.kernel and model.kernel % 2 == 0:
         raise InputError(f"--model.kernel: expected an odd number, or 0, got {model.kernel}")
 
 
-def _check_losses(
-    loss: LossConfig, data: DataConfig, model: ModelConfig, teacher: TeacherConfig, task: Task
-) -> None:
+def _check_losses(loss: LossConfig, data: DataConfig, model: ModelConfig, teacher: TeacherConfig, task: Task) -> None:
     several = len(data.modalities) > 1
     if loss.semibag.weight > 0 and not loss.semibag.against:
-        raise InputError(
-            "--loss.semibag.against: expected one kind at least; --loss.semibag.weight 0 switches it off"
-        )
+        raise InputError("--loss.semibag.against: expected one kind at least; --loss.semibag.weight 0 switches it off")
     if loss.mil.multiclass and task != "recognition":
         raise InputError("--loss.mil.multiclass: the labels of this data set do not exclude each other")
     if loss.semibag.swap_scores and len(data.modalities) != 2:
@@ -159,12 +153,11 @@ def _check_recording_contrast(config: RunConfig) -> None:
         )
     if config.loss.distill.teacher_run and needs_ema:
         raise InputError(
-            "--loss.distill.teacher-run: that teacher gives scores; a memory bank and false negatives need the EMA model"
+            "--loss.distill.teacher-run: that teacher gives scores; a memory bank and false negatives need the EMA "
+            "model"
         )
     if recording.weight > 0 and config.augment.modality_dropout:
-        raise InputError(
-            "--augment.modality-dropout: the recording contrast needs both modalities of a recording"
-        )
+        raise InputError("--augment.modality-dropout: the recording contrast needs both modalities of a recording")
 
 
 def _check_teachers(config: RunConfig) -> None:
@@ -176,9 +169,7 @@ def _check_teachers(config: RunConfig) -> None:
             "--augment.modality-dropout: the unimodal teacher cannot lack its only modality; use --teacher.unimodal ''"
         )
     if teacher.unimodal and teacher.unimodal not in data.modalities:
-        raise InputError(
-            f"--teacher.unimodal {teacher.unimodal}: expected one of {', '.join(data.modalities)}"
-        )
+        raise InputError(f"--teacher.unimodal {teacher.unimodal}: expected one of {', '.join(data.modalities)}")
     if distill.teacher_run and distill.weight == 0:
         raise InputError("--loss.distill.teacher-run: teaches nothing; use --loss.distill.weight above 0")
     if distill.weight > 0 and teacher.ema_decay <= 0 and not distill.teacher_run:
@@ -221,9 +212,7 @@ def check_n_labels(labels: float, name: str) -> None:
         >>> check_n_labels(0.5, "--labels")
     """
     if not (0 <= labels < 1 or (labels >= 1 and labels == math.floor(labels) < math.inf)):
-        raise InputError(
-            f"{name}: expected 0 for all, a whole number a class, or a share below 1, got {labels:g}"
-        )
+        raise InputError(f"{name}: expected 0 for all, a whole number a class, or a share below 1, got {labels:g}")
 
 
 def _check_without_labels(

@@ -72,13 +72,11 @@ def repeat(signals: Signals, grid: SnippetGrid, rng: np.random.Generator, most: 
     n = int(rng.integers(0, int(most * n_hops) + 1))
     order = np.sort(np.concatenate([np.arange(n_hops), rng.permutation(n_hops)[:n]]))
     frames = {m: grid.frames_per_hop[m] for m in signals}
-    return {
-        m: x.reshape(n_hops, frames[m], *x.shape[1:])[order].reshape(-1, *x.shape[1:])
-        for m, x in signals.items()
-    }
+    return {m: x.reshape(n_hops, frames[m], *x.shape[1:])[order].reshape(-1, *x.shape[1:]) for m, x in signals.items()}
 
 
 def n_hops_of(signals: Signals, grid: SnippetGrid) -> int:
+    """Hops of signals on the grid."""
     m, x = next(iter(signals.items()))
     return len(x) // grid.frames_per_hop[m]
 
@@ -115,8 +113,7 @@ def shuffle(signals: Signals, grid: SnippetGrid, rng: np.random.Generator, hops:
     segments = np.split(np.arange(n_hops), cuts)
     order = np.concatenate([segments[i] for i in rng.permutation(n_segments)])
     return {
-        m: x.reshape(n_hops, grid.frames_per_hop[m], *x.shape[1:])[order].reshape(x.shape)
-        for m, x in signals.items()
+        m: x.reshape(n_hops, grid.frames_per_hop[m], *x.shape[1:])[order].reshape(x.shape) for m, x in signals.items()
     }
 
 
@@ -130,9 +127,7 @@ def crop(
         return signals
     kept = int(rng.integers(least, n_hops + 1))
     start = int(rng.integers(0, n_hops - kept + 1))
-    return {
-        m: x[start * f : (start + kept) * f] for m, x in signals.items() for f in (grid.frames_per_hop[m],)
-    }
+    return {m: x[start * f : (start + kept) * f] for m, x in signals.items() for f in (grid.frames_per_hop[m],)}
 
 
 def sample_down(signals: Signals, grid: SnippetGrid, n_most: int) -> Signals:
@@ -141,7 +136,10 @@ def sample_down(signals: Signals, grid: SnippetGrid, n_most: int) -> Signals:
     if n_hops <= n_most:
         return signals
     kept = np.linspace(0, n_hops - 1, n_most).astype(np.int64)
-    frames = lambda f: (kept[:, None] * f + np.arange(f)).reshape(-1)
+
+    def frames(f):
+        return (kept[:, None] * f + np.arange(f)).reshape(-1)
+
     return {m: x[frames(grid.frames_per_hop[m])] for m, x in signals.items()}
 
 

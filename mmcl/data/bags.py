@@ -27,11 +27,11 @@ from mmcl.types import Recording, SnippetGrid
 
 
 class BagDataset(Dataset):
-    """Recordings on the snippet grid. Asked by (epoch, index); epoch -1 leaves the bag as it is; a third number asks for
-    another view of the same bag.
+    """Recordings on the snippet grid. Asked by (epoch, index); epoch -1 leaves the bag as it is; a third number asks
+    for another view of the same bag.
 
-    A training bag's augmentation is a function of (seed, epoch, index, view) alone: neither workers nor processes nor what
-    was made before change it.
+    A training bag's augmentation is a function of (seed, epoch, index, view) alone: neither workers nor processes nor
+    what was made before change it.
 
     Args:
         recordings: At least one.

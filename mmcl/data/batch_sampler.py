@@ -16,8 +16,8 @@ class BatchSampler(Sampler):
     Args:
         n_bags: Bags of the data set.
         batch_size: Bags of a global batch.
-        shuffled: Each epoch in an order that is a function of (seed, epoch), without the last incomplete batch; otherwise
-            all bags in order.
+        shuffled: Each epoch in an order that is a function of (seed, epoch), without the last incomplete batch;
+            otherwise all bags in order.
         seed: Of the order.
         rank: Of this process.
         n_ranks: Processes.

@@ -68,6 +68,4 @@ def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[list
     if config.unlabelled == "out":
         return chosen, len(train) // max(len(chosen), 1) or 1
     labelled = {id(r) for r in chosen}
-    return [
-        r if id(r) in labelled or r.label is None else replace(r, label=np.zeros_like(r.label)) for r in train
-    ], 1
+    return [r if id(r) in labelled or r.label is None else replace(r, label=np.zeros_like(r.label)) for r in train], 1

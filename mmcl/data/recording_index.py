@@ -70,9 +70,7 @@ class RecordingRow:
     align: str = "rates"
     where: str = ""
 
-    def load(
-        self, modalities: Sequence[str], classes: Sequence[str], cut: list[str] | None = None
-    ) -> Recording:
+    def load(self, modalities: Sequence[str], classes: Sequence[str], cut: list[str] | None = None) -> Recording:
         """Read the signals.
 
         Args:
@@ -123,18 +121,13 @@ class RecordingRow:
             )
         if lengths[longest] > n and cut is not None:
             cut.append(self.name)
-        return {
-            m: x if len(x) == n else x[:n] if isinstance(x, np.ndarray) else x.first(n)
-            for m, x in signal.items()
-        }
+        return {m: x if len(x) == n else x[:n] if isinstance(x, np.ndarray) else x.first(n) for m, x in signal.items()}
 
     def _check_durations(self, signal: Mapping[str, Any], rate_hz: Mapping[str, float]) -> None:
         seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
         if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
             said = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
-            raise InputError(
-                f"{self.where or self.name}: {said} do not match; check the rates, or cut both alike"
-            )
+            raise InputError(f"{self.where or self.name}: {said} do not match; check the rates, or cut both alike")
 
 
 @dataclass(frozen=True)

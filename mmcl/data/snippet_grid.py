@@ -29,9 +29,7 @@ def create_grid(config: SnippetsConfig, kinds: Mapping[str, str]) -> SnippetGrid
     """
     hops = config.window_s / config.hop_s
     if abs(hops - round(hops)) > 1e-6 or hops < 1:
-        raise InputError(
-            f"--snippets.window-s {config.window_s}: expected a whole number of hops of {config.hop_s} s"
-        )
+        raise InputError(f"--snippets.window-s {config.window_s}: expected a whole number of hops of {config.hop_s} s")
     if not kinds:
         raise InputError("--data.modalities: expected one or more, got none")
     frames = {}
@@ -69,7 +67,8 @@ def resample_to_grid(recording: Recording, grid: SnippetGrid) -> Mapping[str, np
     for m, x in recording.signal.items():
         if m not in grid.frames_per_hop:
             raise InputError(
-                f"{recording.name}: modality '{m}' is unknown to this model, which takes {', '.join(grid.frames_per_hop)}"
+                f"{recording.name}: modality '{m}' is unknown to this model, which takes "
+                f"{', '.join(grid.frames_per_hop)}"
             )
         n_frames = n_hops * grid.frames_per_hop[m]
         try:

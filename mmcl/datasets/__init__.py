@@ -1,7 +1,7 @@
 """Data sets: a file each, named as its module.
 
-A data set says where its recordings are (``index``), with which settings it is trained (``recipe``), how it is evaluated
-(``evaluate``) and which metric counts (``primary_metric``). Other packages add data sets by the entry points
+A data set says where its recordings are (``index``), with which settings it is trained (``recipe``), how it is
+evaluated (``evaluate``) and which metric counts (``primary_metric``). Other packages add data sets by the entry points
 ``mmcl.datasets``.
 """
 

@@ -73,9 +73,7 @@ class Dataset:
         """Paths of settings and sections that mean nothing for it; they are no options of its commands."""
         return UNUSED[self.task]
 
-    def evaluate(
-        self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid
-    ) -> Metrics:
+    def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics by name.
 
         Args:

@@ -23,18 +23,18 @@ class Events(Dataset):
     """Detection: a recording without a label holds no event."""
 
     summary = "detect events in your own long recordings from a label each"
-    data_help = (
-        Recordings.data_help + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
-    )
+    data_help = Recordings.data_help + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
     task = "detection"
     Config = ManifestConfig
     primary_metric = "bag average precision"
     finer_metric = "snippet average precision"
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(detection_recipe(), {"dataset": "events", "data": ManifestConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         index = read_manifest(data)
         assert isinstance(options, ManifestConfig)
         rows = tuple(replace(r, labels=tuple(v for v in r.labels if v != "0")) for r in index.rows)
@@ -45,4 +45,5 @@ class Events(Dataset):
         return assign_splits(index, options.test_groups, options.validation_groups)
 
     def selection_metric(self, validation: Sequence[Recording]) -> str:
+        """See ``Dataset.selection_metric``."""
         return self.finer_metric if any(r.intervals for r in validation) else self.primary_metric

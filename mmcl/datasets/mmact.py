@@ -1,7 +1,7 @@
 """MMAct: recognition of 36 actions from four inertial sensors and 2-D skeletons of 20 people.
 
-Source: Kong et al., "MMAct: a large-scale dataset for cross modal human action understanding", ICCV 2019. By request from
-its authors; layout of the trimmed sensors and poses::
+Source: Kong et al., "MMAct: a large-scale dataset for cross modal human action understanding", ICCV 2019. By request
+from its authors; layout of the trimmed sensors and poses::
 
     DIR/acc_phone_clip/subject1/scene1/session1/carrying.csv     time, x, y, z without a header, 100 Hz
     DIR/acc_watch_clip/...                                       the same
@@ -67,9 +67,11 @@ class Mmact(Dataset):
     primary_metric = "macro F1"
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(recognition_recipe(), {"dataset": "mmact", "data": MmactConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         assert isinstance(options, MmactConfig)
         found, incomplete = find_recordings(data)
         if incomplete:
@@ -81,9 +83,7 @@ class Mmact(Dataset):
         rows = tuple(_row(key, files, protocol) for key, files in found.items())
         for split in ("train", "validation", "test"):
             if not any(row.split == split for row in rows):
-                raise InputError(
-                    f"{data}: holds no recordings of the {split} split of the {protocol} protocol"
-                )
+                raise InputError(f"{data}: holds no recordings of the {split} split of the {protocol} protocol")
         return RecordingIndex(rows, CLASSES, data)
 
 
@@ -115,14 +115,10 @@ def find_recordings(folder: Path) -> tuple[dict[Key, dict[str, Path]], list[str]
     found: dict[Key, dict[str, Path]] = {}
     for source in (*SENSORS, "pose"):
         if not (folder / source).is_dir():
-            raise FileError(
-                folder / source, "no such folder", "unpack MMAct's trimmed sensors and poses here"
-            )
+            raise FileError(folder / source, "no such folder", "unpack MMAct's trimmed sensors and poses here")
         files = [*(folder / source).rglob("*.csv" if source != "pose" else "*.json")]
         if not files:
-            raise FileError(
-                folder / source, "holds no recordings", "expected subjectN/sceneN/sessionN/ACTION"
-            )
+            raise FileError(folder / source, "holds no recordings", "expected subjectN/sceneN/sessionN/ACTION")
         for path in sorted(files):
             match = PLACE.search(path.as_posix())
             if match is None:

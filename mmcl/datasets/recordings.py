@@ -40,17 +40,19 @@ class Recordings(Dataset):
     data_help = (
         "Manifest of your recordings, a CSV, Parquet or JSON lines file with the columns labels, group, split (train, "
         "validation, test; or give --data.test-groups) and, for each sensor, SENSOR with a file (.npy, .csv, .mat, "
-        ".parquet) and SENSOR_hz with its rate; a header wrist:inertial, pose:skeleton, pose:skeleton2d or clip:features "
-        "says what it is."
+        ".parquet) and SENSOR_hz with its rate; a header wrist:inertial, pose:skeleton, pose:skeleton2d or "
+        "clip:features says what it is."
     )
     task = "recognition"
     Config = ManifestConfig
     primary_metric = "accuracy"
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(recognition_recipe(), {"dataset": "recordings", "data": ManifestConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         index = read_manifest(data)
         assert isinstance(options, ManifestConfig)
         wrong = [row for row in index.rows if len(row.labels) != 1]

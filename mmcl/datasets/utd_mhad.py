@@ -1,7 +1,7 @@
 """UTD-MHAD: recognition of 27 actions from a skeleton and an inertial sensor.
 
-Source: Chen, Jafari and Kehtarnavaz, "UTD-MHAD: a multimodal dataset for human action recognition utilizing a depth camera
-and a wearable inertial sensor", ICIP 2015. Layout::
+Source: Chen, Jafari and Kehtarnavaz, "UTD-MHAD: a multimodal dataset for human action recognition utilizing a depth
+camera and a wearable inertial sensor", ICIP 2015. Layout::
 
     DIR/Inertial/aA_sS_tT_inertial.mat   d_iner (frame, 6): acceleration [g], angular rate [deg/s]
     DIR/Skeleton/aA_sS_tT_skeleton.mat   d_skel (joint 20, 3, frame): positions [m]
@@ -66,12 +66,15 @@ class UtdMhad(Dataset):
     primary_metric = "accuracy"
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(recognition_recipe(), {"dataset": "utd-mhad", "data": UtdMhadConfig()})
 
     def check(self, options: DataConfig) -> None:
+        """See ``Dataset.check``."""
         split_of_subject(options)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         split = split_of_subject(options)
         rows = [
             row_of(action, subject, trial, files, split.get(subject, ""))
@@ -81,8 +84,8 @@ class UtdMhad(Dataset):
 
 
 def row_of(action: int, subject: int, trial: int, files: Mapping[str, Path], split: str) -> RecordingRow:
-    """One recording. The nominal rates do not align the two modalities (the camera dropped frames), so both are taken to
-    last as long as the inertial one does at its 50 Hz."""
+    """One recording. The nominal rates do not align the two modalities (the camera dropped frames), so both are taken
+    to last as long as the inertial one does at its 50 Hz."""
     sources = {m: Source(m, (files[m],), partial(_read, files[m], m)) for m in ("skeleton", "inertial")}
     name = f"a{action}_s{subject}_t{trial}"
     return RecordingRow(name, split, (ACTIONS[action - 1],), str(subject), (), sources, "inertial", name)
@@ -108,14 +111,12 @@ def split_of_subject(config: DataConfig) -> dict[int, str]:
             got = unknown[0] if subjects else "none"
             raise InputError(f"--data.{option}-subjects: expected some of 1 to 8, got {got}")
     if both := [s for s in config.train_subjects if s in config.test_subjects]:
-        raise InputError(
-            f"--data.test-subjects {both[0]}: is a training subject too; use --data.train-subjects"
-        )
+        raise InputError(f"--data.test-subjects {both[0]}: is a training subject too; use --data.train-subjects")
     wrong = [s for s in config.validation_subjects if s not in config.train_subjects]
     if wrong:
         raise InputError(
-            f"--data.validation-subjects: expected some of {config.train_subjects} (the test subjects are never used to "
-            f"choose), got {wrong[0]}"
+            f"--data.validation-subjects: expected some of {config.train_subjects} (the test subjects are never "
+            f"used to choose), got {wrong[0]}"
         )
     split = {s: "validation" if s in config.validation_subjects else "train" for s in config.train_subjects}
     if "train" not in split.values():

@@ -1,8 +1,8 @@
 """Untrimmed streams made of UTD-MHAD's recordings: weak labels with a known truth.
 
-Recordings of one subject follow each other in seeded random order. A stream's label says only whether it holds one of the
-target actions; the true intervals are used by evaluation alone. The streams are a function of the recordings, the seed and
-the settings, and of nothing else.
+Recordings of one subject follow each other in seeded random order. A stream's label says only whether it holds one of
+the target actions; the true intervals are used by evaluation alone. The streams are a function of the recordings, the
+seed and the settings, and of nothing else.
 """
 
 from __future__ import annotations
@@ -65,9 +65,11 @@ class UtdMhadStreams(Dataset):
     primary_metric = "snippet average precision"
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(detection_recipe(), {"dataset": "utd-mhad-streams", "data": UtdMhadStreamsConfig()})
 
     def check(self, options: DataConfig) -> None:
+        """See ``Dataset.check``."""
         d = options
         assert isinstance(d, UtdMhadStreamsConfig)
         split_of_subject(d)
@@ -90,6 +92,7 @@ class UtdMhadStreams(Dataset):
             )
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         d = options
         assert isinstance(d, UtdMhadStreamsConfig)
         split = split_of_subject(d)
@@ -128,8 +131,8 @@ class Action:
 
     @property
     def duration_s(self) -> float:
-        """Seconds by the inertial sensor, to the last bit as ``Recording.duration_s`` of the two aligned signals has them:
-        lengths of streams are rounded at exact halves."""
+        """Seconds by the inertial sensor, to the last bit as ``Recording.duration_s`` of the two aligned signals has
+        them: lengths of streams are rounded at exact halves."""
         seconds = len(self.inertial) / INERTIAL_HZ
         return min(len(x) / (len(x) / seconds) for x in (self.skeleton, self.inertial))
 
@@ -163,7 +166,8 @@ def compose_streams(
     for subject, (others, targets) in by_subject.items():
         if not others or not targets:
             raise InputError(
-                f"streams: subject {subject} has {len(targets)} target and {len(others)} other recordings; both are needed"
+                f"streams: subject {subject} has {len(targets)} target and {len(others)} other recordings; both are "
+                "needed"
             )
     rng = np.random.default_rng([seed, 0x57EA])
     subjects = sorted(by_subject)
@@ -185,19 +189,15 @@ def _draw(rng: np.random.Generator, pool: Sequence[Action], n: int) -> list[Acti
     return [pool[k] for k in rng.choice(len(pool), n, replace=n > len(pool))]
 
 
-def _row(
-    actions: Sequence[Action], name: str, split: str, subject: str, targets: Sequence[int]
-) -> RecordingRow:
+def _row(actions: Sequence[Action], name: str, split: str, subject: str, targets: Sequence[int]) -> RecordingRow:
     """One action after the other, with the interval of each."""
     edges = np.cumsum([0.0, *(a.duration_s for a in actions)]).tolist()
     events = tuple(
-        Interval(edges[k], edges[k + 1], ACTIONS[a.number - 1], a.number in targets)
-        for k, a in enumerate(actions)
+        Interval(edges[k], edges[k + 1], ACTIONS[a.number - 1], a.number in targets) for k, a in enumerate(actions)
     )
     labels = (EVENT,) if any(e.is_event for e in events) else ()
     sources = {
-        m: Source(m, tuple(a.files[m] for a in actions), partial(_concatenate, actions, m, edges))
-        for m in RATE_HZ
+        m: Source(m, tuple(a.files[m] for a in actions), partial(_concatenate, actions, m, edges)) for m in RATE_HZ
     }
     return RecordingRow(name, split, labels, subject, events, sources, where=name)
 

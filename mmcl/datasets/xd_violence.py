@@ -63,7 +63,9 @@ class XdViolence(Dataset):
     paper's."""
 
     summary = "detect violence in videos from one label a video, on features from the disk"
-    data_help = "Folder with feature files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt."
+    data_help = (
+        "Folder with feature files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt."
+    )
     task = "detection"
     Config = XdViolenceConfig
     primary_metric = "video average precision"
@@ -73,6 +75,7 @@ class XdViolence(Dataset):
     test_videos: frozenset[str] = frozenset()
 
     def recipe(self) -> RunConfig:
+        """See ``Dataset.recipe``."""
         return override(
             RunConfig(dataset="xd-violence", data=XdViolenceConfig()),
             {
@@ -112,9 +115,11 @@ class XdViolence(Dataset):
         )
 
     def unused_settings(self) -> tuple[str, ...]:
+        """See ``Dataset.unused_settings``."""
         return (*super().unused_settings(), "model.joints", "model.kernel", "snippets.stretch_s")
 
     def check(self, options: DataConfig) -> None:
+        """See ``Dataset.check``."""
         d = options
         assert isinstance(d, XdViolenceConfig)
         if not 0 <= d.validation_share <= 0.9:
@@ -123,6 +128,7 @@ class XdViolence(Dataset):
             raise InputError(f"--data.crops: expected 1 to 5, got {d.crops}")
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
+        """See ``Dataset.index``."""
         d = options
         assert isinstance(d, XdViolenceConfig)
         cards = read_cards(data)
@@ -158,9 +164,7 @@ class XdViolence(Dataset):
         print(f"{path}: no such file, so metrics are of videos, not of frames", flush=True)
         return None
 
-    def evaluate(
-        self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid
-    ) -> Metrics:
+    def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics of videos, their crops' scores averaged; of frames too, where events are annotated."""
         is_test = recordings[0].group in self.test_videos
         return video_metrics(recordings, scores, self.annotations if is_test else None)
@@ -193,7 +197,7 @@ def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
 
     Example:
         >>> sorted(hold_out(["a_label_A", "b_label_A", "c_label_B1", "d_label_B1"], 0.5, 0))
-        ['b_label_A', 'd_label_B1']
+        ['b_label_A', 'c_label_B1']
     """
     rng = np.random.default_rng([seed, 0xD])
     chosen: set[str] = set()

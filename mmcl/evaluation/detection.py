@@ -16,8 +16,8 @@ def detection_metrics(
 ) -> dict[str, float]:
     """Snippets against the true intervals, joint and of each modality; bags against their labels.
 
-    Of several classes a snippet's score is the highest one. Without any interval only bags are evaluated; recordings that
-    hold an event of which nobody noted when are left out of the snippets.
+    Of several classes a snippet's score is the highest one. Without any interval only bags are evaluated; recordings
+    that hold an event of which nobody noted when are left out of the snippets.
 
     Args:
         recordings: With labels and intervals.
@@ -34,9 +34,7 @@ def detection_metrics(
         return bag
     annotated = [i for i, r in enumerate(recordings) if r.intervals or not label[i]]
     recordings, scores = [recordings[i] for i in annotated], [scores[i] for i in annotated]
-    truth = np.concatenate(
-        [snippet_truth(r, grid, len(s.score)) for r, s in zip(recordings, scores, strict=True)]
-    )
+    truth = np.concatenate([snippet_truth(r, grid, len(s.score)) for r, s in zip(recordings, scores, strict=True)])
     joint = np.concatenate([s.score.max(1) for s in scores])
     metrics = {
         "snippet average precision": average_precision(truth, joint),

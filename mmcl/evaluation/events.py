@@ -32,9 +32,7 @@ class EventRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
-            raise InputError(
-                f"--threshold {self.high:g}, --low {self.low:g}: expected 0 <= low <= threshold <= 1"
-            )
+            raise InputError(f"--threshold {self.high:g}, --low {self.low:g}: expected 0 <= low <= threshold <= 1")
         if not self.min_s >= 0:
             raise InputError(f"--min-s {self.min_s:g}: expected 0 or more seconds")
 

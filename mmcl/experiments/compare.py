@@ -85,9 +85,7 @@ def compare(
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     _train_missing(runs, data, out, jobs, metric, split)
-    found = {
-        name: [read_metric(out / f"{name}/seed-{seed}", metric, split) for seed in seeds] for name in names
-    }
+    found = {name: [read_metric(out / f"{name}/seed-{seed}", metric, split) for seed in seeds] for name in names}
     values = {name: [value for value, _ in of_seeds] for name, of_seeds in found.items()}
     comparison = Comparison(metric, values, names[0], found[names[0]][0][1])
     write_json(
@@ -99,9 +97,7 @@ def compare(
     return comparison
 
 
-def _train_missing(
-    runs: dict[str, RunConfig], data: Path, out: Path, jobs: int, metric: str, split: str
-) -> None:
+def _train_missing(runs: dict[str, RunConfig], data: Path, out: Path, jobs: int, metric: str, split: str) -> None:
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
     stop = threading.Event()

@@ -72,14 +72,12 @@ class Comparison:
             of_seed = ", ".join(f"{v:.3f}" for v in self.values[row.name])
             difference = "" if row.name == self.baseline else f"{row.difference:+.3f}"
             p = "" if np.isnan(row.p) else f"{row.p:.2f}"
-            lines.append(
-                f"| {row.name} | {row.mean:.3f} ± {row.spread:.3f} | {difference} | {p} | {of_seed} |"
-            )
+            lines.append(f"| {row.name} | {row.mean:.3f} ± {row.spread:.3f} | {difference} | {p} | {of_seed} |")
         n = len(self.values) - 1
         if n > 1:
             note = (
-                f"p: paired t-test over seeds, not corrected; of {n} comparisons by chance {n / 20:.1f} fall below 0.05. "
-                "The recordings are the same for all seeds; the test says nothing of other recordings."
+                f"p: paired t-test over seeds, not corrected; of {n} comparisons by chance {n / 20:.1f} fall below "
+                "0.05. The recordings are the same for all seeds; the test says nothing of other recordings."
             )
             if self.split == "test":
                 note += " A choice made by this table has no test split left: choose by the validation split."

@@ -85,9 +85,7 @@ def sample_embeddings(
             labels += [np.array([int(data.labels[i].argmax())]) for i in number]
         else:
             projection = {m: z[bags.mask] for m, z in output.projection.items()}
-            labels += [
-                snippet_truth(recordings[i], grid, int(bags.mask[k].sum())) for k, i in enumerate(number)
-            ]
+            labels += [snippet_truth(recordings[i], grid, int(bags.mask[k].sum())) for k, i in enumerate(number)]
         for m, z in projection.items():
             kept.setdefault(m, []).append(z.float().cpu())
     label = torch.from_numpy(np.concatenate(labels).astype(np.int64))
@@ -146,9 +144,7 @@ def diagnose(
     if len(info.inputs) < 2:
         raise InputError(f"{run}: has one modality alone, {next(iter(info.inputs))}; pairs need two")
     config = info.config
-    splits = load_splits(
-        info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,)
-    )
+    splits = load_splits(info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,))
     recordings, of_recordings = splits.of(split), info.dataset.task == "recognition"
     if not recordings:
         raise InputError(f"{run}: this run has no {split} split")

@@ -95,9 +95,7 @@ def finetune(
             f"{run}: was trained with labels, so that few would not be few; --labels 0, or a run of mmcl pretrain"
         )
     if from_scratch and encoder_lr_scale is not None:
-        raise InputError(
-            "--encoder-lr-scale: from scratch, encoders learn at the rate of the rest; leave it out"
-        )
+        raise InputError("--encoder-lr-scale: from scratch, encoders learn at the rate of the rest; leave it out")
     table: Table = {}
     for n_labels in labels:
         few = n_labels > 0 and not from_scratch
@@ -105,9 +103,7 @@ def finetune(
             "labels.unlabelled": unlabelled if few else None,
             "optim.epochs": EPOCHS if epochs is None and few else epochs,
             "optim.learning_rate": learning_rate,
-            "optim.encoder_lr_scale": ENCODER_LR_SCALE
-            if encoder_lr_scale is None and few
-            else encoder_lr_scale,
+            "optim.encoder_lr_scale": ENCODER_LR_SCALE if encoder_lr_scale is None and few else encoder_lr_scale,
         }
         for seed in range(first_seed, first_seed + label_seeds):
             config = override(finetune_config(info, n_labels, seed, chosen), _given(changes))
@@ -164,9 +160,7 @@ def distill(
         labels = info.config.labels.labelled
         check_request(info, run, chosen, [labels], 1)
         if not info.has_scores:
-            raise InputError(
-                f"{run}: learned without labels and has no scores to teach; mmcl finetune it first"
-            )
+            raise InputError(f"{run}: learned without labels and has no scores to teach; mmcl finetune it first")
         changes = {
             "seed": info.config.seed,
             "labels.unlabelled": "teacher" if labels else "out",
@@ -189,6 +183,4 @@ def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_one_process(command: str) -> None:
     if world_size_asked() > 1:
-        raise InputError(
-            f"{command}: runs in one process; start it without torchrun, several beside each other"
-        )
+        raise InputError(f"{command}: runs in one process; start it without torchrun, several beside each other")

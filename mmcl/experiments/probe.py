@@ -70,9 +70,7 @@ def probe(
     if unknown := [kind for kind in kinds if kind not in PROBES]:
         raise InputError(f"--kinds: expected some of {', '.join(PROBES)}, got {unknown[0]}")
     where, config = resolve_device(device), info.config
-    splits = load_splits(
-        info.dataset, data or data_of(run), config.data, LabelsConfig(), config.seed, ("train", split)
-    )
+    splits = load_splits(info.dataset, data or data_of(run), config.data, LabelsConfig(), config.seed, ("train", split))
     if not splits.of(split):
         raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")
     of_train = embed(network.to(where), splits.train, info.grid, where)
@@ -108,14 +106,10 @@ def check_request(
     for number in labels:
         check_n_labels(number, "--labels")
     if info.dataset.task != "recognition":
-        raise InputError(
-            f"{run}: was trained on {info.config.dataset}; recognition runs are fine-tuned and probed"
-        )
+        raise InputError(f"{run}: was trained on {info.config.dataset}; recognition runs are fine-tuned and probed")
     wrong = [m for m in modalities if m not in info.inputs]
     if wrong:
-        raise InputError(
-            f"--modalities: the run has {', '.join(info.inputs)}, not {wrong[0]}; choose among these"
-        )
+        raise InputError(f"--modalities: the run has {', '.join(info.inputs)}, not {wrong[0]}; choose among these")
     if label_seeds < 1:
         raise InputError(f"--label-seeds: expected 1 or more, got {label_seeds}")
 

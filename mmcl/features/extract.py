@@ -59,6 +59,7 @@ class Extracted:
 
     @property
     def n_snippets(self) -> int:
+        """Snippets of the file."""
         return len(next(iter(self.features.values())))
 
 
@@ -74,9 +75,7 @@ def find_media(sources: Iterable[Path | str]) -> list[Path]:
         elif source.exists():
             found = [source]
         else:
-            found = [
-                Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()
-            ]
+            found = [Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()]
         if not found:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")
@@ -85,18 +84,14 @@ def find_media(sources: Iterable[Path | str]) -> list[Path]:
     names: dict[str, Path] = {}
     for path in files:
         if path.stem in names:
-            raise FileError(
-                path, f"has the name of {names[path.stem]}", "rename one: results are named after files"
-            )
+            raise FileError(path, f"has the name of {names[path.stem]}", "rename one: results are named after files")
         names[path.stem] = path
     return files
 
 
 def _is_media(path: Path) -> bool:
     return (
-        not path.name.startswith(".")
-        and path.suffix[1:].lower() in (*VIDEO_ENDINGS, *AUDIO_ENDINGS)
-        and path.is_file()
+        not path.name.startswith(".") and path.suffix[1:].lower() in (*VIDEO_ENDINGS, *AUDIO_ENDINGS) and path.is_file()
     )
 
 
@@ -131,9 +126,7 @@ def extract_file(
             x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
             y = _forward(use[m], x, extractors.device)
             if not np.isfinite(y).all():
-                raise FileError(
-                    path, f"its {m} features are not finite", "check the weights of the extractor"
-                )
+                raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
         progress(len(batch))
         batch.clear()
@@ -156,6 +149,7 @@ class Rows:
         self.n_last = BLOCK  # rows used in the last block
 
     def add(self, rows: np.ndarray) -> None:
+        """Append rows."""
         while len(rows):
             if self.n_last == BLOCK:
                 self.blocks.append(np.empty((BLOCK, *rows.shape[1:]), rows.dtype))
@@ -165,6 +159,7 @@ class Rows:
             self.n_last += len(now)
 
     def all(self) -> np.ndarray:
+        """All rows that were added."""
         return np.concatenate([*self.blocks[:-1], self.blocks[-1][: self.n_last]])
 
 
@@ -253,9 +248,7 @@ def extract(
         for name, why in sorted(every):
             print(printable(f"  {name:{width}}  {why}"))
     if every:
-        raise InputError(
-            f"{len(every)} of {len(files)} files failed, each named above; the others are in {out}"
-        )
+        raise InputError(f"{len(every)} of {len(files)} files failed, each named above; the others are in {out}")
 
 
 def is_done(out: Path, path: Path) -> bool:

@@ -16,6 +16,7 @@ LOW_HZ, HIGH_HZ, OFFSET = 125.0, 7500.0, 0.01
 
 
 def hz_to_mel(hz: Tensor) -> Tensor:
+    """Frequencies [Hz] on the mel scale."""
     return 1127.0 * torch.log1p(hz / 700.0)
 
 
@@ -33,6 +34,7 @@ def mel_bands() -> Tensor:
 
 
 def n_frames(n_samples: int) -> int:
+    """Whole windows in so many samples."""
     return max((n_samples - WINDOW) // HOP + 1, 0)
 
 

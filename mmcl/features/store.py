@@ -68,6 +68,7 @@ def open_store(folder: Path, cards: dict[str, ExtractorCard]) -> None:
 
 
 def info_path(folder: Path, name: str) -> Path:
+    """The file that says what a video held."""
     return folder / f"{name}__info.json"
 
 

@@ -32,6 +32,7 @@ class PublicWeights:
 
     @property
     def sha256(self) -> str:
+        """As far as the name tells it, "" if it does not."""
         match = IN_NAME.search(self.file)
         return match[1] if match else ""
 
@@ -74,6 +75,7 @@ def find_weights(source: PublicWeights, given: str, option: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -92,9 +94,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()) -> None:
     """Every entry of the module from the file; entries that begin with one of ``ignored`` may be left
     over. Raises FileError naming the first that does not fit."""
-    kept = lambda names: {
-        k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)
-    }
+
+    def kept(names):
+        return {k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)}
+
     found = kept(read_state_dict(path))
     if misfit := first_mismatch(found, kept(module.state_dict())):
         raise FileError(path, misfit, "are these weights of another network?")

@@ -64,8 +64,8 @@ class Predictor:
         """The snippet scores of each recording, in order.
 
         A recording may lack some of the network's modalities; it is scored by those it has. One longer than ``CHUNK``
-        snippets is scored in chunks that overlap by the network's context, which gives the same scores; a network without
-        bounded context sees it whole.
+        snippets is scored in chunks that overlap by the network's context, which gives the same scores; a network
+        without bounded context sees it whole.
 
         Args:
             recordings: Raw signals.
@@ -108,9 +108,7 @@ class Predictor:
     def _scores(self, recording: Recording, logits: Mapping[str, Tensor]) -> SnippetScores:
         n = len(logits["joint"])
         if not all(v.isfinite().all() for v in logits.values()):
-            raise InputError(
-                f"{recording.name}: its scores are not finite; the signal holds values far out of range"
-            )
+            raise InputError(f"{recording.name}: its scores are not finite; the signal holds values far out of range")
         pace = recording.duration_s / self.grid.stretch_s if self.grid.stretch_s else 1.0
         start = np.arange(n) * self.grid.hop_s * pace
         mask = torch.ones(1, n, dtype=torch.bool)

@@ -58,9 +58,7 @@ def probe_scores(embeddings: Embeddings, recordings: Sequence[Recording]) -> np.
     scale = StandardScaler().fit(x)  # on all, the statistics need no label
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        fitted = LogisticRegression(C=1.0, max_iter=2000).fit(
-            scale.transform(x[known]), label[known].argmax(1)
-        )
+        fitted = LogisticRegression(C=1.0, max_iter=2000).fit(scale.transform(x[known]), label[known].argmax(1))
     scores = np.zeros_like(label)
     scores[:, fitted.classes_] = fitted.predict_proba(scale.transform(x))
     return scores
@@ -97,9 +95,7 @@ def retrieval_accuracy(embeddings: Embeddings, query: str, target: str) -> float
         >>> retrieval_accuracy(e, "a", "b")
         1.0
     """
-    unit = {
-        m: z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12) for m, z in embeddings.projection.items()
-    }
+    unit = {m: z / np.linalg.norm(z, axis=1, keepdims=True).clip(1e-12) for m, z in embeddings.projection.items()}
     nearest = (unit[query] @ unit[target].T).argmax(1)
     return accuracy(embeddings.label, embeddings.label[nearest])
 

@@ -77,8 +77,7 @@ def find_sensor_recordings(
     if is_manifest or any(spec.shape != SHAPES.get(m) for m, spec in inputs.items()):
         return list(_of_manifest(inputs, paths))
     return [
-        LazyRecording(pair, partial(read_recording, pair, rate_hz))
-        for pair in find_recordings(paths, tuple(inputs))
+        LazyRecording(pair, partial(read_recording, pair, rate_hz)) for pair in find_recordings(paths, tuple(inputs))
     ]
 
 

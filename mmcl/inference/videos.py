@@ -157,9 +157,7 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
     for m in inputs:
         card = known.get(m)
         if card is None and not given[m]:
-            raise InputError(
-                f"{run}: its card does not say what made its {m} features; say so with --{m} NAME"
-            )
+            raise InputError(f"{run}: its card does not say what made its {m} features; say so with --{m} NAME")
         if card is not None and given[m] not in ("", card.name):
             raise InputError(f"--{m} {given[m]}: {run} was trained on {m} features of {card.name}")
         names[m] = given[m] or (card.name if card is not None else "")
@@ -174,9 +172,7 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
     for m, card in extractors.cards.items():
         expected = known.get(m, replace(card, dim=inputs[m].shape[0]))
         if difference := expected.differs_from(card):
-            raise InputError(
-                f"{run}: was trained on {m} features of another extractor ({difference} of this one)"
-            )
+            raise InputError(f"{run}: was trained on {m} features of another extractor ({difference} of this one)")
     return extractors
 
 
@@ -209,9 +205,7 @@ def mean_scores(scores: Sequence[SnippetScores]) -> SnippetScores:
     return replace(
         first,
         score=np.mean([s.score for s in scores], axis=0),
-        modality_score={
-            m: np.mean([s.modality_score[m] for s in scores], axis=0) for m in first.modality_score
-        },
+        modality_score={m: np.mean([s.modality_score[m] for s in scores], axis=0) for m in first.modality_score},
         bag_score=np.mean([s.bag_score for s in scores], axis=0),
         modality_bag_score={
             m: np.mean([s.modality_bag_score[m] for s in scores], axis=0) for m in first.modality_bag_score

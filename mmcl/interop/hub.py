@@ -23,8 +23,8 @@ CARD = "README.md"
 def save_pretrained(run: Path, out: Path) -> None:
     """The run's selected weights (safetensors), settings, metrics and a model card.
 
-    Without paths of this machine and without anything of the training. Every command takes the folder as it takes a run;
-    those that train on or evaluate the data want --data.
+    Without paths of this machine and without anything of the training. Every command takes the folder as it takes a
+    run; those that train on or evaluate the data want --data.
 
     Args:
         run: Folder of a run.
@@ -74,19 +74,13 @@ def find_model(name: str | Path, revision: str | None = None) -> Path:
     if (folder / CONFIG).exists():
         return folder
     if str(name).count("/") != 1 or folder.is_absolute():
-        raise FileError(
-            folder, f"holds no {CONFIG}", "give a model's folder, or owner/name of a hub's repository"
-        )
+        raise FileError(folder, f"holds no {CONFIG}", "give a model's folder, or owner/name of a hub's repository")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(str(name), revision=revision, allow_patterns=[CONFIG, BEST, METRICS, CARD])
-        )
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=[CONFIG, BEST, METRICS, CARD]))
     except Exception as error:  # the hub's own kinds, and the network's
-        raise InputError(
-            f"{name}: is no folder here and could not be fetched ({type(error).__name__})"
-        ) from error
+        raise InputError(f"{name}: is no folder here and could not be fetched ({type(error).__name__})") from error
 
 
 def push(folder: Path, name: str, private: bool = True) -> str:
@@ -162,8 +156,8 @@ tags: [multimodal, contrastive-learning, weak-labels]
 
 # {name}
 
-A network of mmcl for {" + ".join(info.inputs)}, trained on `{config.dataset}` (seed {config.seed}, {config.optim.epochs}
-epochs). {what}
+A network of mmcl for {" + ".join(info.inputs)}, trained on `{config.dataset}` (seed {config.seed},
+{config.optim.epochs} epochs). {what}
 {made_by}
 ## Use
 
@@ -186,5 +180,6 @@ other people, places or sensors were not measured.
 
 ## Not for
 
-Decisions about people. Scores are ranks more than probabilities, and nothing says how well they are calibrated elsewhere.
+Decisions about people. Scores are ranks more than probabilities, and nothing says how well they are calibrated
+elsewhere.
 """

@@ -46,9 +46,7 @@ class ScoringNetwork(nn.Module):
         return (output.joint_logit, *(output.logit[m] for m in self.modalities))
 
 
-def example_input(
-    grid: SnippetGrid, inputs: Mapping[str, InputSpec], n_bags: int, n_snippets: int
-) -> list[Tensor]:
+def example_input(grid: SnippetGrid, inputs: Mapping[str, InputSpec], n_bags: int, n_snippets: int) -> list[Tensor]:
     """Random input, the mask last; the first bag is half as long.
 
     Args:
@@ -116,9 +114,7 @@ def export_onnx(run: Path, out: Path) -> float:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            f"ONNX needs {error.name}, which is not installed; pip install 'mmcl[onnx]'"
-        ) from None
+        raise InputError(f"ONNX needs {error.name}, which is not installed; pip install 'mmcl[onnx]'") from None
     program = export_program(run)
     network, info = load_model(run)
     modalities = tuple(info.inputs)
@@ -137,9 +133,7 @@ def export_onnx(run: Path, out: Path) -> float:
             differences.append((a.sigmoid() - b.sigmoid())[tensors[-1]].abs().max())
     worst = float(torch.stack(differences).max())
     if not worst <= TOLERANCE:
-        raise InputError(
-            f"{out}: differs from PyTorch by {worst:.1g}, expected at most {TOLERANCE:g}; do not use it"
-        )
+        raise InputError(f"{out}: differs from PyTorch by {worst:.1g}, expected at most {TOLERANCE:g}; do not use it")
     return worst
 
 
@@ -158,9 +152,7 @@ def onnx_predictor(run: Path) -> Predictor:
         raise FileError(path, "no such file", f"make it with mmcl export {run}")
     if path.stat().st_mtime < (run / BEST).stat().st_mtime:
         raise FileError(path, "is older than the run's weights", f"make it anew with mmcl export {run}")
-    network = OnnxNetwork(
-        path, tuple(predictor.grid.frames_per_hop), getattr(predictor.network, "context", None)
-    )
+    network = OnnxNetwork(path, tuple(predictor.grid.frames_per_hop), getattr(predictor.network, "context", None))
     return replace(predictor, network=network)
 
 
@@ -184,13 +176,9 @@ class OnnxNetwork(nn.Module):
 
             self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except ImportError as error:
-            raise InputError(
-                f"ONNX needs {error.name}, which is not installed; pip install 'mmcl[onnx]'"
-            ) from None
+            raise InputError(f"ONNX needs {error.name}, which is not installed; pip install 'mmcl[onnx]'") from None
         except Exception as error:  # onnxruntime's own kinds
-            raise FileError(
-                path, f"not a network in ONNX ({first_line(error)})", "export it again"
-            ) from error
+            raise FileError(path, f"not a network in ONNX ({first_line(error)})", "export it again") from error
         self.modalities, self.context = tuple(modalities), context
 
     def run(self, tensors: Sequence[Tensor]) -> list[Tensor]:

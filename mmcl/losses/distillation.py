@@ -48,9 +48,7 @@ def distill_from_ema(
     return masked_mean(torch.stack(losses).sum(0), with_event)
 
 
-def distill_from_teacher(
-    student: ModelOutput, teacher: ModelOutput, mask: Tensor, multiclass: bool = False
-) -> Tensor:
+def distill_from_teacher(student: ModelOutput, teacher: ModelOutput, mask: Tensor, multiclass: bool = False) -> Tensor:
     """Every head of the student learns a finished network's scores, whether or not the bag has a label.
 
     The target is, of classes that exclude each other, the mean of the teacher's heads, else its joint score.

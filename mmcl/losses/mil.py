@@ -82,17 +82,13 @@ def mil_loss(logit: Tensor, label: Tensor, multiclass: bool = False, label_smoot
         tensor(0.6931)
     """
     if logit.shape != label.shape:
-        raise InputError(
-            f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}"
-        )
+        raise InputError(f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}")
     with torch.autocast(logit.device.type, enabled=False):
         logit = upcast(logit)
         label = label.to(logit.dtype)
         if multiclass:
             labelled = label.sum(1) > 0
-            loss = nn.functional.cross_entropy(
-                logit, label, label_smoothing=label_smoothing, reduction="none"
-            )
+            loss = nn.functional.cross_entropy(logit, label, label_smoothing=label_smoothing, reduction="none")
             n = all_reduce_sum(labelled.sum()).clamp(min=1)
             return torch.where(labelled, loss, 0.0).sum() / n * world_size()
         return nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none").sum(1).mean()

@@ -123,7 +123,10 @@ def _means(score: Tensor, mask: Tensor, n_clusters: int, min_gap: float) -> tupl
         i, j = best // (n + 1), best % (n + 1)
         few = lengths < 3  # too short for three clusters: the best two
         i, j = torch.where(few, 1, i), torch.where(few, 1, j)
-    at = lambda k: total.gather(1, k[:, None])[:, 0]
+
+    def at(k):
+        return total.gather(1, k[:, None])[:, 0]
+
     high_mean = at(i) / i.clamp(min=1)
     low_mean = (at(lengths) - at(j)) / (lengths - j).clamp(min=1)
     apart = (lengths > 1) & (high_mean - low_mean >= min_gap)

@@ -1,4 +1,5 @@
-"""The decoding process (``python -m mmcl.media.decode_process``): probes, decodes, writes snippets to its standard output."""
+"""The decoding process (``python -m mmcl.media.decode_process``): probes, decodes, writes snippets to its standard
+output."""
 
 from __future__ import annotations
 
@@ -40,6 +41,7 @@ def decode_snippets(
 
 
 def main(args: list[str]) -> int:
+    """Decode a file and write its snippets to standard output."""
     path, short_side, reader, skip = args[0], int(args[1]), args[2], int(args[3])
     threading.Thread(target=_end_with_parent, daemon=True).start()
     out = os.fdopen(os.dup(1), "wb")
@@ -76,6 +78,7 @@ def _end_with_parent() -> None:
 
 
 def choose_reader(media: Media, reader: str) -> str:
+    """The reader of frames that is right for this file."""
     if reader != "auto":
         return reader
     if not media.decord_is_right:

@@ -24,6 +24,8 @@ DECORD_CODECS = ("h264", "hevc", "mpeg4", "vp9")
 
 @dataclass(frozen=True)
 class VideoStream:
+    """What the picture of a file is like."""
+
     codec: str
     width: int
     height: int
@@ -41,6 +43,8 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
+    """What the sound of a file is like."""
+
     codec: str
     rate_hz: int
     n_channels: int
@@ -68,6 +72,7 @@ class Media:
 
     @property
     def decord_is_right(self) -> bool:
+        """Does decord read this file right? Not where it starts late, is turned, or is of a kind that it mistakes."""
         v = self.video
         return (
             v is not None
@@ -82,6 +87,7 @@ class Media:
 
 
 def media_from_header(header: dict[str, Any]) -> Media:
+    """The media file that a decoding process described."""
     video, audio = header.pop("video"), header.pop("audio")
     return Media(
         **header,
@@ -166,9 +172,7 @@ def _first_frame(container, stream) -> tuple[bool, int]:
 
     is_cut = False
     for packet in container.demux(stream):
-        is_cut = (
-            is_cut or packet.is_discard or (packet.pts is not None and packet.pts < (stream.start_time or 0))
-        )
+        is_cut = is_cut or packet.is_discard or (packet.pts is not None and packet.pts < (stream.start_time or 0))
         try:
             for frame in packet.decode():
                 return is_cut, frame.rotation
@@ -178,4 +182,5 @@ def _first_frame(container, stream) -> tuple[bool, int]:
 
 
 def describe_av_error(error: Exception) -> str:
+    """An error of ffmpeg in a few words."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -19,6 +19,7 @@ ROUNDING_S = 1e-3  # Matroska counts milliseconds
 
 
 def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Height and width with the shorter side scaled, even numbers."""
     ratio = short_side / min(width, height)
     return max(round(width * ratio), short_side), max(round(height * ratio), short_side)
 
@@ -93,11 +94,10 @@ def _lasts(frame, stream: VideoStream) -> float:
 
 
 def check_duration(media: Media, end_s: float) -> None:
+    """Raises ``Unreadable`` where the picture ends long before the file says."""
     v = media.video
     claimed = v.duration_s if v is not None and v.duration_s else None
     if claimed is None:
         return
     if end_s < claimed - max(LOST_S, LOST_SHARE * claimed):
-        raise Unreadable(
-            f"ends after {end_s:.1f} of {claimed:.1f} s: it is truncated", "copy or download it again"
-        )
+        raise Unreadable(f"ends after {end_s:.1f} of {claimed:.1f} s: it is truncated", "copy or download it again")

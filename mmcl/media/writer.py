@@ -33,9 +33,7 @@ def write_video(
     try:
         atomic_write(path, lambda part: _write(part, frames, fps, sound, sound_hz, quality, preset))
     except av.FFmpegError as error:
-        raise FileError(
-            path, f"cannot be encoded ({error.strerror})", "is its picture very small?"
-        ) from error
+        raise FileError(path, f"cannot be encoded ({error.strerror})", "is its picture very small?") from error
 
 
 def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:
@@ -74,8 +72,6 @@ def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:
 def _sound(piece: np.ndarray, at: int, hz: int):
     import av
 
-    frame = av.AudioFrame.from_ndarray(
-        np.ascontiguousarray(piece[None], np.float32), format="fltp", layout="mono"
-    )
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(piece[None], np.float32), format="fltp", layout="mono")
     frame.sample_rate, frame.pts, frame.time_base = hz, at, Fraction(1, hz)
     return frame

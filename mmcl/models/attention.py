@@ -63,6 +63,7 @@ class AttentionLayer(nn.Module):
         return x + self.dropout(self.back(hidden))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """Attention of queries to keys, ``(bag, snippet, dim)``."""
         n = q.shape[1]
         allowed = mask[:, None, None, :]  # bag head query key
         if self.attention_window is not None:
@@ -70,10 +71,7 @@ class AttentionLayer(nn.Module):
             near = (at[:, None] - at[None, :]).abs() <= self.attention_window
             # a padded query may see nothing: let it see itself, its output is never read
             allowed = (allowed & near) | torch.eye(n, dtype=torch.bool, device=q.device)
-        q, k, v = (
-            rearrange(x, "bag snippet (head dim) -> bag head snippet dim", head=self.n_heads)
-            for x in (q, k, v)
-        )
+        q, k, v = (rearrange(x, "bag snippet (head dim) -> bag head snippet dim", head=self.n_heads) for x in (q, k, v))
         p = self.attention_dropout if self.training else 0.0
         # PyTorch's fused kernel for CPUs knows no dropout, and its fallback is slow
         attend = _attend_with_dropout if p > 0 and q.device.type == "cpu" else scaled_dot_product_attention

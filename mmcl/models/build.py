@@ -60,9 +60,7 @@ def create_encoder(modality: str, config: ModelConfig, grid: SnippetGrid, spec: 
     cls: Any = REGISTRY.resolve(chosen.name)
     kinds = getattr(cls, "kinds", (spec.kind,))
     if spec.kind not in kinds:
-        raise InputError(
-            f"encoder {chosen.name}: takes {', '.join(kinds)}; {modality} is of kind {spec.kind}"
-        )
+        raise InputError(f"encoder {chosen.name}: takes {', '.join(kinds)}; {modality} is of kind {spec.kind}")
     offered = {
         "shape": spec.shape,
         "dim": config.dim,
@@ -103,9 +101,7 @@ def create_model(
     if config.architecture == "macil-sd":
         raw = [m for m, spec in inputs.items() if spec.kind != "features"]
         if raw:
-            raise InputError(
-                f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals"
-            )
+            raise InputError(f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals")
         widths = {m: math.prod(spec.shape) for m, spec in inputs.items()}
         return MacilSdNetwork(widths, config.dim, n_classes, n_heads=config.n_heads, dropout=config.dropout)
     encoders = {m: create_encoder(m, config, grid, spec) for m, spec in inputs.items()}

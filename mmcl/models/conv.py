@@ -16,9 +16,7 @@ class ConvBlock(nn.Module):
     zero before the convolution, exactly what stands beyond the end of an unpadded bag.
     """
 
-    def __init__(
-        self, n_in: int, n_out: int, kernel: int, stride: int = 1, dropout: float = 0.0, norm: Norm = "batch"
-    ):
+    def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, dropout: float = 0.0, norm: Norm = "batch"):
         super().__init__()
         self.conv = nn.Conv1d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
         self.stride = stride

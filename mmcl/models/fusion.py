@@ -13,7 +13,8 @@ from mmcl.types import Packing
 
 class ModalityGate(nn.Module):
     """How much each stream says, snippet by snippet: ``sum_m g_m x_m``, g the softmax over streams of a linear score of
-    each. forward(embedding) -> ``(bag, snippet, dim)``. Source: gated fusion of cold-start recommendation [abstract alone].
+    each. forward(embedding) -> ``(bag, snippet, dim)``. Source: gated fusion of cold-start recommendation [abstract
+    alone].
     """
 
     def __init__(self, modalities: Sequence[str], dim: int):
@@ -45,7 +46,10 @@ class CrossModalAttention(nn.Module):
         shared: bool = False,
     ):
         super().__init__()
-        new = lambda: AttentionLayer(dim, n_heads, hidden, dropout, attention_window, attention_dropout)
+
+        def new():
+            return AttentionLayer(dim, n_heads, hidden, dropout, attention_window, attention_dropout)
+
         one = new()
         self.layer = nn.ModuleDict({m: one if shared else new() for m in modalities})
 

@@ -16,6 +16,7 @@ Joint = Literal["ensemble", "concat", "sum", "late", "gate"]
 
 
 def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
+    """From an embedding to logits: norm, dropout and a linear layer."""
     return nn.Sequential(nn.LayerNorm(dim), nn.Dropout(dropout), nn.Linear(dim, n_classes))
 
 
@@ -51,9 +52,7 @@ def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
             seen = bags.mask if m not in bags.present else bags.mask & bags.present[m][:, None]
             own[m] = encoder(bags.x[m], seen)
     if not own:
-        raise InputError(
-            f"bags: expected modalities {', '.join(encoders)}, got {', '.join(bags.x) or 'none'}"
-        )
+        raise InputError(f"bags: expected modalities {', '.join(encoders)}, got {', '.join(bags.x) or 'none'}")
     return impute_missing(own, bags, tuple(encoders))
 
 
@@ -108,9 +107,7 @@ class MultimodalNetwork(nn.Module):
         self.fusion = (
             None
             if joint == "late"
-            else CrossModalAttention(
-                self.modalities, dim, n_heads, 2 * dim, dropout, attention_window=attention_window
-            )
+            else CrossModalAttention(self.modalities, dim, n_heads, 2 * dim, dropout, attention_window=attention_window)
         )
         if joint == "gate":
             self.gate = ModalityGate(self.modalities, dim)
@@ -119,9 +116,7 @@ class MultimodalNetwork(nn.Module):
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
             self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
-        self.project = nn.ModuleDict(
-            {m: projection_head(dim, projection, projection_layers) for m in encoders}
-        )
+        self.project = nn.ModuleDict({m: projection_head(dim, projection, projection_layers) for m in encoders})
         contexts = [getattr(e, "context", None) for e in encoders.values()]
         bounded = attention_window is not None and all(c is not None for c in contexts)
         self.context: int | None = (

@@ -22,9 +22,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_channels))
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return nn.functional.layer_norm(
-            x.transpose(1, 2), self.weight.shape, self.weight, self.bias
-        ).transpose(1, 2)
+        return nn.functional.layer_norm(x.transpose(1, 2), self.weight.shape, self.weight, self.bias).transpose(1, 2)
 
 
 class MaskedBatchNorm(nn.Module):
@@ -50,9 +48,7 @@ class MaskedBatchNorm(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             exact = upcast(x)
-            mean, var = (
-                self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
-            )
+            mean, var = self._statistics(exact, mask) if self.training else (self.running_mean, self.running_var)
             scale = self.weight * (var + self.eps).rsqrt()
             shift = self.bias - mean * scale
             return torch.addcmul(shift[:, None], exact, scale[:, None]).to(x.dtype)

@@ -11,9 +11,7 @@ from torch import Tensor
 from mmcl.types import Packing
 
 
-def pack_by_length(
-    lengths: Sequence[int], bucket_size: int, n_snippets: int = 0, worth: float = 0.9
-) -> Packing | None:
+def pack_by_length(lengths: Sequence[int], bucket_size: int, n_snippets: int = 0, worth: float = 0.9) -> Packing | None:
     """Groups of bags of like length.
 
     Args:
@@ -40,12 +38,9 @@ def pack_by_length(
     groups = tuple((len(group), n) for group, n in zip(members, sizes, strict=True))
     if sum(n_bags * n for n_bags, n in groups) > worth * len(order) * longest:
         return None
-    position = [
-        (group[:, None] * longest + np.arange(n)).ravel() for group, n in zip(members, sizes, strict=True)
-    ]
+    position = [(group[:, None] * longest + np.arange(n)).ravel() for group, n in zip(members, sizes, strict=True)]
     valid = [
-        (np.arange(n) < np.asarray(lengths)[group][:, None]).ravel()
-        for group, n in zip(members, sizes, strict=True)
+        (np.arange(n) < np.asarray(lengths)[group][:, None]).ravel() for group, n in zip(members, sizes, strict=True)
     ]
 
     def joined(blocks: list[np.ndarray]) -> Tensor:

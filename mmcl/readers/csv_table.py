@@ -33,9 +33,7 @@ def read_csv(
     except FileError:
         raise
     except (ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(
-            path, f"line {rows.line_num}: {error}", "expected numbers separated by commas"
-        ) from error
+        raise FileError(path, f"line {rows.line_num}: {error}", "expected numbers separated by commas") from error
     except OSError as error:
         raise FileError(path, f"cannot be read ({error})", "check the file") from error
     if len(x) < 2:
@@ -54,9 +52,7 @@ def read_csv(
     if twice:
         raise FileError(path, f"has two columns '{min(twice)}'", "name each column once")
     if TIME_COLUMN in header and rate_hz is not None:
-        raise FileError(
-            path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}"
-        )
+        raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
     if TIME_COLUMN in header:
         at = header.index(TIME_COLUMN)
         time, x = x[:, at], np.delete(x, at, axis=1)
@@ -78,9 +74,7 @@ def read_csv(
     if rate_hz is None:
         raise FileError(path, f"has no column {TIME_COLUMN}", f"give its rate by {option}")
     if not 0.1 <= rate_hz <= 1e5:
-        raise FileError(
-            path, f"rate {rate_hz:g} Hz", f"expected 0.1 to 100000 Hz; check {TIME_COLUMN} or {option}"
-        )
+        raise FileError(path, f"rate {rate_hz:g} Hz", f"expected 0.1 to 100000 Hz; check {TIME_COLUMN} or {option}")
     if x.shape[1] != (n_columns or x.shape[1]) or x.shape[1] == 0:
         raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns or 'one or more'}")
     return x.astype(np.float32), rate_hz, start_s
@@ -95,9 +89,7 @@ def resample_evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, floa
 
 def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:
     if len(row) != len(header):
-        raise FileError(
-            path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line"
-        )
+        raise FileError(path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line")
     return row
 
 

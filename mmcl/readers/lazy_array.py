@@ -24,6 +24,7 @@ class LazyArray:
         self.path, self.shape, self.dtype, self.ndim = path, shape, dtype, len(shape)
 
     def first(self, n: int) -> LazyArray:
+        """The first ``n`` rows, not read yet."""
         return LazyArray(self.path, (n, *self.shape[1:]), self.dtype)
 
     def __len__(self) -> int:
@@ -33,9 +34,7 @@ class LazyArray:
         try:
             mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise FileError(
-                self.path, f"cannot be read any more ({error})", "was it moved or changed?"
-            ) from error
+            raise FileError(self.path, f"cannot be read any more ({error})", "was it moved or changed?") from error
         if mapped.shape[1:] != self.shape[1:] or len(mapped) < len(self):
             raise FileError(
                 self.path,
@@ -54,9 +53,7 @@ def open_lazy(path: Path) -> LazyArray:
     or shorter than it says."""
     with open(path, "rb") as file:
         version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
         if dtype.hasobject:
             raise ValueError("objects that only pickle reads")

@@ -38,9 +38,7 @@ def find_recordings(paths: Iterable[Path], modalities: Sequence[str] = MODALITIE
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if FILE_NAME.fullmatch(p.name))
             if not inside:
-                raise FileError(
-                    path, "holds no NAME_inertial or NAME_skeleton files", "expected .mat or .csv pairs"
-                )
+                raise FileError(path, "holds no NAME_inertial or NAME_skeleton files", "expected .mat or .csv pairs")
             files += inside
         elif path.exists():
             files.append(path)
@@ -57,13 +55,9 @@ def find_recordings(paths: Iterable[Path], modalities: Sequence[str] = MODALITIE
             )
         found = pairs.setdefault((match[1], match[3]), {})
         if match[2] in found and found[match[2]] != path:
-            raise FileError(
-                path, f"the same recording as {found[match[2]]}", "give each recording a name of its own"
-            )
+            raise FileError(path, f"the same recording as {found[match[2]]}", "give each recording a name of its own")
         found[match[2]] = path
-    for name in {name for name, kind in pairs if kind == "csv"} & {
-        name for name, kind in pairs if kind == "mat"
-    }:
+    for name in {name for name, kind in pairs if kind == "csv"} & {name for name, kind in pairs if kind == "mat"}:
         raise FileError(
             pairs[name, "csv"].popitem()[1],
             "there also is a .mat of this name",
@@ -104,8 +98,8 @@ def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]
 
 
 def _read_mat_pair(pair: Mapping[str, Path], name: str) -> Recording:
-    """Nominal rates do not align the two modalities (the camera dropped frames), so both are taken to last as long as the
-    inertial one does."""
+    """Nominal rates do not align the two modalities (the camera dropped frames), so both are taken to last as long as
+    the inertial one does."""
     signal = {m: read_mat(path, m) for m, path in pair.items()}
     if len(pair) == 1:
         return Recording(name, signal, {m: NOMINAL_HZ[m] for m in pair})

@@ -32,9 +32,7 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> tuple[np
     if path.suffix == ".parquet":
         x, found = _parquet(path)
         if found is not None and rate_hz is not None:
-            raise FileError(
-                path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}"
-            )
+            raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
         rate_hz = found if found is not None else rate_hz
     else:
         x = _npy(path) if path.suffix == ".npy" else _mat(path)

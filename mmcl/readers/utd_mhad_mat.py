@@ -33,9 +33,7 @@ def read_mat(path: Path, modality: str) -> np.ndarray:
     try:
         content = scipy.io.loadmat(path, variable_names=[variable])
     except Exception as error:  # scipy raises many kinds on damaged files
-        raise FileError(
-            path, f"not a readable .mat file ({error})", "copy or download the file again"
-        ) from error
+        raise FileError(path, f"not a readable .mat file ({error})", "copy or download the file again") from error
     if variable not in content:
         raise FileError(path, f"holds no variable '{variable}'", f"is it really a {modality} recording?")
     x = content[variable]
@@ -48,7 +46,5 @@ def read_mat(path: Path, modality: str) -> np.ndarray:
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         frame = np.argwhere(~np.isfinite(x))[0][0 if modality == "inertial" else 2]
-        raise FileError(
-            path, f"NaN or infinity at frame {frame} of '{variable}'", "repair or remove the pair"
-        )
+        raise FileError(path, f"NaN or infinity at frame {frame} of '{variable}'", "repair or remove the pair")
     return x if modality == "inertial" else np.ascontiguousarray(x.transpose(2, 0, 1))

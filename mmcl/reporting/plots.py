@@ -93,8 +93,7 @@ def plot_scores(scores: SnippetScores, threshold: float = 0.5) -> bytes:
         else:
             axes.set_xlabel("seconds", fontsize=9, color=INK)
     figure.suptitle(
-        f"{printable(scores.name)}: score of each snippet"
-        + (", true events shaded" if scores.intervals else ""),
+        f"{printable(scores.name)}: score of each snippet" + (", true events shaded" if scores.intervals else ""),
         fontsize=10,
         color=INK,
         x=0.01,
@@ -178,9 +177,7 @@ def plot_histograms(histograms: Sequence[Mapping[str, Sequence[float]]]) -> byte
         axes = new_axes(figure, (1, len(names), i + 1))
         share = np.array([np.asarray(h[name]) / max(sum(h[name]), 1) for h in histograms]).T
         extent = (0.5, len(histograms) + 0.5, -1.0, 1.0)
-        axes.imshow(
-            share, origin="lower", aspect="auto", extent=extent, cmap="Blues", interpolation="nearest"
-        )
+        axes.imshow(share, origin="lower", aspect="auto", extent=extent, cmap="Blues", interpolation="nearest")
         axes.set_title(name, fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -190,10 +187,6 @@ def plot_histograms(histograms: Sequence[Mapping[str, Sequence[float]]]) -> byte
 def _short(name: str, title: str) -> str:
     """A metric's name without what its panel's title says already."""
     return (
-        name.removeprefix(title)
-        .removeprefix("loss ")
-        .removeprefix("mil ")
-        .removeprefix("contrast ")
-        .lstrip(", ")
+        name.removeprefix(title).removeprefix("loss ").removeprefix("mil ").removeprefix("contrast ").lstrip(", ")
         or "joint"
     )

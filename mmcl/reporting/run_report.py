@@ -42,9 +42,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def write_report(
-    folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6
-) -> Path:
+def write_report(folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6) -> Path:
     """Write the page of a run (a folder with config.json) or of the runs in a folder.
 
     Args:
@@ -164,19 +162,13 @@ def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str)
     pictures = []
     if (run / HISTORY).exists():
         history, selected = read_json(run / HISTORY), metrics.get("selected epoch")
-        curves = plot_curves(
-            history, curve_groups(history, selected_by), None if selected is None else int(selected)
-        )
+        curves = plot_curves(history, curve_groups(history, selected_by), None if selected is None else int(selected))
         note = "The dotted line marks the selected epoch."
         pictures.append(section("Training", note, [("losses and validation metrics over epochs", curves)]))
     if (run / HISTOGRAMS).exists():
-        note = (
-            "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them."
-        )
+        note = "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them."
         spread = plot_histograms(read_json(run / HISTOGRAMS))
-        pictures.append(
-            section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)])
-        )
+        pictures.append(section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)]))
     return pictures
 
 

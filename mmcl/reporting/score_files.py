@@ -141,9 +141,7 @@ def to_csv(scores: SnippetScores) -> str:
     writer = csv.writer(text)
     columns = {"joint": scores.score, **scores.modality_score}
     one = len(scores.classes) == 1
-    writer.writerow(
-        ["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in scores.classes)]
-    )
+    writer.writerow(["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in scores.classes)])
     for i in range(len(scores.score)):
         values = (f"{v:.6f}" for s in columns.values() for v in s[i])
         writer.writerow([f"{scores.start_s[i]:.3f}", f"{scores.end_s[i]:.3f}", *values])
@@ -167,8 +165,7 @@ def to_json(scores: SnippetScores, rule: EventRule) -> dict[str, Any]:
         for i in range(len(scores.score))
     ]
     events = [
-        {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()}
-        for e in find_events(scores, rule)
+        {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()} for e in find_events(scores, rule)
     ]
     return {
         "name": scores.name,

@@ -39,9 +39,7 @@ def create_accelerator(
     chosen = resolve_device(device)
     on_cpu = chosen.type == "cpu"
     if t.precision == "fp16" and (on_cpu or not torch.cuda.is_available()):
-        raise InputError(
-            "--trainer.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no"
-        )
+        raise InputError("--trainer.precision fp16: needs a GPU (on a CPU it would silently be fp32); use bf16 or no")
     AcceleratorState._reset_state(
         reset_partial_state=PartialState._shared_state.get("_cpu", on_cpu) != on_cpu
     )  # an earlier run of this process may have had another precision
@@ -55,16 +53,12 @@ def create_accelerator(
             cpu=on_cpu,  # without it Accelerate ignores torchrun on a CPU
             mixed_precision=t.precision,
             gradient_accumulation_steps=gradient_accumulation_steps,
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)]
-            if some_unused
-            else None,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)] if some_unused else None,
             log_with=None if t.tracker == "none" else t.tracker,
             project_dir=str(out),
         )
     except ValueError as error:
-        raise InputError(
-            f"--trainer.tracker {t.tracker}, --trainer.precision {t.precision}: {error}"
-        ) from error
+        raise InputError(f"--trainer.tracker {t.tracker}, --trainer.precision {t.precision}: {error}") from error
     asked = int(os.environ.get("WORLD_SIZE", 1))
     if accelerator.num_processes != asked:
         raise InputError(

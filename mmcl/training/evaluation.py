@@ -66,8 +66,8 @@ def evaluate(
 ) -> Metrics:
     """Metrics of a run, computed anew.
 
-    They are written into its metrics.json when the run is finished and these are the data that it was trained on, unless
-    a modality is left out.
+    They are written into its metrics.json when the run is finished and these are the data that it was trained on,
+    unless a modality is left out.
 
     Args:
         run: Folder of a run, or of an imported or shared model.

@@ -45,8 +45,8 @@ def objective_of(config: ContrastConfig, dim: int, n_classes: int, n_recordings:
 def batch_context(
     output: ModelOutput, bags: Bags, loss: LossConfig, teacher: ModelOutput | None, progress: float
 ) -> BatchContext:
-    """What components of an objective may read: labels where there are any, recordings, groups, each modality's embedding
-    before projection, the teacher's projections, and each modality's own highest score."""
+    """What components of an objective may read: labels where there are any, recordings, groups, each modality's
+    embedding before projection, the teacher's projections, and each modality's own highest score."""
     label: Tensor | None = None
     if loss.mil.weight > 0:
         label = bags.label[:, 0].long() if bags.label.shape[1] == 1 else bags.label

@@ -14,8 +14,8 @@ from mmcl.training.task import TrainingTask
 
 
 def create_optimizer(task: TrainingTask, config: OptimConfig, teacher_lr_scale: float) -> torch.optim.AdamW:
-    """AdamW over encoders, the rest of the student, the unimodal teacher and the objectives' components, each with decayed
-    weights and undecayed biases and norms.
+    """AdamW over encoders, the rest of the student, the unimodal teacher and the objectives' components, each with
+    decayed weights and undecayed biases and norms.
 
     Args:
         task: Whose parameters.

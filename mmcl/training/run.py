@@ -53,8 +53,8 @@ def train(
         data: The data set's folder, or a manifest.
         out: The run's folder, which is made.
         resume: Go on from the last saved training state; start where there is none.
-        start_from: Folder of a run, or of an imported model of the same architecture, whose selected weights the student
-            begins with.
+        start_from: Folder of a run, or of an imported model of the same architecture, whose selected weights the
+            student begins with.
         device: "auto", "cpu" or a GPU.
 
     Returns:
@@ -117,9 +117,7 @@ def _train(
     if start_from is not None:
         check_extractors(start_from, splits)
         warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
-    accelerator = create_accelerator(
-        config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device
-    )
+    accelerator = create_accelerator(config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device)
     if accelerator.is_main_process:
         write_json(out / CONFIG, describe_run(config, splits, data, start_from))
     teacher, bags = None, partial(create_bags, config)
@@ -193,9 +191,7 @@ def check_splits(splits: DataSplits, data: Path, options: DataConfig) -> None:
         needed.append("validation")
     for split in needed:
         if not splits.of(split):
-            raise InputError(
-                f"{data}: holds no recordings of the {split} split; add them, or choose other subjects"
-            )
+            raise InputError(f"{data}: holds no recordings of the {split} split; add them, or choose other subjects")
 
 
 def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGrid) -> BagDataset:
@@ -216,9 +212,7 @@ def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGri
     )
 
 
-def create_task(
-    config: RunConfig, splits: DataSplits, grid: SnippetGrid
-) -> tuple[TrainingTask, ParameterPairs]:
+def create_task(config: RunConfig, splits: DataSplits, grid: SnippetGrid) -> tuple[TrainingTask, ParameterPairs]:
     """The student with the training data's statistics, the unimodal teacher, and the parameters that it updates."""
     n_classes, unimodal = len(splits.classes), config.teacher.unimodal
     student = create_model(config.model, grid, n_classes, splits.inputs)

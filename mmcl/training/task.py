@@ -59,7 +59,8 @@ class StepState:
 
 
 class TrainingTask(nn.Module):
-    """Student, unimodal teacher (if any) and the objectives of the contrasts as one module, so that one wrapper serves all.
+    """Student, unimodal teacher (if any) and the objectives of the contrasts as one module, so that one wrapper
+    serves all.
 
     forward: bags, a ``StepState`` and the output of the EMA model (or finished teacher) for the same bags, where a loss
     needs it -> named losses. "total" is to be minimized; names that begin with ``MONITORED`` are figures, with
@@ -102,9 +103,7 @@ class TrainingTask(nn.Module):
             for config in used.values()
             for option, slot in OPTION_SLOTS.items()
             for attribute in ("requires", "optional")
-        ) or any(
-            "teacher" in declared("sequence_terms", loss.sequence_terms, a) for a in ("requires", "optional")
-        )
+        ) or any("teacher" in declared("sequence_terms", loss.sequence_terms, a) for a in ("requires", "optional"))
         self.sequence_terms = nn.ModuleDict()
         self.plain_sequence_terms: dict[str, tuple[float, object]] = {}
         for text in split_specs(loss.sequence_terms) if len(modalities) > 1 else []:
@@ -238,9 +237,7 @@ def snippet_losses(
 ) -> Losses:
     """Contrast of simultaneous snippets, the mean over ordered pairs of modalities."""
     mask = bags.mask & bags.has_all[:, None]
-    terms = snippet_contrast(
-        output.projection, mask, objective, n_per_bag=loss.snippet.per_bag, context=context
-    )
+    terms = snippet_contrast(output.projection, mask, objective, n_per_bag=loss.snippet.per_bag, context=context)
     n_terms = sum(k.endswith("/snippet") for k in terms)
     return {f"contrast {k}": state.snippet_weight / n_terms * v for k, v in terms.items()}
 
@@ -288,8 +285,8 @@ def recording_losses(
 
 
 def class_of_bags(output: ModelOutput, bags: Bags, loss: LossConfig) -> Tensor:
-    """``(bag,)``: the class whose scores cluster the bag, by its label or by prediction; of a bag without any label, its
-    highest-scored one."""
+    """``(bag,)``: the class whose scores cluster the bag, by its label or by prediction; of a bag without any label,
+    its highest-scored one."""
     pooled = topk_pool(upcast(output.joint_logit), bags.mask, loss.mil.topk_divisor)
     if loss.semibag.assign == "label":
         other = (bags.label.sum(1, keepdim=True) > 0) & (bags.label == 0)

@@ -163,9 +163,7 @@ class Trainer:
             project = "tensorboard" if config.trainer.tracker == "tensorboard" else "mmcl"
             self.accelerator.init_trackers(project, config=flatten(config))
         hide = not self.accelerator.is_main_process or not sys.stderr.isatty()
-        with tqdm(
-            total=self.n_steps, initial=self.progress.step, unit="step", disable=hide, dynamic_ncols=True
-        ) as bar:
+        with tqdm(total=self.n_steps, initial=self.progress.step, unit="step", disable=hide, dynamic_ncols=True) as bar:
             for epoch in range(self.progress.epoch, config.optim.epochs):
                 started = time.perf_counter()
                 losses = self._train_epoch(epoch, bar)
@@ -260,9 +258,7 @@ class Trainer:
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             last = progress.epoch == config.optim.epochs
-            is_validated = self.validate is not None and (
-                progress.epoch % config.trainer.validate_every == 0 or last
-            )
+            is_validated = self.validate is not None and (progress.epoch % config.trainer.validate_every == 0 or last)
             if self.validate is not None and is_validated:
                 metrics |= self.validate(self.evaluated_model, accelerator.device)
             progress.seconds += time.perf_counter() - started

@@ -33,9 +33,7 @@ def parameter_pairs(student: nn.Module, teacher: nn.Module, modules: Mapping[str
         a = dict(student.get_submodule(ours).named_parameters())
         b = dict(teacher.get_submodule(theirs).named_parameters())
         if {k: v.shape for k, v in a.items()} != {k: v.shape for k, v in b.items()}:
-            raise InputError(
-                f"modules: student's '{ours}' and teacher's '{theirs}' differ in parameters or shapes"
-            )
+            raise InputError(f"modules: student's '{ours}' and teacher's '{theirs}' differ in parameters or shapes")
         pairs += [(a[k], b[k]) for k in a]
     return pairs
 

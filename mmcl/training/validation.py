@@ -41,9 +41,7 @@ def check_components(loss: LossConfig, ema_decay: float, batch_has_labels: bool)
                         f"{path} {text}: is a component of a contrast that is off; use --loss.{contrast}.weight above 0"
                     )
     for text in loss.sequence_terms:
-        _check_component(
-            "sequence_terms", text, "--loss.sequence-terms", loss, ema_decay, batch_has_labels, True
-        )
+        _check_component("sequence_terms", text, "--loss.sequence-terms", loss, ema_decay, batch_has_labels, True)
 
 
 def _check_component(

@@ -15,9 +15,7 @@ from mmcl.cli.main import main
 
 
 def test_mat_pair_and_csv_pair_to_json_csv_png(trained, made, tmp_path, rng, capsys):
-    write_csv(
-        tmp_path / "walk ü_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50
-    )
+    write_csv(tmp_path / "walk ü_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(tmp_path / "walk ü_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
     pair = [
         str(made / "Inertial" / "a13_s2_t1_inertial.mat"),

@@ -168,9 +168,7 @@ def test_overlay_and_embedding(made, tmp_path):
     assert "data:video/mp4;base64," in html
     assert "Browsers do not play .avi files" in html
     mp4 = write_clip(tmp_path / "b #1.mp4", 96)
-    assert (
-        main(["score", str(made / "model"), str(mp4), "--out", str(tmp_path / "out"), "--embed-mb", "0"]) == 0
-    )
+    assert main(["score", str(made / "model"), str(mp4), "--out", str(tmp_path / "out"), "--embed-mb", "0"]) == 0
     html = (tmp_path / "out" / "b #1.html").read_text()
     assert 'src="../b%20%231.mp4"' in html
     assert main([*words[:2], str(mp4), "--out", str(tmp_path / "bare"), "--no-page"]) == 0
@@ -208,10 +206,7 @@ def test_features_of_another_extractor_are_refused(made, tmp_path, capsys):
     card["extractors"]["visual"]["name"] = "i3d"
     (other / "store.json").write_text(json.dumps(card))
     assert main(["evaluate", str(made / "model"), "--data", str(other)]) == 1
-    assert (
-        "was trained on visual features of another extractor (name descriptors, not i3d"
-        in capsys.readouterr().err
-    )
+    assert "was trained on visual features of another extractor (name descriptors, not i3d" in capsys.readouterr().err
     words = ["train", "xd-violence", "--data", str(other), "--out", str(tmp_path / "run"), *OPTIONS]
     assert main([*words, "--start-from", str(made / "model")]) == 1
     assert "another extractor" in capsys.readouterr().err
@@ -250,9 +245,7 @@ def test_a_click_on_a_curve_seeks(made, tmp_path):
     player.readyState ? act() : player.addEventListener("loadedmetadata", act);
     </script></body>"""
     (tmp_path / "test.html").write_text(html.replace("</body>", script))
-    flags = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    )
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     words = [CHROMIUM, *flags.split(), "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
     words += [
         "--virtual-time-budget=20000",
@@ -281,12 +274,7 @@ def test_real_videos_end_to_end(made, tmp_path, capsys):
 
 def test_sound_of_the_overlay_is_in_time(made, tmp_path):
     clip = write_clip(tmp_path / "a.mp4", 120, click_s=(1.0, 2.5))
-    assert (
-        main(
-            ["score", str(made / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay", "--no-page"]
-        )
-        == 0
-    )
+    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay", "--no-page"]) == 0
     with av.open(str(tmp_path / "o" / "a-scored.mp4")) as file:
         pieces = [(f.time, f.to_ndarray()[0]) for f in file.decode(audio=0)]
     sound = np.concatenate([x for _, x in pieces])

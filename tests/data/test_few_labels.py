@@ -23,9 +23,7 @@ def test_few_labels():
         assert len(drawn) == n
         assert {r.name[0] for r in drawn} == {"0", "1", "2"}
         assert drawn == few_labels(recordings, labels, 5)
-    assert set(r.name for r in few_labels(recordings, 1, 5)) <= set(
-        r.name for r in few_labels(recordings, 2, 5)
-    )
+    assert set(r.name for r in few_labels(recordings, 1, 5)) <= set(r.name for r in few_labels(recordings, 2, 5))
     draws = {tuple(r.name for r in few_labels(recordings, 1, seed)) for seed in range(20)}
     assert len(draws) > 5
     with pytest.raises(InputError, match="5 a class were asked for, class 1 has 4"):

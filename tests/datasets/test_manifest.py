@@ -151,9 +151,7 @@ def test_events_in_long_recordings(tmp_path, rng):
         split = "train" if i < 16 else "test"
         events = f"{start / 30}-{(start + 100) / 30}" if i % 2 else ""
         rows.append([f"r{i}", "burst" if i % 2 else "", split, f"{i}.npy", 30, events])
-    manifest = write_manifest(
-        tmp_path / "m.csv", ["name", "label", "split", "wrist", "wrist_hz", "events"], rows
-    )
+    manifest = write_manifest(tmp_path / "m.csv", ["name", "label", "split", "wrist", "wrist_hz", "events"], rows)
     out = tmp_path / "run"
     options = [*SMALL, "--optim.epochs", "10", "--augment.strength", "0", "--augment.insertion", "0"]
     assert main(["train", "events", "--data", str(manifest), "--out", str(out), *options]) == 0

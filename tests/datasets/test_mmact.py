@@ -16,9 +16,7 @@ from mmcl.errors import InputError
 SMALL = ["--model.dim", "16", "--trainer.tracker", "none"]
 
 
-def make_mmact(
-    folder: Path, subjects=(1, 13, 17), actions=("carrying", "fall", "Walking"), sessions=2
-) -> Path:
+def make_mmact(folder: Path, subjects=(1, 13, 17), actions=("carrying", "fall", "Walking"), sessions=2) -> Path:
     rng = np.random.default_rng(0)
     for s in subjects:
         for action in actions:
@@ -34,9 +32,7 @@ def make_mmact(
                     path.parent.mkdir(parents=True, exist_ok=True)
                     x = rng.standard_normal((3 * hz, 3)) + actions.index(action)
                     path.write_text(
-                        "".join(
-                            f"2018-10-01 10:00:{i / hz:.3f},{a},{b},{c}\n" for i, (a, b, c) in enumerate(x)
-                        )
+                        "".join(f"2018-10-01 10:00:{i / hz:.3f},{a},{b},{c}\n" for i, (a, b, c) in enumerate(x))
                     )
                 for camera in (1, 2):
                     place = f"subject{s}/cam{camera}/scene1/session{session}"
@@ -47,9 +43,7 @@ def make_mmact(
                         joints = (rng.standard_normal(51) + 10 * camera + i / 50).tolist()
                         return {"person1": joints, "person2": []}
 
-                    path.write_text(
-                        json.dumps({str(i): frame(i) if i != 3 else {"person1": []} for i in range(90)})
-                    )
+                    path.write_text(json.dumps({str(i): frame(i) if i != 3 else {"person1": []} for i in range(90)}))
     return folder
 
 
@@ -87,17 +81,21 @@ def test_mmact_protocols():
     assert MmactConfig().protocol == "cross-subject"
 
 
+POSE = "pose/cross_view/trainval/subject1/cam1/scene1/session1"
+WATCH, GYRO = (f"{sensor}/subject1/scene1/session1" for sensor in ("acc_watch_clip", "gyro_clip"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda f: (f / "gyro_clip").rename(f / "gyro"), "gyro_clip: no such folder"),
-        (lambda f: (f / "pose/cross_view/trainval/subject1/cam1/scene1/session1/fall.json").write_text("{"), "not a readable pose file"),
-        (lambda f: (f / "acc_watch_clip/subject1/scene1/session1/fall.csv").write_text("t,1,2\n"), "line 1: less than four columns"),
-        (lambda f: (f / "acc_watch_clip/subject1/scene1/session1/fall.csv").write_text(""), "holds 0 samples"),
-        (lambda f: (f / "gyro_clip/subject1/scene1/session1/fall.csv").rename(f / "gyro_clip/subject1/scene1/session1/flying.csv"), "unknown action 'flying'"),
+        (lambda f: (f / POSE / "fall.json").write_text("{"), "not a readable pose file"),
+        (lambda f: (f / WATCH / "fall.csv").write_text("t,1,2\n"), "line 1: less than four columns"),
+        (lambda f: (f / WATCH / "fall.csv").write_text(""), "holds 0 samples"),
+        (lambda f: (f / GYRO / "fall.csv").rename(f / GYRO / "flying.csv"), "unknown action 'flying'"),
         (lambda f: (f / "gyro_clip/subject1").rename(f / "gyro_clip/subject21"), "unknown subject 21"),
     ],
-)  # fmt: skip
+)
 def test_bad_mmact(tmp_path, spoil, message):
     folder = make_mmact(tmp_path, subjects=(1, 13, 17), sessions=1)
     spoil(folder)
@@ -108,9 +106,7 @@ def test_bad_mmact(tmp_path, spoil, message):
 def test_mmact_is_trained_on(tmp_path):
     folder = make_mmact(tmp_path / "data")
     run = tmp_path / "run"
-    assert (
-        main(["train", "mmact", "--data", str(folder), "--out", str(run), *SMALL, "--optim.epochs", "4"]) == 0
-    )
+    assert main(["train", "mmact", "--data", str(folder), "--out", str(run), *SMALL, "--optim.epochs", "4"]) == 0
     metrics = json.loads((run / "metrics.json").read_text())
     assert "test macro F1" in metrics
     assert "validation macro F1" in metrics

@@ -19,9 +19,7 @@ def test_real_data_set(utd_mhad):
     first = recordings[0]
     raw = scipy.io.loadmat(utd_mhad / "Skeleton" / "a1_s1_t1_skeleton.mat")["d_skel"]
     np.testing.assert_allclose(first.signal["skeleton"][5, 7], raw[7, :, 5], rtol=1e-6)
-    assert all(
-        abs(len(r.signal["skeleton"]) / r.rate_hz["skeleton"] - r.duration_s) < 1e-9 for r in recordings
-    )
+    assert all(abs(len(r.signal["skeleton"]) / r.rate_hz["skeleton"] - r.duration_s) < 1e-9 for r in recordings)
 
 
 def copy(made, tmp_path):

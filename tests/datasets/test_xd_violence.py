@@ -32,9 +32,7 @@ def train_recordings(folder):
 
 def test_long_bags_are_sampled_evenly_and_read_from_the_disk(data, capsys):
     recordings = train_recordings(data)
-    assert (
-        "2 recordings have files that differ by one row" in capsys.readouterr().out
-    )  # one video, both crops
+    assert "2 recordings have files that differ by one row" in capsys.readouterr().out  # one video, both crops
     assert all(isinstance(r.signal["visual"], LazyArray) for r in recordings)
     grid = SnippetGrid(2 / 3, 2 / 3, {"visual": 1, "audio": 1})
     bags = BagDataset(recordings, grid, strength=0.0, max_snippets=7)
@@ -144,9 +142,7 @@ def test_check_finds_each_fault_and_no_other(tmp_path, capsys):
     np.save(rgb[5].with_name("clip__0.npy"), x)
     np.save(rgb[5].with_name("other.npy"), x)
     frames = {p.name.removesuffix("__0.npy"): 16 * 200 if i == 6 else 0 for i, p in enumerate(rgb)}
-    (tmp_path / "train_frames.csv").write_text(
-        "name,frames\n" + "\n".join(f"{k},{v}" for k, v in frames.items() if v)
-    )
+    (tmp_path / "train_frames.csv").write_text("name,frames\n" + "\n".join(f"{k},{v}" for k, v in frames.items() if v))
     assert main(words) == 1
     printed = capsys.readouterr().out
     for message in (
@@ -160,9 +156,7 @@ def test_check_finds_each_fault_and_no_other(tmp_path, capsys):
         f"{rgb[6].name.removesuffix('__0.npy')}: has",
     ):
         assert message in printed, message
-    n_wrong = sum(
-        ": " in line and "videos (" not in line and "truth of" not in line for line in printed.splitlines()
-    )
+    n_wrong = sum(": " in line and "videos (" not in line and "truth of" not in line for line in printed.splitlines())
     assert n_wrong == 11  # clip also lacks a crop and its audio, and holds the infinity of what it copies
 
 
@@ -173,9 +167,7 @@ def test_truth_of_other_features(tmp_path, capsys):
     assert main(words) == 1
     assert "do not use it with them" in capsys.readouterr().out
     names = [v.name for v in find_features(tmp_path, 2)["test"]]
-    (tmp_path / "visual_test.list").write_text(
-        "\n".join(f"{n}__0.npy" for n in [*names[::-1], "gone_label_A"])
-    )
+    (tmp_path / "visual_test.list").write_text("\n".join(f"{n}__0.npy" for n in [*names[::-1], "gone_label_A"]))
     assert main(words) == 1
     out = capsys.readouterr().out
     assert "gone_label_A has no features" in out

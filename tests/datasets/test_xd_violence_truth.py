@@ -49,9 +49,7 @@ def test_codes(name, codes):
         assert video_of("some/folder/" + name + end) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["clip", "clip_label_", "clip_label_B3", "clip_label_A-B1", "clip_label_0-0-0"]
-)
+@pytest.mark.parametrize("name", ["clip", "clip_label_", "clip_label_B3", "clip_label_A-B1", "clip_label_0-0-0"])
 def test_names_without_a_code_are_refused(name):
     with pytest.raises(InputError, match="expected a name that ends in _label_"):
         codes_of(name)
@@ -61,9 +59,7 @@ def test_event_frames_against_a_row_per_frame():
     rng = np.random.default_rng(0)
     for _ in range(50):
         n = int(rng.integers(1, 12))
-        intervals = [
-            tuple(sorted(rng.choice(250, 2, replace=False).tolist())) for _ in range(rng.integers(0, 4))
-        ]
+        intervals = [tuple(sorted(rng.choice(250, 2, replace=False).tolist())) for _ in range(rng.integers(0, 4))]
         frames = np.zeros(300, bool)
         for start, end in intervals:
             frames[start:end] = True
@@ -135,9 +131,7 @@ def test_order_of_videos_changes_nothing():
     events = {"a_label_B1-0-0": [(10, 40)], "c_label_G-B1-0": [(0, 20)]}
     score = {n: np.random.default_rng(i).random(lengths[n]) for i, n in enumerate(names)}
     one, two = (
-        frame_metrics(
-            np.concatenate([score[n] for n in order]), frame_truth(order, lengths, events), CLASSES, 0
-        )
+        frame_metrics(np.concatenate([score[n] for n in order]), frame_truth(order, lengths, events), CLASSES, 0)
         for order in (names, names[::-1])
     )
     assert one == pytest.approx(two)

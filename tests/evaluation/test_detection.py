@@ -17,9 +17,7 @@ def test_events_that_nobody_annotated_are_not_evaluated():
 
     def line(*score):
         start = np.arange(4) / 2
-        return SnippetScores(
-            "r", start, start + 0.5, np.array(score)[:, None], {}, np.array([max(score)]), {}, ("x",)
-        )
+        return SnippetScores("r", start, start + 0.5, np.array(score)[:, None], {}, np.array([max(score)]), {}, ("x",))
 
     known = [made(1.0, Interval(0, 0.5, "x")), made(0.0)]
     scores = [line(0.9, 0.1, 0.1, 0.1), line(0.2, 0.1, 0.1, 0.1)]

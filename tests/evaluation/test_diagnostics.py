@@ -31,12 +31,7 @@ def test_diagnostics_equal_loops():
 
     want = sum(float((u(x) - u(y)).square().sum()) for x, y in zip(a, b, strict=True)) / 6
     assert alignment(a, b).item() == pytest.approx(want)
-    e = [
-        math.exp(-2 * float((u(x) - u(y)).square().sum()))
-        for i, x in enumerate(a)
-        for j, y in enumerate(a)
-        if i != j
-    ]
+    e = [math.exp(-2 * float((u(x) - u(y)).square().sum())) for i, x in enumerate(a) for j, y in enumerate(a) if i != j]
     assert uniformity(a).item() == pytest.approx(math.log(sum(e) / 30))
     assert uniformity(a[:1].expand(5, 3)).item() == pytest.approx(0.0, abs=1e-6)
 

@@ -33,9 +33,7 @@ def test_against_a_walk(seed):
     rng = np.random.default_rng(seed)
     score = rng.random(int(rng.integers(1, 60)))
     rule = EventRule(*sorted(rng.random(2), reverse=True), float(rng.integers(0, 4)) * 2 / 3)
-    ours = [
-        (round(e.start_s * 1.5), round(e.end_s * 1.5)) for e in find_events(timeline(score[:, None]), rule)
-    ]
+    ours = [(round(e.start_s * 1.5), round(e.end_s * 1.5)) for e in find_events(timeline(score[:, None]), rule)]
     assert ours == walk(score, rule)
 
 

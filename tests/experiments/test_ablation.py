@@ -72,9 +72,7 @@ def test_a_third_party_s_component_is_compared_in_the_slot_that_is_named():
     )
     assert made.regularizers == ("std-hinge",)
     check_settings(
-        with_components(
-            base, "negatives=mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel"
-        )
+        with_components(base, "negatives=mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel")
     )
     with pytest.raises(InputError, match="or SLOT=package"):
         with_components(base, "mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel")

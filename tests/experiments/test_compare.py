@@ -38,9 +38,7 @@ def test_compare_refuses_what_it_cannot_do(data, tmp_path, monkeypatch, capsys):
         assert message in capsys.readouterr().err
     one = [*command, "--objectives", "default,default", "--jobs", "1", "--seeds", "2"]
     assert main([*one, "--metric", "accuracy"]) == 1
-    assert (
-        "--metric accuracy, --split left out: the runs have test snippet average" in capsys.readouterr().err
-    )
+    assert "--metric accuracy, --split left out: the runs have test snippet average" in capsys.readouterr().err
     assert not (tmp_path / "default" / "seed-1" / "metrics.json").exists()  # reported after the first run
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(one) == 1

@@ -171,11 +171,10 @@ def test_options_without_effect_are_refused(capsys, tmp_path, videos):
 
 def test_racing_writers_do_not_meet(tmp_path):
     cards = {"visual": ExtractorCard("i3d", 1024, "aa")}
-    code = "import sys; from pathlib import Path; from mmcl.features.store import open_store; from mmcl.features.cards import ExtractorCard\n"
+    code = "import sys; from pathlib import Path; from mmcl.features.store import open_store\n"
+    code += "from mmcl.features.cards import ExtractorCard\n"
     code += "for i in range(60): open_store(Path(sys.argv[1]) / str(i), {'visual': ExtractorCard('i3d', 1024, 'aa')})"
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE) for _ in "ab"
-    ]
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE) for _ in "ab"]
     assert [p.communicate()[1][-300:] for p in both] == [b"", b""]
     open_store(tmp_path / "0", cards)
     assert not list(tmp_path.rglob("*.part"))

@@ -219,9 +219,7 @@ def test_wrong_weights_are_named(tmp_path):
     state = Vggish().state_dict()
     state["features.0.weight"] = torch.zeros(64, 3, 3, 3)
     torch.save(state, path)
-    with pytest.raises(
-        FileError, match=r"'features.0.weight' is of shape \(64, 3, 3, 3\) in the file and of shape"
-    ):
+    with pytest.raises(FileError, match=r"'features.0.weight' is of shape \(64, 3, 3, 3\) in the file and of shape"):
         load_into(Vggish(), path)
     path.write_text("no")
     with pytest.raises(FileError, match="not a plain state dict"):

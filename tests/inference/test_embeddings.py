@@ -25,9 +25,7 @@ def test_a_modality_alone_is_that_modality_alone(joint):
     for seed in (1, 2):
         skeleton = np.random.default_rng(seed).standard_normal((90, 20, 3)).astype(np.float32)
         signal = {"skeleton": skeleton, "inertial": inertial}
-        recording = Recording(
-            "r", signal, {"skeleton": 30.0, "inertial": 50.0}, np.eye(27, dtype=np.float32)[3]
-        )
+        recording = Recording("r", signal, {"skeleton": 30.0, "inertial": 50.0}, np.eye(27, dtype=np.float32)[3])
         embedded.append(embed(net, [recording], grid_of(config)))
     np.testing.assert_array_equal(*(e.features(["inertial"]) for e in embedded))
     assert np.abs(np.subtract(*(e.features(["skeleton"]) for e in embedded))).max() > 1e-3

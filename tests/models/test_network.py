@@ -40,9 +40,7 @@ def bags(lengths=LENGTHS, extra=0, order=None) -> Bags:
 
 def net(**model) -> MultimodalNetwork:
     torch.manual_seed(0)
-    config = override(
-        recipe("utd-mhad-streams"), {"model.dim": 16, **{f"model.{k}": v for k, v in model.items()}}
-    )
+    config = override(recipe("utd-mhad-streams"), {"model.dim": 16, **{f"model.{k}": v for k, v in model.items()}})
     return network_of(config, 2).eval()
 
 
@@ -77,9 +75,7 @@ def test_padding_and_order_change_nothing(model, training):
         for b, n in enumerate(LENGTHS):
             torch.testing.assert_close(longer[k][b, :n], want[b, :n], atol=1e-6, rtol=1e-5)
         for row, b in enumerate(order.tolist()):
-            torch.testing.assert_close(
-                shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5
-            )
+            torch.testing.assert_close(shuffled[k][row, : LENGTHS[b]], want[b, : LENGTHS[b]], atol=1e-6, rtol=1e-5)
 
 
 def test_masked_batch_norm_is_batch_norm_of_the_real_frames():
@@ -163,9 +159,7 @@ def test_a_pooled_window_is_its_mean_and_maximum():
     for snippet in range(4):
         seen = x[:, :, 2 * snippet : 2 * snippet + 6]
         both = torch.cat([seen.mean(-1), seen.amax(-1)], 1)
-        torch.testing.assert_close(
-            got[:, :, snippet], both @ window.project.weight[..., 0].T + window.project.bias
-        )
+        torch.testing.assert_close(got[:, :, snippet], both @ window.project.weight[..., 0].T + window.project.bias)
 
 
 def test_late_fusion_has_no_attention_between_modalities():

@@ -25,10 +25,7 @@ def bags(lengths: list[int], bucket_size: int) -> Bags:
     g = torch.Generator().manual_seed(0)
     n, longest = len(lengths), max(lengths)
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
-    x = {
-        m: torch.randn(n, longest, c, generator=g, dtype=torch.float64) * mask[..., None]
-        for m, c in CHANNELS.items()
-    }
+    x = {m: torch.randn(n, longest, c, generator=g, dtype=torch.float64) * mask[..., None] for m, c in CHANNELS.items()}
     label = (torch.arange(n) % 2).double()[:, None]
     return Bags(x, mask, label, torch.arange(n), {}, pack_by_length(lengths, bucket_size, worth=2.0))
 
@@ -66,9 +63,7 @@ def test_not_worth_it():
 @pytest.mark.parametrize("bucket_size", [1, 3])
 def test_packed_equals_padded(bucket_size):
     """Scores, all losses and all gradients, teacher included."""
-    config = override(
-        recipe("xd-violence"), {"model.dim": 8, "model.dropout": 0.0, "loss.mil.topk_divisor": 4}
-    )
+    config = override(recipe("xd-violence"), {"model.dim": 8, "model.dropout": 0.0, "loss.mil.topk_divisor": 4})
     torch.manual_seed(1)
     student = network_of(config, shapes=SHAPES)
     teacher = network_of(config, 1, ("visual",), SHAPES)
@@ -86,9 +81,7 @@ def test_packed_equals_padded(bucket_size):
         real |= {f"embedding {m}": v[batch.mask] for m, v in encoded.embedding.items()}
         grads = {k: p.grad.clone() for k, p in task.named_parameters() if p.grad is not None}
         results.append({**losses, **grads, **real, "joint": encoded.joint_logit[batch.mask]})
-    assert (
-        sum(v.item() > 0 for k, v in results[0].items() if "background" in k) == 2
-    )  # the contrast took part
+    assert sum(v.item() > 0 for k, v in results[0].items() if "background" in k) == 2  # the contrast took part
     assert results[0].keys() == results[1].keys()
     for k, v in results[0].items():
         torch.testing.assert_close(v, results[1][k], atol=1e-9, rtol=1e-9, msg=k)

@@ -49,7 +49,10 @@ def training_task() -> TrainingTask:
 
 def bags(part: slice) -> Bags:
     g = torch.Generator().manual_seed(1)
-    draw = lambda *shape: torch.randn(8, *shape, generator=g, dtype=torch.float64)
+
+    def draw(*shape):
+        return torch.randn(8, *shape, generator=g, dtype=torch.float64)
+
     x = {"a": draw(12, 5), "b": draw(13 * PER_HOP, 6)}
     lengths = torch.tensor(LENGTHS)
     mask = torch.arange(12) < lengths[:, None]
@@ -93,11 +96,7 @@ def without_labels(part: slice) -> dict[str, torch.Tensor]:
             losses = learn(bags(part), StepState(find_false_negatives=True), learn.student(bags(part)))
             losses["total"].backward()
         assert learn.memory_bank is not None
-        found |= {
-            f"{same} {k}": v.detach()
-            for k, v in losses.items()
-            if not k.startswith(("monitored", "histogram"))
-        }
+        found |= {f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith(("monitored", "histogram"))}
         grads = {k: p.grad for k, p in learn.named_parameters() if p.grad is not None}
         found |= {f"{same} grad {k}": v for k, v in grads.items()}
         found[f"{same} memory"] = learn.memory_bank.z["a"].double()
@@ -117,7 +116,10 @@ DETERMINISTIC = {
 def with_every_component(part: slice) -> dict[str, torch.Tensor]:
     """Losses and gradients of an objective with each component in turn."""
     g = torch.Generator().manual_seed(3)
-    draw = lambda n, d: torch.randn(n, d, generator=g, dtype=torch.float64)
+
+    def draw(n, d):
+        return torch.randn(n, d, generator=g, dtype=torch.float64)
+
     query, positive, negatives = draw(8, 6), draw(8, 6), draw(16, 6)
     label, group, domain = (torch.randint(0, n, (24,), generator=g) for n in (3, 2, 3))
     auxiliary, teacher, value = draw(24, 5), draw(24, 6), torch.rand(24, generator=g, dtype=torch.float64)
@@ -140,16 +142,15 @@ def with_every_component(part: slice) -> dict[str, torch.Tensor]:
             torch.manual_seed(0)
             text = name + (DETERMINISTIC[name] if DETERMINISTIC.get(name, "").startswith("(") else "")
             named = {option: text if option in ("similarity", "target", "pair_loss") else (text,)}
-            made = build_objective(
-                0.3, 0.0, 1.0, False, dim=6, n_classes=3, n_recordings=30, **named
-            ).double()
+            made = build_objective(0.3, 0.0, 1.0, False, dim=6, n_classes=3, n_recordings=30, **named).double()
             made.train(DETERMINISTIC.get(name) != "eval")
             a, b = (x.clone().requires_grad_() for x in (query, positive))
             own = metadata(slice(0, 8)).map(lambda x: x[part])
             real = torch.ones(8, dtype=torch.bool)[part]
             torch.manual_seed(1)
             contrast = made(
-                a[part], b[part], negatives, mask, valid=real, metadata=own, positive_metadata=own, negative_metadata=metadata(slice(8, 24)),
+                a[part], b[part], negatives, mask, valid=real, metadata=own, positive_metadata=own,
+                negative_metadata=metadata(slice(8, 24)),
                 progress=0.9,
             )  # fmt: skip
             terms = mean_anchor_loss(contrast, real, "anchor")
@@ -179,7 +180,10 @@ def with_every_sequence_term(part: slice) -> dict[str, torch.Tensor]:
         parameters = dict(term.double().named_parameters()) if isinstance(term, torch.nn.Module) else {}
         for p in parameters.values():  # some begin at zero, where nothing would show
             torch.nn.init.normal_(p, std=0.3)
-        cut = lambda z: {m: v[part, :longest] for m, v in z.items()}
+
+        def cut(z):
+            return {m: v[part, :longest] for m, v in z.items()}
+
         value = term(cut(own), cut(teacher), mask)
         inputs = {**own, **parameters}
         grads = torch.autograd.grad(value, list(inputs.values()), allow_unused=True)

@@ -110,9 +110,7 @@ def test_ten_steps(tmp_path):
     assert step == 10
     assert n_events > 10  # the contrast took part
     for k, v in start.items():
-        torch.testing.assert_close(
-            weights[k], v.detach(), atol=1e-5, rtol=0, msg=lambda text, k=k: f"{k}: {text}"
-        )
+        torch.testing.assert_close(weights[k], v.detach(), atol=1e-5, rtol=0, msg=lambda text, k=k: f"{k}: {text}")
 
 
 def test_the_loop_that_we_are_timed_against_computes_the_same():

@@ -88,14 +88,9 @@ def test_files_of_a_run(whole):
     assert saved["config"]["seed"] == 0
     assert saved["torch"] == torch.__version__
     assert any((whole / "tensorboard").rglob("events*"))
-    assert evaluate(whole)["snippet average precision"] == pytest.approx(
-        metrics["test snippet average precision"]
-    )
+    assert evaluate(whole)["snippet average precision"] == pytest.approx(metrics["test snippet average precision"])
     history = json.loads((whole / "history.json").read_text())
-    assert (
-        metrics["selected epoch"]
-        == max(history, key=lambda h: h["validation snippet average precision"])["epoch"]
-    )
+    assert metrics["selected epoch"] == max(history, key=lambda h: h["validation snippet average precision"])["epoch"]
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.7])
@@ -129,9 +124,7 @@ def test_two_processes_train_like_one(made, tmp_path):
     for a, b in zip(one, two, strict=True):
         assert a["loss total"] == pytest.approx(b["loss total"], abs=1e-4)
     # Adam divides by tiny second moments: rounding is all that may differ
-    same_weights(
-        tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", atol=2e-3, rtol=0
-    )
+    same_weights(tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", atol=2e-3, rtol=0)
 
 
 def test_mixed_precision_accumulation_and_one_modality(made, tmp_path):

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from benchmarks.losses import LONGEST, N_BAGS, SHORTEST, WIDTHS, grid_of, network_of
 from benchmarks.measure import Benchmark, Row
-
 from mmcl.config import SCHEMA_VERSION, RunConfig, override, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.data.batch_sampler import BatchSampler
@@ -57,9 +57,7 @@ def small_store(folder: Path, n: int, dtype: type, seed: int) -> Path:
     """n training videos of one crop, and two to test on."""
     rng = np.random.default_rng(seed)
     train, test = video_names(n, "v"), video_names(2, "t")
-    write_store(
-        folder, {name: int(rng.integers(SHORTEST, LONGEST + 1)) for name in train + test}, 1, dtype, seed
-    )
+    write_store(folder, {name: int(rng.integers(SHORTEST, LONGEST + 1)) for name in train + test}, 1, dtype, seed)
     for split, names in (("train", train), ("test", test)):
         (folder / f"visual_{split}.list").write_text("".join(f"{name}__0.npy\n" for name in names))
     return folder
@@ -108,9 +106,7 @@ def evaluation(b: Benchmark) -> None:
         train = video_names(2, "v")
         write_store(data, lengths | dict.fromkeys(train, 20), 5, np.float32, b.seed)
         for split, of in (("train", train), ("test", names)):
-            (data / f"visual_{split}.list").write_text(
-                "".join(f"{n}__{c}.npy\n" for n in of for c in range(5))
-            )
+            (data / f"visual_{split}.list").write_text("".join(f"{n}__{c}.npy\n" for n in of for c in range(5)))
         if b.lists is not None:
             (data / "annotations.txt").write_bytes((b.lists / "annotations.txt").read_bytes())
         else:
@@ -162,18 +158,14 @@ def video(b: Benchmark) -> None:
         run = untrained(folder / "run", video_settings(), widths, cards)
         for length in (120, 600):
             path = folder / f"{length}.mp4"
-            tone = (
-                np.sin(np.arange(16_000) * 0.1 * (1 + k % 7)).astype(np.float32) / 2 for k in range(length)
-            )
+            tone = (np.sin(np.arange(16_000) * 0.1 * (1 + k % 7)).astype(np.float32) / 2 for k in range(length))
             write_video(path, moving_pictures(length, b.seed), 24, tone)
             for command, rest in (
                 (["extract", str(path), "--out", str(folder / f"store{length}")], "extract"),
                 (["score", str(run), str(path), "--out", str(folder / "scores"), "--no-page"], "score"),
             ):
                 started = time.perf_counter()
-                with subprocess.Popen(
-                    [sys.executable, "-m", "mmcl", *command], stdout=subprocess.DEVNULL
-                ) as job:
+                with subprocess.Popen([sys.executable, "-m", "mmcl", *command], stdout=subprocess.DEVNULL) as job:
                     peak = watch(job)
                 spent = time.perf_counter() - started
                 if job.returncode:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmarks.measure import Benchmark, Row, compare, in_turns, peak_memory, slope
 from torch import Tensor, nn
 
+from benchmarks.measure import Benchmark, Row, compare, in_turns, peak_memory, slope
 from mmcl.config import RunConfig, override
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import get_dataset
@@ -118,9 +118,7 @@ def step(b: Benchmark) -> None:
     packed, padded = make_bags(b.seed), make_bags(b.seed, bucket_size=0)
     exact = make_task(settings(dropout=0.0), packed)
     ours = exact(packed, StepState(semibag_weight=1.0))["total"].item()
-    theirs = reference.loop_losses(
-        *make_loop(exact, 0.0, "cpu"), packed.x, packed.mask, packed.label[:, 0], 1.0
-    )
+    theirs = reference.loop_losses(*make_loop(exact, 0.0, "cpu"), packed.x, packed.mask, packed.label[:, 0], 1.0)
     gap = abs(ours - sum(v.item() for v in theirs.values()))
     print(f"without dropout the loop version's loss differs from ours by {gap:.1e}", flush=True)
     if gap > 1e-4:
@@ -168,9 +166,7 @@ def contrastive(b: Benchmark) -> None:
     lengths = bags.mask.sum(1)
 
     def ours() -> None:
-        semibags = semi_bags(
-            {m: v.sigmoid() for m, v in logit.items()}, bags.mask, is_event, clustering="topk"
-        )
+        semibags = semi_bags({m: v.sigmoid() for m, v in logit.items()}, bags.mask, is_event, clustering="topk")
         terms = semibag_contrast(embedding, semibags, against=("background", "normal"), bag_weight="snippets")
         torch.stack(list(terms.values())).sum().backward()
 
@@ -208,6 +204,4 @@ def growth(b: Benchmark) -> None:
     big = against(4096, 65536)
     peak = peak_memory(big, b.device)
     (spent,) = in_turns({"": big}, 1, b.device)[""]
-    b.report(
-        Row("growth", "contrast, 4,096 x 65,536", spent * 1e3, spent * 1e3, spent * 1e3, "ms", None, peak)
-    )
+    b.report(Row("growth", "contrast, 4,096 x 65,536", spent * 1e3, spent * 1e3, spent * 1e3, "ms", None, peak))

@@ -101,9 +101,7 @@ def _status(name: str) -> float:
     return float(line.split()[1])
 
 
-def compare(
-    b: Benchmark, section: str, variants: dict[str, Callable[[], object]], memory: bool = True
-) -> None:
+def compare(b: Benchmark, section: str, variants: dict[str, Callable[[], object]], memory: bool = True) -> None:
     """One row a variant; ratios to the first one are medians of the rounds' ratios."""
     seconds = in_turns(variants, b.repeats, b.device)
     first = next(iter(seconds.values()))

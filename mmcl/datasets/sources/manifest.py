@@ -10,9 +10,9 @@ Columns, in any order::
     SENSOR_hz  its rate; not needed where the file has a column time_s
     events     where events are known, for evaluation alone: "start-end;start-end" in seconds (optional)
 
-A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x, y, z of each joint), ``pose:skeleton2d`` (x,
-y), ``clip:features`` (one row a hop) or any other of ``mmcl.readers.kinds``; without it ``skeleton`` is a skeleton, ``visual``
-and ``audio`` are features, and anything else is inertial.
+A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x, y, z of each joint),
+``pose:skeleton2d`` (x, y), ``clip:features`` (one row a hop) or any other of ``mmcl.readers.kinds``; without it
+``skeleton`` is a skeleton, ``visual`` and ``audio`` are features, and anything else is inertial.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
     for column in sensors:
         name, _, kind = column.partition(":")
         if kind and kind not in REGISTRY.names() and ":" not in kind:
-            raise FileError(
-                path, f"column '{column}': unknown kind", f"expected one of {', '.join(REGISTRY.names())}"
-            )
+            raise FileError(path, f"column '{column}': unknown kind", f"expected one of {', '.join(REGISTRY.names())}")
         if not NAME.fullmatch(name) or name in RESERVED:
             raise FileError(
                 path,
@@ -69,13 +67,9 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
         kinds[name] = kind or default_kind(name)
     stray = [n for n in header if n.endswith("_hz") and n.removesuffix("_hz") not in kinds]
     if stray or not kinds or (has_labels and "labels" not in header) or len(kinds) < len(sensors):
-        wrong = (
-            f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
-        )
+        wrong = f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
         raise FileError(path, wrong, "expected labels, group, and a column with files for each sensor")
-    rows = tuple(
-        _row(path, line, dict(zip(header, cells, strict=True)), sensors, kinds) for line, cells in table
-    )
+    rows = tuple(_row(path, line, dict(zip(header, cells, strict=True)), sensors, kinds) for line, cells in table)
     names = [row.name for row in rows]
     if len(set(names)) < len(names):
         twice = max(names, key=names.count)
@@ -154,9 +148,7 @@ def _row(
     labels = tuple(v.strip() for v in cell.get("labels", "").split(";") if v.strip())
     events = _events(cell.get("events", ""), ", ".join(labels), wrong)
     name = cell.get("name") or f"recording-{line - 1}"
-    return RecordingRow(
-        name, split, labels, cell.get("group", ""), events, sources, where=f"{path}: line {line}"
-    )
+    return RecordingRow(name, split, labels, cell.get("group", ""), events, sources, where=f"{path}: line {line}")
 
 
 def _rate(text: str, m: str, wrong: Any) -> float | None:
@@ -214,9 +206,7 @@ def assign_splits(
             "fill the column split in every line, or in none",
         )
     if not given and not test_groups:
-        raise FileError(
-            path, "does not say what to test on", "add a column split, or give --data.test-groups"
-        )
+        raise FileError(path, "does not say what to test on", "add a column split, or give --data.test-groups")
     groups = {row.group for row in index.rows}
     for option, named in (("test", test_groups), ("validation", validation_groups)):
         if given and named:

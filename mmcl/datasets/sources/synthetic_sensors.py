@@ -113,9 +113,7 @@ def perform(
     return inertial, skeleton[::FRAME_STEP].transpose(1, 2, 0)
 
 
-def make_recordings(
-    folder: Path, seed: int = 0, n_trials: int = 4, actions: tuple[int, ...] = ACTIONS_MADE
-) -> None:
+def make_recordings(folder: Path, seed: int = 0, n_trials: int = 4, actions: tuple[int, ...] = ACTIONS_MADE) -> None:
     """Write recordings of eight people into ``folder/Inertial`` and ``folder/Skeleton``."""
     for kind in ("Inertial", "Skeleton"):
         (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -51,11 +51,11 @@ def plan(rng: np.random.Generator, n_frames: int, is_event: bool) -> list[Burst]
 
 
 def pictures(rng: np.random.Generator, n_frames: int, bursts: list[Burst]) -> Iterator[np.ndarray]:
+    """Frames of a clip, ``(height, width, 3)`` uint8 each."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     ground = (rng.uniform(20, 70, 3) + rng.uniform(-25, 25, 3) * (x / WIDTH)[..., None]).astype(np.float32)
     discs = [
-        (rng.uniform(0, 1, 2), rng.uniform(-0.1, 0.1, 2), rng.uniform(5, 14), rng.uniform(30, 160, 3))
-        for _ in range(4)
+        (rng.uniform(0, 1, 2), rng.uniform(-0.1, 0.1, 2), rng.uniform(5, 14), rng.uniform(30, 160, 3)) for _ in range(4)
     ]
     places = {b.start: rng.uniform(0.25, 0.75, 2) for b in bursts}
     grain = rng.normal(0, 4, (8, HEIGHT, WIDTH, 1)).astype(np.float32)
@@ -76,6 +76,7 @@ def pictures(rng: np.random.Generator, n_frames: int, bursts: list[Burst]) -> It
 
 
 def sound(rng: np.random.Generator, n_frames: int, bursts: list[Burst]) -> np.ndarray:
+    """Sound of a clip, mono float32."""
     n = n_frames * HZ // FPS
     t = np.arange(n) / HZ
     hum = 0.03 * np.sin(2 * np.pi * rng.uniform(90, 300) * t) * (1 + 0.5 * np.sin(2 * np.pi * 0.3 * t))

@@ -34,6 +34,8 @@ CHUNK = 4096  # rows looked at at once, so that memory stays bounded
 
 @dataclass(frozen=True)
 class Finding:
+    """What was found; ``is_wrong``: it is a fault."""
+
     text: str
     is_wrong: bool = True
 
@@ -112,6 +114,7 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
 
 
 def first_bad_row(x: LazyArray) -> int | None:
+    """Number of the first row that holds NaN or infinity, or None."""
     for start in range(0, len(x), CHUNK):
         bad = ~np.isfinite(x[start : start + CHUNK]).all(1)
         if bad.any():
@@ -136,9 +139,7 @@ def _against_frames(folder: Path, lengths: dict[str, int]) -> Iterator[Finding]:
         for name in sorted(counts.keys() & lengths.keys()):
             expected = n_snippets(counts[name])
             if abs(lengths[name] - expected) > 1:
-                yield Finding(
-                    f"{name}: has {lengths[name]} rows, {counts[name]} frames make {expected} ({path.name})"
-                )
+                yield Finding(f"{name}: has {lengths[name]} rows, {counts[name]} frames make {expected} ({path.name})")
 
 
 def _against_list(folder: Path, part: str, lengths: dict[str, int]) -> Iterator[Finding]:
@@ -153,9 +154,7 @@ def _against_list(folder: Path, part: str, lengths: dict[str, int]) -> Iterator[
             yield Finding(f"{path}: {name} has no features in this folder")
     is_violent = [_is_violent(name) for name in names]
     if is_violent != sorted(is_violent, reverse=True):
-        yield Finding(
-            f"{path}: not in the usual order, the violent first; scores in another order fit another list"
-        )
+        yield Finding(f"{path}: not in the usual order, the violent first; scores in another order fit another list")
     audio = folder / f"audio_{part}.list"
     if audio.exists() and read_list(audio) != names:
         yield Finding(f"{audio}: not the videos of {path.name} in its order")
@@ -193,8 +192,6 @@ def _truth(folder: Path, lengths: dict[str, int], of_test: list[str]) -> Iterato
         official = np.load(stored, allow_pickle=False).reshape(-1)
         n = FRAMES_PER_SNIPPET * len(truth.positive)
         if len(official) != n:
-            yield Finding(
-                f"{stored}: holds {len(official)} frames, these features make {n}; do not use it with them"
-            )
+            yield Finding(f"{stored}: holds {len(official)} frames, these features make {n}; do not use it with them")
         elif (official.reshape(-1, FRAMES_PER_SNIPPET).sum(1) != truth.positive).any():
             yield Finding(f"{stored}: differs from what the annotations make; is its order that of the list?")

@@ -98,9 +98,7 @@ def read_annotations(path: Path) -> dict[str, list[tuple[int, int]]]:
             frames = []
         pairs = list(zip(frames[::2], frames[1::2]))
         if not pairs or len(frames) % 2 or any(start < 0 or end <= start for start, end in pairs):
-            raise FileError(
-                path, f"line {number}: expected NAME and pairs start end, start < end", "repair the line"
-            )
+            raise FileError(path, f"line {number}: expected NAME and pairs start end, start < end", "repair the line")
         found.setdefault(video_of(name), []).extend(pairs)
     return found
 
@@ -151,9 +149,7 @@ def frame_truth(
     codes = tuple(codes_of(name) for name in names)
     for name, found in zip(names, codes, strict=True):
         if lengths.get(name, 1) < 1:
-            raise InputError(
-                f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be judged"
-            )
+            raise InputError(f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be judged")
         if name not in lengths:
             raise InputError(f"{name}: its length is unknown; add its features or its line of frame counts")
         if bool(found) != (name in annotations):
@@ -203,9 +199,7 @@ def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, 
             of_part = {video_of(n, audio) for n, p in found.items() if is_test(p, folder) == (part == "test")}
             names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
     audio = audio or audio_kind(found, folder)
-    return {
-        part: [_files_of(name, found, folder, n_crops, audio) for name in of] for part, of in names.items()
-    }
+    return {part: [_files_of(name, found, folder, n_crops, audio) for name in of] for part, of in names.items()}
 
 
 def is_test(path: Path, folder: Path) -> bool:
@@ -219,6 +213,7 @@ def file_names(name: str, n_crops: int, audio: str = "vggish") -> list[str]:
 
 
 def is_audio(file_name: str) -> bool:
+    """Is it a file of audio features, by its name?"""
     return file_name.removesuffix(".npy").endswith(tuple(f"__{kind}" for kind in AUDIO))
 
 
@@ -251,13 +246,9 @@ def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
         raise FileError(path, found, "extract or download it again") from error
     width = "channels" if n_columns is None else str(n_columns)
     if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
-        raise FileError(
-            path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it"
-        )
+        raise FileError(path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it")
     if len(x) == 0:
-        raise FileError(
-            path, "holds no rows", "the video is shorter than a snippet; leave it out of the list"
-        )
+        raise FileError(path, "holds no rows", "the video is shorter than a snippet; leave it out of the list")
     return x
 
 

@@ -46,9 +46,7 @@ def read_scores(path: Path, truth: FrameTruth) -> np.ndarray:
     if len(score) == n * FRAMES_PER_SNIPPET:
         frames = score.reshape(n, FRAMES_PER_SNIPPET)
         if (frames != frames[:, :1]).any():
-            raise FileError(
-                path, "holds scores that change within a snippet of 16 frames", "give one score a snippet"
-            )
+            raise FileError(path, "holds scores that change within a snippet of 16 frames", "give one score a snippet")
         score = frames[:, 0]
     if len(score) != n:
         raise FileError(
@@ -57,7 +55,5 @@ def read_scores(path: Path, truth: FrameTruth) -> np.ndarray:
             f"expected {n} (one a snippet) or {n * FRAMES_PER_SNIPPET} (one a frame), in the order of {LIST}",
         )
     if not np.isfinite(score).all():
-        raise FileError(
-            path, f"NaN or infinity at score {int(np.argmin(np.isfinite(score)))}", "repair the scores"
-        )
+        raise FileError(path, f"NaN or infinity at score {int(np.argmin(np.isfinite(score)))}", "repair the scores")
     return score

@@ -9,8 +9,8 @@ from mmcl.features.cards import ExtractorCard
 
 
 class Extractor(nn.Module):
-    """Turns snippets into rows of features. Its constructor is offered ``weights`` (a file or an address, "" = the public
-    ones), ``n_crops`` and ``pca``, and takes what it uses.
+    """Turns snippets into rows of features. Its constructor is offered ``weights`` (a file or an address, "" = the
+    public ones), ``n_crops`` and ``pca``, and takes what it uses.
 
     Attributes:
         modality: "visual" or "audio".

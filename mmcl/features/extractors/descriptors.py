@@ -1,7 +1,7 @@
 """Visual features that need no weights: colour, edges and motion in a grid.
 
-They know nothing of objects: good for demos, tests and scenes that differ in just that, no rival to a network trained on
-many videos.
+They know nothing of objects: good for demos, tests and scenes that differ in just that, no rival to a network trained
+on many videos.
 """
 
 from __future__ import annotations
@@ -35,8 +35,13 @@ class Descriptors(VisualExtractor):
         x = rearrange(frames, "snippet frame h w c -> (snippet frame) c h w").float() / 255
         x = nn.functional.adaptive_avg_pool2d(x, SIDE)
         grey = x.mean(1, keepdim=True)
-        over_time = lambda y: rearrange(y, "(snippet frame) c h w -> snippet frame c h w", snippet=n)
-        cells = lambda y: nn.functional.adaptive_avg_pool2d(y, GRID).flatten(1)
+
+        def over_time(y):
+            return rearrange(y, "(snippet frame) c h w -> snippet frame c h w", snippet=n)
+
+        def cells(y):
+            return nn.functional.adaptive_avg_pool2d(y, GRID).flatten(1)
+
         colour = over_time(x).mean(1)
         change = over_time(grey).std(1)
         steps = over_time(grey).diff(dim=1).abs()[:, :, 0]

@@ -27,6 +27,8 @@ def pad_same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
 
 
 class Unit(nn.Module):
+    """Convolution, batch norm and ReLU, padded as TensorFlow does."""
+
     def __init__(self, n_in: int, n_out: int, kernel: int = 1, stride: int = 1):
         super().__init__()
         self.kernel, self.stride = (kernel,) * 3, (stride,) * 3
@@ -38,6 +40,8 @@ class Unit(nn.Module):
 
 
 class Pool(nn.Module):
+    """Maximum over space and time, padded as TensorFlow does."""
+
     def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]):
         super().__init__()
         self.kernel, self.stride = kernel, stride
@@ -68,7 +72,10 @@ class I3dBody(nn.Sequential):
 
     def __init__(self) -> None:
         super().__init__()
-        pool_space = lambda: Pool((1, 3, 3), (1, 2, 2))
+
+        def pool_space():
+            return Pool((1, 3, 3), (1, 2, 2))
+
         mixed = {
             "3b": (192, (64, 96, 128, 16, 32, 32)),
             "3c": (256, (128, 128, 192, 32, 96, 64)),

@@ -34,8 +34,8 @@ class Vggish(AudioExtractor):
 
     Args:
         weights: A file or an address; "" = the public weights, None = random ones.
-        pca: VGGish's post-processing (whitened, clipped to +-2, in 8 bits), a file with ``pca_eigen_vectors`` (128, 128)
-            and ``pca_means`` (128, 1).
+        pca: VGGish's post-processing (whitened, clipped to +-2, in 8 bits), a file with ``pca_eigen_vectors`` (128,
+            128) and ``pca_means`` (128, 1).
     """
 
     dim = 128
@@ -85,15 +85,12 @@ def quantized(x: Tensor, eigen_vectors: Tensor, means: Tensor) -> Tensor:
 
 
 def read_pca(path: Path) -> tuple[Tensor, Tensor]:
+    """Eigenvectors ``(128, 128)`` and means ``(128,)`` of a file."""
     try:
         with np.load(path) as file:
             vectors, means = file["pca_eigen_vectors"], file["pca_means"].reshape(-1)
     except Exception as error:
-        raise FileError(
-            path, f"not VGGish's PCA parameters ({error})", "expected vggish_pca_params.npz"
-        ) from error
+        raise FileError(path, f"not VGGish's PCA parameters ({error})", "expected vggish_pca_params.npz") from error
     if vectors.shape != (128, 128) or means.shape != (128,):
-        raise FileError(
-            path, f"holds shapes {vectors.shape} and {means.shape}", "expected (128, 128) and (128,)"
-        )
+        raise FileError(path, f"holds shapes {vectors.shape} and {means.shape}", "expected (128, 128) and (128,)")
     return torch.from_numpy(vectors).float(), torch.from_numpy(means).float()

@@ -1,8 +1,9 @@
 """Components of a contrastive objective by name: a folder a slot, a file a mechanism.
 
-A component is named as its module, ``cluster-count`` for ``negatives/cluster_count.py``; options follow in brackets and a
-weight behind ``*``: ``cluster-count(n_clusters=20)``, ``std-hinge*0.5``. Other packages add components by the entry
-points ``mmcl.components`` (``SLOT.NAME = "package.module:Class"``), or are named directly, ``package.module:Class``.
+A component is named as its module, ``cluster-count`` for ``negatives/cluster_count.py``; options follow in brackets
+and a weight behind ``*``: ``cluster-count(n_clusters=20)``, ``std-hinge*0.5``. Other packages add components by the
+entry points ``mmcl.components`` (``SLOT.NAME = "package.module:Class"``), or are named directly,
+``package.module:Class``.
 """
 
 from __future__ import annotations
@@ -134,14 +135,12 @@ def weight_of(slot: str, spec: Spec) -> float:
     """The weight given, or the component's ``default_weight`` (1 where it has none).
 
     Example:
-        >>> weight_of("regularizers", parse_spec("std-hinge*0.5")), weight_of("regularizers", parse_spec("cross-barlow"))
-        (0.5, 0.025)
+        >>> weight_of("regularizers", parse_spec("std-hinge*0.5"))
+        0.5
+        >>> weight_of("regularizers", parse_spec("cross-barlow"))
+        0.025
     """
-    return (
-        getattr(registry(slot).resolve(spec.name), "default_weight", 1.0)
-        if spec.weight is None
-        else spec.weight
-    )
+    return getattr(registry(slot).resolve(spec.name), "default_weight", 1.0) if spec.weight is None else spec.weight
 
 
 def build_objective(

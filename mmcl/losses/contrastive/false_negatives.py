@@ -27,8 +27,8 @@ def same_by_clusters(
 ) -> Tensor:
     """The share of clusterings in which two rows share a cluster.
 
-    Spherical k-means from rows drawn at random, all clusterings at once; a cluster that loses all its rows stays where it
-    is. All processes bring the same z.
+    Spherical k-means from rows drawn at random, all clusterings at once; a cluster that loses all its rows stays
+    where it is. All processes bring the same z.
 
     Args:
         z: ``(row, dim)``, a teacher's embeddings.
@@ -119,7 +119,7 @@ def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:
 
     Example:
         >>> log_weight(torch.tensor([0.0, 1.0]))
-        tensor([0., -inf])
+        tensor([-0., -inf])
     """
     return torch.where(same >= surest, -torch.inf, torch.log1p(-same.clamp(max=1 - 1e-6)))
 

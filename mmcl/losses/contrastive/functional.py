@@ -68,12 +68,11 @@ def contrastive_loss(
     """
     if temperature <= 0 or beta < 0 or not 0 <= tau_plus < 1:
         raise InputError(
-            f"contrastive_loss: expected temperature > 0, beta >= 0, 0 <= tau_plus < 1, got {temperature}, {beta}, {tau_plus}"
+            f"contrastive_loss: expected temperature > 0, beta >= 0, 0 <= tau_plus < 1, got "
+            f"{temperature}, {beta}, {tau_plus}"
         )
     objective = info_nce_objective(temperature, beta, tau_plus, detach_weights)
-    output = objective(
-        query, positive, negatives, mask, log_weight=log_weight, target=target, max_pairs=max_pairs
-    )
+    output = objective(query, positive, negatives, mask, log_weight=log_weight, target=target, max_pairs=max_pairs)
     return output.anchor_loss
 
 

@@ -5,9 +5,9 @@ For query i with its positive and negatives j, s = similarity / temperature::
     L_i = a_i ( (1 - sum_j t_ij) l(s_ii) + sum_j t_ij l(s_ij) )      l(s) = log(1 + exp(N_i - s))
     N_i = debias( log sum_j exp(s_ij + g_ij) )
 
-with ``g`` log-weights of negatives (-inf removes one), ``t`` the share of a query's attraction that goes to negatives in
-place of its own positive, ``a`` the weight of the anchor. Transforms change embeddings before, regularizers add terms.
-Without any component it is InfoNCE. A component is a plain callable or a module.
+with ``g`` log-weights of negatives (-inf removes one), ``t`` the share of a query's attraction that goes to negatives
+in place of its own positive, ``a`` the weight of the anchor. Transforms change embeddings before, regularizers add
+terms. Without any component it is InfoNCE. A component is a plain callable or a module.
 """
 
 from __future__ import annotations
@@ -200,9 +200,7 @@ class ContrastiveObjective(nn.Module):
             target = self.target(batch)
         return batch.positive_logit, self.pair_loss(batch, target, self.tau_plus), batch.mask.any(-1)
 
-    def _in_chunks(
-        self, batch: ContrastBatch, target: Tensor | None, limit: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _in_chunks(self, batch: ContrastBatch, target: Tensor | None, limit: int) -> tuple[Tensor, Tensor, Tensor]:
         size = max(limit // len(batch.negatives), 1)
         outputs = []
         for start in range(0, len(batch.query), size):
@@ -235,8 +233,8 @@ def mean_anchor_loss(output: ContrastOutput, valid: Tensor, name: str) -> dict[s
         name: Of the loss.
 
     Returns:
-        ``{name: scalar, "name/regularizer": scalar}``; each process's share is scaled so that the mean over processes is
-        the value of one process with all queries.
+        ``{name: scalar, "name/regularizer": scalar}``; each process's share is scaled so that the mean over processes
+        is the value of one process with all queries.
 
     Example:
         >>> mean_anchor_loss(ContrastOutput(torch.tensor([1.0, 3.0])), torch.tensor([True, True]), "a->b")

@@ -42,8 +42,8 @@ def recording_contrast(
         teacher: What positives and negatives are, shaped as z; the queries themselves by default. With a bank they must
             come from the teacher that filled it: queries would otherwise learn to tell old embeddings from new ones.
         bank: Negatives of earlier batches.
-        same_class: ``(row, negative)`` in [0, 1], the batch of all processes, then the bank: how sure it is that two are
-            of one class. A negative counts the less the surer that is, before concentration weighs it.
+        same_class: ``(row, negative)`` in [0, 1], the batch of all processes, then the bank: how sure it is that two
+            are of one class. A negative counts the less the surer that is, before concentration weighs it.
         pseudo_positives: Share of a query's attraction that goes to those of the same class.
         context: What components of the objective may read, a "snippet" a recording. Of what is in the bank nothing is
             known but its index and group.
@@ -76,8 +76,7 @@ def recording_contrast(
         return torch.cat([x[half:], x[:half]])
 
     metadata = {
-        m: context.metadata(m, lambda x: x[:, 0], lambda x: x, torch.full_like(index, i))
-        for i, m in enumerate(z)
+        m: context.metadata(m, lambda x: x[:, 0], lambda x: x, torch.full_like(index, i)) for i, m in enumerate(z)
     }
     terms: dict[str, Tensor] = {}
     for b, positive in (z if teacher is None else teacher).items():

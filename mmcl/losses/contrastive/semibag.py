@@ -32,8 +32,9 @@ def semibag_contrast(
 ) -> dict[str, Tensor]:
     """Contrast semi-bags across modalities.
 
-    Query: the mean of a bag's event snippets in modality a. Positive: the same bag's in b. Negatives, all of b and of the
-    whole batch on all processes: "background" or "normal" snippets, or "other", the event means of bags of another class.
+    Query: the mean of a bag's event snippets in modality a. Positive: the same bag's in b. Negatives, all of b and of
+    the whole batch on all processes: "background" or "normal" snippets, or "other", the event means of bags of another
+    class.
 
     Args:
         projection: ``{modality: (bag, snippet, dim)}``.

@@ -36,8 +36,8 @@ def snippet_contrast(
         generator: Of the sampling.
 
     Returns:
-        ``{"a->b/snippet": scalar}`` of each ordered pair of modalities, and what regularizers add; scaled over processes
-        as in ``mean_anchor_loss``.
+        ``{"a->b/snippet": scalar}`` of each ordered pair of modalities, and what regularizers add; scaled over
+        processes as in ``mean_anchor_loss``.
 
     Reference:
         Choi, Beedu and Essa 2023 (arXiv 2309.01262), with snippets for recordings.

@@ -57,7 +57,8 @@ class SnippetConv(nn.Module):
         most = len(widths) - pooled
         if FRAMES_LEFT * 2**n_strided != frames_per_hop or n_strided > most:
             raise InputError(
-                f"frames_per_hop: expected 2 to the power of 1 to {most + 1} for {len(widths)} blocks, got {frames_per_hop}"
+                f"frames_per_hop: expected 2 to the power of 1 to {most + 1} for {len(widths)} blocks, got "
+                f"{frames_per_hop}"
             )
         self.frames_per_hop, self.hops_per_window = frames_per_hop, hops_per_window
         self.strides = [1] * (most - n_strided) + [2] * n_strided + [1] * pooled
@@ -68,9 +69,7 @@ class SnippetConv(nn.Module):
         )
         n_frames = FRAMES_LEFT * hops_per_window
         self.window = (
-            PooledWindow(widths[-1], dim, n_frames)
-            if pooled
-            else nn.Conv1d(widths[-1], dim, n_frames, FRAMES_LEFT)
+            PooledWindow(widths[-1], dim, n_frames) if pooled else nn.Conv1d(widths[-1], dim, n_frames, FRAMES_LEFT)
         )
         self.layers = nn.ModuleList(
             AttentionLayer(dim, n_heads, 2 * dim, dropout, attention_window) for _ in range(n_layers)
@@ -78,9 +77,7 @@ class SnippetConv(nn.Module):
         n_seen = sum((kernel // 2) * math.prod(self.strides[:i]) for i in range(len(self.strides)))
         receptive_hops = 1 + n_seen // frames_per_hop
         self.context: int | None = (
-            None
-            if attention_window is None and n_layers
-            else receptive_hops + n_layers * (attention_window or 0)
+            None if attention_window is None and n_layers else receptive_hops + n_layers * (attention_window or 0)
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ def over_windows(x: Tensor, hops_per_window: int) -> Tensor:
 class FeatureEncoder(nn.Module):
     """Rows of features, standardized by the training data's statistics, projected, convolved and attended over time.
 
-    forward: ``x (bag, hop, channel)`` and ``mask (bag, snippet)`` -> ``(bag, snippet, dim)``; of windows of several hops
+    forward: ``x (bag, hop, channel)`` and ``mask (bag, snippet)`` -> ``(bag, snippet, dim)``; of windows of several
+        hops
     the mean is taken.
 
     Args:

@@ -21,6 +21,7 @@ class LinearEncoder(nn.Module):
         hops_per_window: Hops of a snippet.
 
     Example:
+        >>> import torch
         >>> x, mask = torch.randn(2, 4, 5), torch.ones(2, 4, dtype=torch.bool)
         >>> LinearEncoder(5, 8)(x, mask).shape
         torch.Size([2, 4, 8])

@@ -50,9 +50,7 @@ class Kind:
         """
         return x
 
-    def augment(
-        self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float
-    ) -> np.ndarray:
+    def augment(self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
         """The signal changed so that what happens stays the same.
 
         Args:

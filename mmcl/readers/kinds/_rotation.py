@@ -27,5 +27,6 @@ def rotation(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def random_axes(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Axes of random rotations, ``(n, 3)``, unit length."""
     axis = rng.standard_normal((n, 3))
     return axis / np.linalg.norm(axis, axis=1, keepdims=True)

@@ -21,9 +21,7 @@ class Inertial(Kind):
     encoder = "inertial"
     frames_per_hop = 16
 
-    def augment(
-        self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float
-    ) -> np.ndarray:
+    def augment(self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
         """Turn the sensor by some 15 degrees, scale both its kinds of channels, jitter.
 
         Six channels are two triples of axes, acceleration and angular rate of one sensor; what others are is not

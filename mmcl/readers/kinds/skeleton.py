@@ -36,6 +36,7 @@ class Skeleton(Kind):
     n_coordinates = 3
 
     def shaped(self, x: np.ndarray, path: Path) -> np.ndarray:
+        """``(frame, joint, 3)`` of an array as files hold it."""
         n = self.n_coordinates
         joints = x if x.ndim == 3 else x.reshape(len(x), -1, n) if x.ndim == 2 and x.shape[1] % n == 0 else x
         if joints.ndim != 3 or joints.shape[2] != n or joints.shape[1] < 2:
@@ -43,20 +44,17 @@ class Skeleton(Kind):
         return joints
 
     def normalize(self, x: np.ndarray) -> np.ndarray:
+        """In the body's own frame."""
         return body_frame(x)
 
-    def augment(
-        self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float
-    ) -> np.ndarray:
+    def augment(self, x: np.ndarray, segment: np.ndarray, rng: np.random.Generator, strength: float) -> np.ndarray:
         """Turn about the vertical by up to 30 degrees, tilt a little, stretch by a tenth, jitter."""
         n, n_coordinates = int(segment[-1]) + 1, x.shape[-1]
         turn = rotation(np.tile([0.0, 1.0, 0.0], (n, 1)), rng.uniform(-1, 1, n) * np.radians(30) * strength)
         tilt = rotation(random_axes(rng, n), rng.standard_normal(n) * np.radians(8) * strength)
         stretch = 1 + 0.1 * strength * rng.standard_normal((n, 1, 3)).clip(-2, 2)
         linear = ((turn @ tilt).transpose(0, 2, 1) * stretch).astype(np.float32)
-        linear = linear[
-            :, :n_coordinates, :n_coordinates
-        ]  # of a picture's skeleton: what a camera sees of it
+        linear = linear[:, :n_coordinates, :n_coordinates]  # of a picture's skeleton: what a camera sees of it
         noise = rng.standard_normal(x.shape, np.float32) * np.float32(0.01 * strength)
         return x @ linear[segment] + noise
 

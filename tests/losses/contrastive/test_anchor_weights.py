@@ -20,9 +20,7 @@ def test_bad_pairs_by_their_history():
     part = BadPairs(20, warm_up=0.5, low=1.0, high=1.5)
     p = contrast_batch(weighted=False)
     index = torch.arange(N)
-    p = ContrastBatch(
-        **{**vars(p), "metadata": PairMetadata(index=index), "mask": torch.ones(N, K, dtype=torch.bool)}
-    )
+    p = ContrastBatch(**{**vars(p), "metadata": PairMetadata(index=index), "mask": torch.ones(N, K, dtype=torch.bool)})
     history: dict[int, list[tuple[float, float]]] = {i: [] for i in range(N)}
     for progress in (0.2, 0.4, 0.9):
         losses = draw(N, seed=int(10 * progress)).abs() + torch.tensor([0, 0, 0, 0, 0, 6.0])
@@ -35,9 +33,7 @@ def test_bad_pairs_by_their_history():
     mu = sum(mean.values()) / N
     sd = math.sqrt(sum((m - mu) ** 2 for m in mean.values()) / N)
     want = [
-        math.exp(-((mean[i] - mu) ** 2) / (2 * sd * sd))
-        if mean[i] <= mu - sd or mean[i] >= mu + 1.5 * sd
-        else 1.0
+        math.exp(-((mean[i] - mu) ** 2) / (2 * sd * sd)) if mean[i] <= mu - sd or mean[i] >= mu + 1.5 * sd else 1.0
         for i in range(N)
     ]
     assert min(want) < 0.5

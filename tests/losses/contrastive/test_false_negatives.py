@@ -34,9 +34,7 @@ def test_weights_and_targets_equal_loop():
         want = 0.7 * term(math.exp(reference.cosine(q[i], p[i]) / 0.4))
         want += sum(0.3 * (same[i, j] / same[i].sum()).item() * term(e[j]) for j in range(5))
         assert got[i].item() == pytest.approx(want, abs=1e-5)  # log(1 - same) stays off 0 by 1e-6
-    blocks = contrastive_loss(
-        q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target, max_pairs=5
-    )
+    blocks = contrastive_loss(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target, max_pairs=5)
     whole = contrastive_loss(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target)
     torch.testing.assert_close(blocks, whole)
 
@@ -48,9 +46,7 @@ def test_a_removed_negative_is_as_if_it_were_not_there():
     weight[:, 4] = -torch.inf
     for beta, tau in ((0.0, 0.0), (2.0, 0.1)):
         got = contrastive_loss(q, p, n, temperature=0.2, beta=beta, tau_plus=tau, log_weight=weight)
-        torch.testing.assert_close(
-            got, contrastive_loss(q, p, n[:4], temperature=0.2, beta=beta, tau_plus=tau)
-        )
+        torch.testing.assert_close(got, contrastive_loss(q, p, n[:4], temperature=0.2, beta=beta, tau_plus=tau))
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 2.0])

@@ -93,11 +93,7 @@ print(status("VmHWM") - before)
 def test_memory_grows_with_the_negatives_not_with_the_pairs():
     """Of a fresh process, whose allocator shows what it keeps; [MB]. All pairs at once would take 6 GB."""
     peak = [
-        float(
-            subprocess.run(
-                [sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True
-            ).stdout
-        )
+        float(subprocess.run([sys.executable, "-c", MEMORY, str(n)], capture_output=True, text=True, check=True).stdout)
         for n in (512, 2048)
     ]
     assert peak[1] < 900

@@ -59,9 +59,7 @@ def test_learned_weight():
     got = part(p).detach()
     for i in range(1, N):
         w = {
-            j: float(
-                torch.sigmoid(part.second(torch.tanh(part.first(p.query[i] + p.negatives[j]))))[0].detach()
-            )
+            j: float(torch.sigmoid(part.second(torch.tanh(part.first(p.query[i] + p.negatives[j]))))[0].detach())
             for j in negatives_of(p, i)
         }
         mean = sum(w.values()) / len(w)
@@ -157,9 +155,7 @@ def test_overlapping_labels_count_in_part():
     p = contrast_batch()
     g = torch.Generator().manual_seed(0)
     y, y_key = (torch.randint(0, 2, (n, 4), generator=g) for n in (N, K))
-    p = ContrastBatch(
-        **{**vars(p), "metadata": PairMetadata(label=y), "negative_metadata": PairMetadata(label=y_key)}
-    )
+    p = ContrastBatch(**{**vars(p), "metadata": PairMetadata(label=y), "negative_metadata": PairMetadata(label=y_key)})
     got, target = ExcludeSameLabel()(p).exp(), LabelOverlap()(p)
     for i in range(N):
         f = {}
@@ -169,9 +165,7 @@ def test_overlapping_labels_count_in_part():
             assert float(got[i, j]) == pytest.approx(1 - f[j], abs=1e-6)
         of = negatives_of(p, i)
         for j in range(K):
-            assert float(target[i, j]) == pytest.approx(
-                f[j] / (1 + sum(f[x] for x in of)) if j in of else 0.0
-            )
+            assert float(target[i, j]) == pytest.approx(f[j] / (1 + sum(f[x] for x in of)) if j in of else 0.0)
 
 
 def test_weights_add_up_in_order():

@@ -32,8 +32,8 @@ COMPONENTS = [(o, name) for o, slot in OPTION_SLOTS.items() for name in registry
 
 def test_chunks_and_regularizers_change_nothing():
     objective = build_objective(
-        T, 0.02, 1.0, False, dim=D, negatives=("within-group(others=0.5)", "concentration"), regularizers=("std-hinge",),
-        target="soft-teacher", anchor_weights=("similarity-schedule",),
+        T, 0.02, 1.0, False, dim=D, negatives=("within-group(others=0.5)", "concentration"),
+        regularizers=("std-hinge",), target="soft-teacher", anchor_weights=("similarity-schedule",),
     )  # fmt: skip
     given = {
         "metadata": metadata(N, 6),
@@ -62,9 +62,7 @@ def test_finite_in_half_precision(option, name, dtype):
         0.07, 0.0, 2.0, False, dim=D, n_classes=2, n_recordings=200,
         **({option: (name,)} if option not in ("similarity", "target", "pair_loss") else {option: name}),
     )  # fmt: skip
-    query, positive, key = (
-        draw(m, D, seed=s).to(dtype).requires_grad_() for m, s in ((n, 0), (n, 1), (2 * n, 2))
-    )
+    query, positive, key = (draw(m, D, seed=s).to(dtype).requires_grad_() for m, s in ((n, 0), (n, 1), (2 * n, 2)))
     mask = torch.rand(n, 2 * n) < 0.8
     mask[0] = False
 
@@ -206,6 +204,4 @@ def test_names_options_and_third_parties():
 
 def test_a_component_names_what_it_lacks():
     with pytest.raises(InputError, match=r"within-group: needs metadata.group, which is not known here"):
-        build_objective(T, 0.0, 0.0, False, dim=D, negatives=("within-group",))(
-            draw(N, D), draw(N, D), draw(K, D)
-        )
+        build_objective(T, 0.0, 0.0, False, dim=D, negatives=("within-group",))(draw(N, D), draw(N, D), draw(K, D))

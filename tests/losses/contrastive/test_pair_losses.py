@@ -107,18 +107,14 @@ def test_groco_equals_a_network_of_single_swaps():
                 stays = math.atan(gap / (abs(gap) ** 0.25 + 1e-10)) / math.pi + 0.5
                 v[x], v[x + 1] = stays * v[x] + (1 - stays) * v[x + 1], stays * v[x + 1] + (1 - stays) * v[x]
                 low = [stays * a + (1 - stays) * b for a, b in zip(place[x], place[x + 1], strict=True)]
-                place[x + 1] = [
-                    stays * b + (1 - stays) * a for a, b in zip(place[x], place[x + 1], strict=True)
-                ]
+                place[x + 1] = [stays * b + (1 - stays) * a for a, b in zip(place[x], place[x + 1], strict=True)]
                 place[x] = low
 
         def bce(q, y):
             return -(y * math.log(max(q, 1e-44)) + (1 - y) * math.log(max(1 - q, 1e-44)))
 
         last, first = place[-1], [sum(place[r][c] for r in range(n - 1)) for c in range(n)]
-        want = sum(bce(last[c], float(c == n - 1)) + bce(first[c], float(c < n - 1)) for c in range(n)) / (
-            2 * n
-        )
+        want = sum(bce(last[c], float(c == n - 1)) + bce(first[c], float(c < n - 1)) for c in range(n)) / (2 * n)
         assert float(part(p)[i]) == pytest.approx(want, rel=1e-6)
 
 
@@ -128,10 +124,7 @@ def test_cluster_proxy_with_a_cluster_an_anchor():
     got = ClusterProxy(n_clusters=N, t=2.0)(p)
     apart = 0.0
     for q in range(N):
-        apart += (
-            math.log(sum(1.0 if r == q else math.exp(2 * cos(p.query[q], p.positive[r])) for r in range(N)))
-            / N
-        )
+        apart += math.log(sum(1.0 if r == q else math.exp(2 * cos(p.query[q], p.positive[r])) for r in range(N))) / N
     want = [apart - 2 * cos(p.query[i], p.positive[i]) if negatives_of(p, i) else 0.0 for i in range(N)]
     close(got, want, 1e-8)
 
@@ -159,9 +152,7 @@ def test_ordinal_mix():
             lo, hi = max(below, key=lambda j: y_key[j]), min(above, key=lambda j: y_key[j])
             part = float((y_key[hi] - y[i]) / (y_key[hi] - y_key[lo]))
             assert part * y_key[lo] + (1 - part) * y_key[hi] == pytest.approx(float(y[i]))
-            want = (
-                first + loss(cos(p.query[i], part * p.negatives[lo] + (1 - part) * p.negatives[hi]) / T)
-            ) / 2
+            want = (first + loss(cos(p.query[i], part * p.negatives[lo] + (1 - part) * p.negatives[hi]) / T)) / 2
         assert float(got[i]) == pytest.approx(want, rel=1e-8)
 
 
@@ -182,9 +173,7 @@ def test_adversarial_steps():
     without = Adversarial(0.0, 0.0)(p)
     for i in range(1, N):
         total = sum(math.exp(p.logit[i, j]) for j in negatives_of(p, i)) + math.exp(p.positive_logit[i])
-        assert float(without[i]) == pytest.approx(
-            math.log(1 + total / math.exp(p.positive_logit[i])), rel=1e-8
-        )
+        assert float(without[i]) == pytest.approx(math.log(1 + total / math.exp(p.positive_logit[i])), rel=1e-8)
 
 
 def test_ranker():
@@ -195,9 +184,7 @@ def test_ranker():
     for i in range(1, N):
         of = sorted(negatives_of(p, i), key=lambda j: -float(p.logit[i, j]))[:3]
         candidates = [p.positive[i], *(p.negatives[j] for j in of)]
-        f = torch.stack(
-            [part.rank(torch.cat([p.query[i] * c, (p.query[i] - c).abs()]))[0] for c in candidates]
-        )
+        f = torch.stack([part.rank(torch.cat([p.query[i] * c, (p.query[i] - c).abs()]))[0] for c in candidates])
         s = torch.stack([p.query[i] @ c / T for c in candidates])
         log_p, q = s.log_softmax(0), f.softmax(0)
         r = torch.stack([torch.log(torch.sigmoid(f[0] - x)) for x in f])

@@ -64,10 +64,7 @@ def test_common_salient():
     joint = (
         sum(
             math.log(
-                sum(
-                    math.exp(-k * squared(c_a[i], c_a[j])) * math.exp(-k * squared(s_a[i], s_a[j]))
-                    for j in range(N)
-                )
+                sum(math.exp(-k * squared(c_a[i], c_a[j])) * math.exp(-k * squared(s_a[i], s_a[j])) for j in range(N))
                 / N
             )
             for i in range(N)
@@ -169,10 +166,7 @@ def test_community():
     off = [float(c[i, j]) for i in range(N) for j in range(N) if i != j]
     graph = [[float(i != j and c[i, j] > sum(off) / len(off)) for j in range(N)] for i in range(N)]
     between = [
-        [
-            sum(float(r[i][q]) * graph[i][j] * float(r[j][s]) for i in range(N) for j in range(N))
-            for s in range(3)
-        ]
+        [sum(float(r[i][q]) * graph[i][j] * float(r[j][s]) for i in range(N) for j in range(N)) for s in range(3)]
         for q in range(3)
     ]
     total, trace = sum(map(sum, between)), sum(between[q][q] for q in range(3))
@@ -210,7 +204,9 @@ def test_proto_nce_pulls_to_the_own_prototype():
         got = float(ProtoNCE(2, 0.2)(p))
         means = [l2_normalize(b[:3].sum(0)[None])[0], l2_normalize(b[3:].sum(0)[None])[0]]
         spread = [
-            sum(math.sqrt(max(math.sqrt(max(2 - 2 * float(b[i] @ means[q]), 0)), 1e-6)) for i in range(3 * q, 3 * q + 3))
+            sum(
+                math.sqrt(max(math.sqrt(max(2 - 2 * float(b[i] @ means[q]), 0)), 1e-6)) for i in range(3 * q, 3 * q + 3)
+            )
             / 3 / math.log(8)
             for q in range(2)
         ]  # fmt: skip
@@ -245,8 +241,6 @@ def test_bottleneck_without_noise():
     sigma = [part.net(a)[D:].clamp(-6, 2).exp() for a in p.query]
     for i in range(N):
         logit = torch.stack([torch.tensor(cos(p.query[i], p.query[j] * mu[j]) / 0.2) for j in range(N)])
-        kl = 0.5 * sum(
-            math.log(1 + float(m) ** 2 / float(s) ** 2) for m, s in zip(mu[i], sigma[i], strict=True)
-        )
+        kl = 0.5 * sum(math.log(1 + float(m) ** 2 / float(s) ** 2) for m, s in zip(mu[i], sigma[i], strict=True))
         want += (-float(logit.log_softmax(0)[i]) + 0.5 * kl) / N
     assert float(part(p)) == pytest.approx(want)

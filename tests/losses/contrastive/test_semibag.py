@@ -19,9 +19,7 @@ from mmcl.losses.semibags import semi_bags
 @pytest.mark.parametrize("by_picks", [False, True])
 def test_semibag_contrast_equals_loop(lengths, events, by_picks):
     _, mask, z, score = bags(lengths, seed=5)
-    is_event = torch.tensor(
-        [{"some": i % 2 == 0, "none": False, "all": True}[events] for i in range(len(lengths))]
-    )
+    is_event = torch.tensor([{"some": i % 2 == 0, "none": False, "all": True}[events] for i in range(len(lengths))])
     parts = semi_bags(score, mask, is_event, topk_divisor=4)
     got = semibag_contrast(
         z, parts, None, info_nce_objective(0.4, 1.0, 0.05), bag_weight="snippets" if by_picks else "uniform"
@@ -39,14 +37,12 @@ def test_other_classes_are_negatives_and_own_class_is_not():
     parts = semi_bags(score, mask, torch.tensor([True, True, True]), topk_divisor=4)
     terms = semibag_contrast(z, parts, torch.tensor([0, 0, 1]), info_nce_objective(0.5), against=("other",))
     event = {
-        m: torch.stack([z[m][i, parts.event[m].idx[i][parts.event[m].mask[i]]].mean(0) for i in range(3)])
-        for m in z
+        m: torch.stack([z[m][i, parts.event[m].idx[i][parts.event[m].mask[i]]].mean(0) for i in range(3)]) for m in z
     }
     rows = [[2], [2], [0, 1]]
     want = (
         sum(
-            reference.anchor_loss(event["a"][i], event["b"][i], [event["b"][j] for j in rows[i]], 0.5)
-            for i in range(3)
+            reference.anchor_loss(event["a"][i], event["b"][i], [event["b"][j] for j in rows[i]], 0.5) for i in range(3)
         )
         / 3
     )

@@ -40,7 +40,7 @@ def test_temporal_warp_finds_a_delay():
     torch.manual_seed(0)
     a = draw(8, 30, D)
     late = {"a": a, "b": torch.roll(a, 2, 1)}
-    part = TemporalWarp(D, reach=3.0).double()
+    part = TemporalWarp(D, max_flow=3.0).double()
     mask = torch.ones(8, 30, dtype=torch.bool)
     first = float(part(late, None, mask))
     optimizer = torch.optim.Adam(part.parameters(), 1e-2)
@@ -62,9 +62,7 @@ def test_masked_prediction_of_everything():
     total = 0.0
     for m, other in (("a", "b"), ("b", "a")):
         predicted = part.net(torch.cat([part.token.expand(3, 9, D), own[other]], -1), mask)
-        far = [
-            1 - cos(predicted[bag, t], own[m][bag, t]) for bag in range(3) for t in range(9) if mask[bag, t]
-        ]
+        far = [1 - cos(predicted[bag, t], own[m][bag, t]) for bag in range(3) for t in range(9) if mask[bag, t]]
         total += sum(far) / len(far) / 2
     assert got == pytest.approx(total)
 
@@ -82,8 +80,6 @@ def test_overlap_prediction_of_the_whole():
             overlap = [len(of) / n for of in windows]
             near = [min(max(float(crop @ x), 0.0), 1 - 1e-4) for x in base]
             hit = sum(-o * math.log(max(1 - abs(o - s), 1e-4)) for o, s in zip(overlap, near, strict=True))
-            between = [
-                max(float(base[i] @ base[j]), 0) ** 2 if i != j else 0.0 for i in range(3) for j in range(3)
-            ]
+            between = [max(float(base[i] @ base[j]), 0) ** 2 if i != j else 0.0 for i in range(3) for j in range(3)]
             total += (hit / sum(overlap) + 0.1 * sum(between) / 9) / 3 / 2
     assert got == pytest.approx(total)

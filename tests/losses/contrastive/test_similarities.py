@@ -70,9 +70,7 @@ def test_class_gate():
         a = p.metadata.label[i]
         assert float(own[i]) == pytest.approx(one(p.query[i], p.positive[i], a, p.positive_metadata.label[i]))
         for j in range(K):
-            assert float(got[i, j]) == pytest.approx(
-                one(p.query[i], p.negatives[j], a, p.negative_metadata.label[j])
-            )
+            assert float(got[i, j]) == pytest.approx(one(p.query[i], p.negatives[j], a, p.negative_metadata.label[j]))
 
 
 def test_routed_experts():

@@ -35,8 +35,6 @@ def test_soft_teacher():
     for i in range(N):
         of = negatives_of(p, i)
         power = {j: math.exp(cos(p.metadata.teacher[i], p.negative_metadata.teacher[j]) / 0.2) for j in of}
-        total = sum(power.values()) + math.exp(
-            cos(p.metadata.teacher[i], p.positive_metadata.teacher[i]) / 0.2
-        )
+        total = sum(power.values()) + math.exp(cos(p.metadata.teacher[i], p.positive_metadata.teacher[i]) / 0.2)
         for j in range(K):
             assert float(got[i, j]) == pytest.approx(0.6 * power[j] / total if j in of else 0.0, abs=1e-9)

@@ -72,9 +72,9 @@ def test_neighbour_positive():
     p = contrast_batch()
     got = part(p).positive
     for i in range(N):
-        near = sorted(
-            range(K), key=lambda j: -cos(p.positive_metadata.auxiliary[i], p.negative_metadata.auxiliary[j])
-        )[:3]
+        near = sorted(range(K), key=lambda j: -cos(p.positive_metadata.auxiliary[i], p.negative_metadata.auxiliary[j]))[
+            :3
+        ]
         candidates = [p.positive[i], *(p.negatives[j] for j in near)]
         e = [part.map(c) for c in candidates]
         asked = torch.stack([part.ask(torch.cat([e[0], x]))[0] for x in e])

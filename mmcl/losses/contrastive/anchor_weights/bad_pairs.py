@@ -1,4 +1,4 @@
-"""Pairs that were learned too easily (noise that anything fits) or never (their halves do not belong together) count less."""
+"""Pairs with odd histories of loss count less."""
 
 from __future__ import annotations
 
@@ -10,14 +10,34 @@ from mmcl.losses.contrastive.context import ContrastBatch, require
 
 
 class BadPairs(nn.Module):
-    """Pairs that were learned too easily (noise that anything fits) or never (their halves do not belong together) count less.
+    """Pairs with odd histories of loss count less.
+
+    Pairs that were learned too easily (noise that anything fits) or never (their halves do not belong together) count
+    less.
 
     m_i is the mean of recording i's losses so far, later ones weighing more; with their mean mu and spread sd over
     the recordings, one with ``m_i <= mu - 2 sd`` or ``m_i >= mu + 3 sd`` counts ``exp(-(m_i - mu)^2 / 2 sd^2)``, from
     the part ``warm_up`` of the run on. Needs metadata.index, below ``n_recordings``.
-    Source: Lan et al., "Dynamic bad pair mining" (DBPM), ICLR 2024 [C]; with the density divided by its peak, and at m_i in place of
-    the loss of the moment, for one history serves terms of different levels.
+
+    Args:
+        n_recordings: Of the training split, whose losses are remembered.
+        warm_up: Share of the training before it begins.
+        low: Standard deviations below the mean.
+        high: Standard deviations above the mean.
+
+    Reference:
+        Lan et al., "Dynamic bad pair mining" (DBPM), ICLR 2024 [C]; with the density divided by its peak, and at m_i
+        in place of the loss of the moment, for one history serves terms of different levels.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> BadPairs(10)(example_batch(), torch.ones(4)).shape
+        torch.Size([4])
     """
+
+    formula = "density at mu, sd"
+    use_when = "modalities that sometimes do not match"
+    source = "DBPM [C]"
 
     requires = frozenset({"index"})
 

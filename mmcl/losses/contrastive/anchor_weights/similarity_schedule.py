@@ -1,4 +1,4 @@
-"""Trust pairs by how near they are already, more and more."""
+"""Near pairs are trusted more and more."""
 
 from __future__ import annotations
 
@@ -12,11 +12,28 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class SimilaritySchedule:
-    """Trust pairs by how near they are already, more and more: ``w = p + (1 - p) h(cos_ii)``, p from 1 to 0 over the run.
+    """Near pairs are trusted more and more.
 
-    h: "linear" max(0, x), "top" sqrt(1 - (x - 1)^2), "bell" exp(-(4 (x - .5))^2 / 2); w is divided by its mean over all rows.
-    Source: Chen et al., "Adaptive supervised/similarity patch loss" (ASP) [C].
+    Trust pairs by how near they are already, more and more: ``w = p + (1 - p) h(cos_ii)``, p from 1 to 0 over the
+    run.
+
+    w is divided by its mean over all anchors.
+
+    Args:
+        shape: h: "linear" ``max(0, x)``, "top" ``sqrt(1 - (x - 1)^2)``, "bell" ``exp(-(4 (x - 0.5))^2 / 2)``.
+
+    Reference:
+        Chen et al., "Adaptive supervised/similarity patch loss" (ASP) [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> SimilaritySchedule()(example_batch(), torch.ones(4)).shape
+        torch.Size([4])
     """
+
+    formula = "p + (1 - p) h(cos)"
+    use_when = "noisy pairs"
+    source = "ASP [C]"
 
     requires: frozenset[str] = frozenset()
 
@@ -33,7 +50,7 @@ class SimilaritySchedule:
         }[self.shape]()
         w = 1 - pairs.progress + pairs.progress * h
         counted = pairs.has_negatives
-        mean = all_gather_with_grad(torch.where(counted, w, 0.0)).sum() / all_gather_with_grad(
-            counted
-        ).sum().clamp(min=1)
+        mean = all_gather_with_grad(torch.where(counted, w, 0.0)).sum() / all_gather_with_grad(counted).sum().clamp(
+            min=1
+        )
         return w / mean.clamp(min=1e-6)

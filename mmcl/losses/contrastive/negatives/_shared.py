@@ -22,8 +22,8 @@ def log_keep(share: Tensor) -> Tensor:
 
 
 def space_of(pairs: ContrastBatch) -> tuple[Tensor, Tensor]:
-    """Where queries and keys lie in the space that is clustered, unit length, no gradient. A query stands where its positive
-    does, in the keys' own stream: embeddings before projection of different streams have no cosine."""
+    """Where queries and keys lie in the space that is clustered, unit length, no gradient. A query stands where its
+    positive does, in the keys' own stream: embeddings before projection of different streams have no cosine."""
     for name in ("auxiliary", "teacher"):
         own, key = getattr(pairs.positive_metadata, name), getattr(pairs.negative_metadata, name)
         if own is not None and key is not None:

@@ -1,4 +1,4 @@
-"""A negative counts by the share of clusterings that part it from the query."""
+"""What clusters often with the query counts less."""
 
 from __future__ import annotations
 
@@ -11,11 +11,29 @@ from mmcl.losses.contrastive.negatives._shared import log_keep, space_of
 
 
 class ClusterCount:
-    """A negative counts by the share of clusterings that part it from the query: ``1 - mean_r [c_r(i) = c_r(j)]``.
+    """What clusters often with the query counts less.
 
-    What is clustered: the keys' auxiliary space where one is given, else the teacher's, else the keys themselves; the
-    query stands where its positive does. One always together is no negative. Source: Peng et al., "MEOW" [C].
+    A negative counts by the share of clusterings that part it from the query: ``1 - mean_r [c_r(i) = c_r(j)]``.
+
+    What is clustered: the negatives' auxiliary space where one is given, else the teacher's, else the negatives
+    themselves; the query stands where its positive does. One always together is no negative.
+
+    Args:
+        n_clusters: Clusters of a clustering.
+        n_clusterings: Clusterings.
+
+    Reference:
+        Peng et al., "MEOW" [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> ClusterCount(n_clusters=2)(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "1 - share of clusterings together"
+    use_when = "many false negatives, no labels"
+    source = "MEOW [C]"
 
     requires: frozenset[str] = frozenset()
     optional = frozenset({"auxiliary", "teacher"})

@@ -1,4 +1,4 @@
-"""Near negatives count more."""
+"""Near negatives repel more."""
 
 from __future__ import annotations
 
@@ -9,10 +9,26 @@ from mmcl.losses.contrastive.weighting import concentration
 
 
 class Concentration:
-    """Near negatives count more: ``exp(beta s_ij)``, averaging 1 over a row (see ``weighting.concentration``).
+    """Near negatives repel more.
 
-    Source: Robinson et al., ICLR 2021 [C]; Choi et al. 2023 [C].
+    Near negatives count more: ``exp(beta s_ij)``, averaging 1 over an anchor (see ``weighting.concentration``).
+
+    Args:
+        beta: Concentration, 0 or more; 0 = all negatives count the same.
+        detach: Do not differentiate through the weights.
+
+    Reference:
+        Robinson et al., ICLR 2021 [C]; Choi et al. 2023 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Concentration()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "exp(beta s), mean 1"
+    use_when = "when few negatives are false"
+    source = "Robinson 2021; Choi 2023 [C]"
 
     requires: frozenset[str] = frozenset()
 

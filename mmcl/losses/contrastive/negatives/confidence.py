@@ -1,4 +1,4 @@
-"""A negative counts by how sure it is that it is one."""
+"""Counts by 1 - probability of being the same."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ from mmcl.types import l2_normalize
 
 
 class Confidence:
-    """A negative counts by how sure it is that it is one: ``1 - p(i, j)``, p the probability that both show the same.
+    """Counts by 1 - probability of being the same.
 
-    p from a teacher, ``max(0, cos of its encodings)^power``, or where there is none, from ``metadata.value``, a score in [0, 1]
-    of what both would show: ``v_i v_j``. Source: the relevance model of "CET" [A]; this analogue is ours.
+    A negative counts by how sure it is that it is one: ``1 - p(i, j)``, p the probability that both show the same.
+
+    p from a teacher, ``max(0, cos of its embeddings)^power``, or where there is none, from ``metadata.value``, a
+    score in [0, 1] of what both would show: ``v_i v_j``.
+
+    Args:
+        power: Of the teacher's cosine; the higher, the fewer pairs are taken for the same.
+
+    Reference:
+        the relevance model of "CET" [A]; this analogue is ours.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Confidence()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "1 - max(0, cos of teacher)^p"
+    use_when = "a teacher or scores are there"
+    source = "CET [A], ours"
 
     requires: frozenset[str] = frozenset()
     optional = frozenset({"scores", "teacher"})

@@ -1,4 +1,4 @@
-"""What has the query's label is no negative; of several labels it counts by ``1 - Jaccard``."""
+"""What has the query's label is no negative."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from mmcl.losses.contrastive.negatives._shared import log_keep
 
 
 class ExcludeSameLabel:
-    """What has the query's label is no negative; of several labels it counts by ``1 - Jaccard``."""
+    """What has the query's label is no negative.
+
+    What has the query's label is no negative; of several labels it counts by ``1 - Jaccard``.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> ExcludeSameLabel()(example_batch()).shape
+        torch.Size([4, 6])
+    """
+
+    formula = "1 - Jaccard of labels"
+    use_when = "labels are there"
+    source = "Choi 2023"
 
     requires = frozenset({"labels"})
 

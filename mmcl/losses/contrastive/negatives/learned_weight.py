@@ -1,4 +1,4 @@
-"""``sigmoid(MLP(z_i + z_j))``, an MLP dim - 16 - tanh - 1 that learns with the rest."""
+"""A small network weighs each pair."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class LearnedWeight(nn.Module):
-    """``sigmoid(MLP(z_i + z_j))``, an MLP dim - 16 - tanh - 1 that learns with the rest.
+    """A small network weighs each pair.
 
-    Source: Peng et al., "AdaMEOW" [C]. That weights all fall to 0 is a minimum of the plain loss; the weights of a row
-    are therefore divided by their mean.
+    ``sigmoid(MLP(z_i + z_j))``, an MLP dim - 16 - tanh - 1 that learns with the rest.
+
+    That weights all fall to 0 is a minimum of the plain loss; the weights of an anchor are therefore divided by their
+    mean.
+
+    Args:
+        dim: Size of the embeddings.
+        hidden: Size of the hidden layer.
+
+    Reference:
+        Peng et al., "AdaMEOW" [C]
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> LearnedWeight(8)(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "sigmoid(MLP(z_i + z_j)), mean 1"
+    use_when = "large data"
+    source = "AdaMEOW [C]"
 
     requires: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""Only what is farther than the positive by a margin is a negative."""
+"""What is nearer than the positive, or nearly, is left out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class MarginFilter:
-    """Only what is farther than the positive by a margin is a negative: ``cos_ij < cos_ii - margin``.
+    """What is nearer than the positive, or nearly, is left out.
 
-    share: the other rule of the source, ``cos_ij < share cos_ii`` (.95), where margin is None.
-    Source: "LG-ANNA" [A; rule M].
+    Only what is farther than the positive by a margin is a negative: ``cos_ij < cos_ii - margin``.
+
+    Args:
+        margin: In cosines; None = use the share.
+        share: With margin None: ``cos_ij < share cos_ii``, the other rule of the source.
+
+    Reference:
+        "LG-ANNA" [A; rule M].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> MarginFilter()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "keep cos_ij < cos_ii - margin"
+    use_when = "beside concentration"
+    source = "LG-ANNA [A]"
 
     requires: frozenset[str] = frozenset()
 

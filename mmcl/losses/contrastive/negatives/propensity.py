@@ -1,4 +1,4 @@
-"""Pairs that look alike are drawn too often."""
+"""Undoes that look-alikes are drawn."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ from mmcl.types import l2_normalize
 
 
 class Propensity:
-    """Pairs that look alike are drawn too often: weights ``(1 + cos semantic) / (1 + cos surface)``, a row's mean 1.
+    """Undoes that look-alikes are drawn.
 
-    Semantic: the embeddings' cosine, surface: that of the auxiliary space (raw features), of the query's positive and key. Stands for sampling by these
-    probabilities, whose expectation it is. Source: Miao et al., "DebCSE" [A; form ours].
+    Pairs that look alike are drawn too often: weights ``(1 + cos semantic) / (1 + cos surface)``, an anchor's mean 1.
+
+    Semantic: the embeddings' cosine, surface: that of the auxiliary space (raw features), of the query's positive and
+    negative. Stands for sampling by these probabilities, whose expectation it is.
+
+    Reference:
+        Miao et al., "DebCSE" [A; form ours].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Propensity()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "(1 + cos) / (1 + raw cos), mean 1"
+    use_when = "raw features say little of the class"
+    source = "DebCSE [A], ours"
 
     requires = frozenset({"auxiliary"})
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        own = l2_normalize(
-            require(pairs.positive_metadata.auxiliary, "propensity", "positive_metadata.auxiliary")
-        )
-        key = l2_normalize(
-            require(pairs.negative_metadata.auxiliary, "propensity", "negative_metadata.auxiliary")
-        )
+        own = l2_normalize(require(pairs.positive_metadata.auxiliary, "propensity", "positive_metadata.auxiliary"))
+        key = l2_normalize(require(pairs.negative_metadata.auxiliary, "propensity", "negative_metadata.auxiliary"))
         with torch.no_grad():
             semantic, surface = pairs.query @ pairs.negatives.T, own @ key.T
             ratio = torch.where(pairs.mask, (1.05 + semantic) / (1.05 + surface), 0.0)

@@ -1,4 +1,4 @@
-"""Only what shares the query's cluster of an auxiliary space is a negative."""
+"""Negatives of the query's cluster only."""
 
 from __future__ import annotations
 
@@ -10,10 +10,27 @@ from mmcl.losses.contrastive.negatives._shared import log_keep, space_of
 
 
 class WithinCluster:
-    """Only what shares the query's cluster of an auxiliary space is a negative: the hard ones.
+    """Negatives of the query's cluster only.
 
-    Source: "LEMON" [A]. A row alone in its cluster has no negatives, and no loss.
+    Only what shares the query's cluster of an auxiliary space is a negative: the hard ones.
+
+    An anchor only in its cluster has no negatives, and no loss.
+
+    Args:
+        n_clusters: Clusters of the batch.
+
+    Reference:
+        "LEMON" [A]
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> WithinCluster(n_clusters=2)(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "-inf across clusters"
+    use_when = "to make training hard late"
+    source = "LEMON [A]"
 
     requires: frozenset[str] = frozenset()
     optional = frozenset({"auxiliary", "teacher"})

@@ -1,4 +1,4 @@
-"""Negatives are of the query's own group alone (``metadata.group``."""
+"""Negatives of the same subject or site only."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ from mmcl.losses.contrastive.negatives._shared import log_keep
 
 
 class WithinGroup:
-    """Negatives are of the query's own group alone (``metadata.group``: a subject, a site), so that what tells them apart is
-    what is done, never who does it, and embeddings need not say who.
+    """Negatives of the same subject or site only.
 
-    others: how much the rest counts, 0 = not at all. A row that would have none keeps all of its negatives. Source: subject-aware contrast, Cheng et al. 2020 (arXiv
-    2007.04871) [A], for two modalities here.
+    Negatives are of the query's own group only (``metadata.group``: a subject, a site), so that what tells them apart
+    is what is done, never who does it, and embeddings need not say who.
+
+    An anchor that would have none keeps all of its negatives.
+
+    Args:
+        others: How much negatives of other groups count, 0 = not at all.
+
+    Reference:
+        subject-aware contrast, Cheng et al. 2020 (arXiv 2007.04871) [A], for two modalities here.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> WithinGroup()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "-inf across groups"
+    use_when = "several people, no labels: the default of pre-training"
+    source = "Cheng 2020 [A]"
 
     requires = frozenset({"groups"})
 

@@ -1,4 +1,4 @@
-"""Negatives are the other rows of the query's own recording alone (``metadata.index``)."""
+"""Negatives of the same recording only."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from mmcl.losses.contrastive.context import ContrastBatch, require
 
 
 class WithinRecording:
-    """Negatives are the other rows of the query's own recording alone (``metadata.index``): the grounded ones.
+    """Negatives of the same recording only.
 
-    Source: the own-negatives loss of "DeGLA" [C], whose negatives are made from a caption; here a recording has them.
+    Negatives are the other anchors of the query's own recording only (``metadata.index``): the grounded ones.
+
+    Reference:
+        the own-negatives loss of "DeGLA" [C], whose negatives are made from a caption; here a recording has them.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> WithinRecording()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "-inf across recordings"
+    use_when = "grounded negatives, long recordings"
+    source = "DeGLA [C], ours"
 
     requires = frozenset({"index"})
 

@@ -1,4 +1,4 @@
-"""Far positives attract most, near negatives repel most, by conditional distributions over each."""
+"""Weighs both sides by distance."""
 
 from __future__ import annotations
 
@@ -9,19 +9,36 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class CACR:
-    """Far positives attract most, near negatives repel most, by conditional distributions over each.
+    """Weighs both sides by distance.
 
-    ``sum_v softmax_v(t+ c_v) alpha c_v - beta sum_j softmax_j(-t- d_j + g_j) d_j`` with squared distances c to a row's
-    positives (its own, and keys that a target names) and d to its negatives. tau_plus > 0 debiases the latter by the class
-    prior: ``(E_j d - tau_plus c) / (1 - tau_plus)``. Source: Zheng et al., "Contrastive attraction and contrastive repulsion"
-    (CACR), TMLR 2023 [C].
+    Far positives attract most, near negatives repel most, by conditional distributions over each.
+
+    ``sum_v softmax_v(t+ c_v) alpha c_v - beta sum_j softmax_j(-t- d_j + g_j) d_j`` with squared distances c to an
+    anchor's positives (its own, and negatives that a target names) and d to its negatives. tau_plus > 0 debiases the
+    latter by the class prior: ``(E_j d - tau_plus c) / (1 - tau_plus)``.
+
+    Args:
+        alpha: Weight of the attraction.
+        beta: Weight of the repulsion.
+        t_positive: Temperature t+ of the positives.
+        t_negative: Temperature t- of the negatives.
+
+    Reference:
+        Zheng et al., "Contrastive attraction and contrastive repulsion" (CACR), TMLR 2023 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> CACR()(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "sum softmax(t c) c - sum softmax(-t d) d"
+    use_when = "imbalanced data"
+    source = "CACR [C]"
 
     requires: frozenset[str] = frozenset()
 
-    def __init__(
-        self, alpha: float = 1.0, beta: float = 1.0, t_positive: float = 1.0, t_negative: float = 1.0
-    ):
+    def __init__(self, alpha: float = 1.0, beta: float = 1.0, t_positive: float = 1.0, t_negative: float = 1.0):
         self.alpha, self.beta, self.t_positive, self.t_negative = alpha, beta, t_positive, t_negative
 
     def __call__(self, pairs: ContrastBatch, target: Tensor | None = None, tau_plus: float = 0.0) -> Tensor:

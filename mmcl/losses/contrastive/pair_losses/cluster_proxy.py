@@ -1,4 +1,4 @@
-"""Sums of clusters stand for all negatives, so that the cost grows with rows, not with pairs."""
+"""Sums of clusters stand for negatives."""
 
 from __future__ import annotations
 
@@ -12,13 +12,31 @@ from mmcl.types import l2_normalize
 
 
 class ClusterProxy:
-    """Sums of clusters stand for all negatives, so that the cost grows with rows, not with pairs.
+    """Sums of clusters stand for negatives.
 
-    ``-log sum_{p in A(i)} e^{t cos(a_i, p)} + mean_q log sum_{q'} e^{t cos(A_q, B_q')}``: A(i) are a row's positives
-    (its own, and keys that a target names), A_q and B_q the sums of the queries and of their positives in cluster q of
-    the positives (k-means, no gradient through who belongs where), a cluster's cosine with itself set to 0.
-    Source: "PamC", clustering with proxies [C; formula only].
+    Sums of clusters stand for all negatives, so that the cost grows with anchors, not with pairs.
+
+    ``-log sum_{p in A(i)} e^{t cos(a_i, p)} + mean_q log sum_{q'} e^{t cos(A_q, B_q')}``: A(i) are an anchor's
+    positives (its own, and negatives that a target names), A_q and B_q the sums of the queries and of their positives
+    in cluster q of the positives (k-means, no gradient through who belongs where), a cluster's cosine with itself set
+    to 0.
+
+    Args:
+        n_clusters: Clusters of the batch.
+        t: Factor of the cosines.
+
+    Reference:
+        "PamC", clustering with proxies [C; formula only].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> ClusterProxy(n_clusters=2)(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "-log sum e^cos + mean log sum e^cos of sums"
+    use_when = "very many negatives"
+    source = "PamC [C]"
 
     requires: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""The positive is no part of what it is compared with."""
+"""The positive leaves the denominator; `sigma`: far positives pull more; `within`: other queries repel too."""
 
 from __future__ import annotations
 
@@ -11,12 +11,29 @@ from mmcl.losses.contrastive.info_nce import log_sum_negatives
 
 
 class DCL:
-    """The positive is no part of what it is compared with: ``-w_i s_ii + log sum_j exp(s_ij + g_ij)``.
+    """The positive leaves the denominator; `sigma`: far positives pull more; `within`: other queries repel too.
 
-    within: the other queries are negatives too. sigma: None, or ``w_i = 2 - N softmax_i(cos_ii / sigma)`` over all N
-    rows, so that far positives pull more (DCLW, .5). Least sensitive to small batches.
-    Source: Yeh et al., "Decoupled contrastive learning", ECCV 2022 [C].
+    The positive is no part of what it is compared with: ``-w_i s_ii + log sum_j exp(s_ij + g_ij)``.
+
+    Least sensitive to small batches.
+
+    Args:
+        within: The other queries are negatives too.
+        sigma: None, or ``w_i = 2 - N softmax_i(cos_ii / sigma)`` over all N anchors, so that far positives attract
+            more (DCLW: 0.5).
+
+    Reference:
+        Yeh et al., "Decoupled contrastive learning", ECCV 2022 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> DCL()(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "-w s_ii + log sum exp(s_ij)"
+    use_when = "small batches"
+    source = "DCL, DCLW [C]"
 
     requires: frozenset[str] = frozenset()
 
@@ -31,13 +48,9 @@ class DCL:
             others, number = all_gather_with_grad(pairs.query), torch.arange(len(logit), device=logit.device)
             own = number + rank() * len(number)
             there = (
-                torch.ones(len(logit), dtype=torch.bool, device=logit.device)
-                if pairs.valid is None
-                else pairs.valid
+                torch.ones(len(logit), dtype=torch.bool, device=logit.device) if pairs.valid is None else pairs.valid
             )
-            apart = (own[:, None] != torch.arange(len(others), device=logit.device)) & all_gather_with_grad(
-                there
-            )
+            apart = (own[:, None] != torch.arange(len(others), device=logit.device)) & all_gather_with_grad(there)
             logit = torch.cat([logit, pairs.query @ others.T / pairs.temperature], 1)
             weight = None if weight is None else torch.cat([weight, weight.new_zeros(apart.shape)], 1)
             mask = torch.cat([mask, apart], 1)
@@ -50,6 +63,4 @@ class DCL:
         cosine = (pairs.query * pairs.positive).sum(-1).detach() / sigma
         counted = pairs.has_negatives
         every = torch.where(all_gather_with_grad(counted), all_gather_with_grad(cosine), -torch.inf)
-        return 2 - all_gather_with_grad(counted).sum() * torch.where(
-            counted, (cosine - every.logsumexp(0)).exp(), 0.0
-        )
+        return 2 - all_gather_with_grad(counted).sum() * torch.where(counted, (cosine - every.logsumexp(0)).exp(), 0.0)

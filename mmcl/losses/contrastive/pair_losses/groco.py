@@ -1,4 +1,4 @@
-"""Learn to sort."""
+"""Learns to sort positives behind hard negatives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,32 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class GroCo:
-    """Learn to sort: the positive behind the hardest negatives, by a differentiable odd-even sorting network.
+    """Learns to sort positives behind hard negatives.
+
+    Learn to sort: the positive behind the hardest negatives, by a differentiable odd-even sorting network.
 
     The ``n_hardest`` negatives in ascending order and the positive, ``v``, pass as many layers as there are values; a
-    layer swaps neighbours softly, with probability of order ``atan(steepness phi(v_{k+1} - v_k)) / pi + 1/2``, ``phi(x)
-    = x / (|x|^art + 1e-10)``. The row's loss is the binary cross-entropy of landing among the negatives' and in the
-    positive's places against where each belongs. No gradient to the keys.
-    Source: Shvetsova et al., "Learning by sorting" (GroCo), ICCV 2023 [C].
+    layer swaps neighbours softly, with probability of order ``atan(steepness phi(v_{k+1} - v_k)) / pi + 1/2``,
+    ``phi(x) = x / (|x|^art + 1e-10)``. The anchor's loss is the binary cross-entropy of landing among the negatives'
+    and in the positive's places against where each belongs. No gradient to the negatives.
+
+    Args:
+        n_hardest: Negatives that are sorted.
+        steepness: Of a swap.
+        art: Exponent of phi.
+
+    Reference:
+        Shvetsova et al., "Learning by sorting" (GroCo), ICCV 2023 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> GroCo()(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "BCE of a soft odd-even sort"
+    use_when = "ranking matters"
+    source = "GroCo [C]"
 
     requires: frozenset[str] = frozenset()
 

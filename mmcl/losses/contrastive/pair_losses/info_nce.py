@@ -1,4 +1,4 @@
-"""InfoNCE, debiased by a class prior."""
+"""InfoNCE, the default."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from mmcl.losses.contrastive.weighting import log_count
 
 
 class InfoNCE:
-    """``-log(exp(s_ii) / (exp(s_ii) + Ng_i))``, Ng the debiased sum of weighted negatives.
+    """InfoNCE, the default.
 
-    Source: van den Oord et al. 2018; tau_plus: Chuang et al., NeurIPS 2020.
+    ``-log(exp(s_ii) / (exp(s_ii) + Ng_i))``, Ng the debiased sum of weighted negatives.
+
+    Reference:
+        van den Oord et al. 2018; tau_plus: Chuang et al., NeurIPS 2020.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> InfoNCE()(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "above"
+    use_when = "always to compare with"
+    source = "van den Oord 2018"
 
     requires: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""Mixtures by an ordinal label (``metadata.value``."""
+"""Mixtures by score as pairs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,29 @@ from mmcl.types import l2_normalize
 
 
 class OrdinalMix:
-    """Mixtures by an ordinal label (``metadata.value``: a score, a length) as harder negatives and denser positives.
+    """Mixtures by score as pairs.
 
-    Negatives: besides each key j of another value than the query's, ``l a_i + (1 - l) k_j``. Positives: where the
-    query's value lies between two keys' values, the mixture of these two whose value is the query's; the row's loss is
-    the mean of that against this positive and against its own.
-    Source: Wu et al., "SupReMix" [A; coefficients M].
+    Mixtures by an ordinal label (``metadata.value``: a score, a length) as harder negatives and denser positives.
+
+    Negatives: besides each negative j of another value than the query's, ``l a_i + (1 - l) k_j``. Positives: where
+    the query's value lies between two negatives' values, the mixture of these two whose value is the query's; the
+    anchor's loss is the mean of that against this positive and against its own.
+
+    Args:
+        share: Of the query in a mixed negative (l).
+
+    Reference:
+        Wu et al., "SupReMix" [A; coefficients M].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> OrdinalMix()(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "l a + (1 - l) z_j"
+    use_when = "a score orders recordings"
+    source = "SupReMix [A, M]"
 
     requires = frozenset({"scores"})
 
@@ -34,18 +50,17 @@ class OrdinalMix:
         other = pairs.mask & (y_key[None, :] != y[:, None])
         logit, mask = torch.cat([pairs.logit, mixed], 1), torch.cat([pairs.mask, other], 1)
         weight = pairs.log_weight if pairs.log_weight is None else pairs.log_weight.repeat(1, 2)
-        row = lambda positive: weighted_info_nce(
-            positive, logit, mask, weight, temperature=pairs.temperature, tau_plus=tau_plus
-        )
+
+        def row(positive):
+            return weighted_info_nce(positive, logit, mask, weight, temperature=pairs.temperature, tau_plus=tau_plus)
+
         gap = y_key[None, :] - y[:, None]
         below = torch.where(pairs.mask & (gap < 0), gap, -torch.inf)
         above = torch.where(pairs.mask & (gap > 0), gap, torch.inf)
         low, high = below.max(1), above.min(1)
         between = low.values.isfinite() & high.values.isfinite()
         lower, upper = torch.where(between, -low.values, 1.0), torch.where(between, high.values, 1.0)
-        part = (upper / (lower + upper))[
-            :, None
-        ]  # of the lower one, so that the mixture has the query's value
+        part = (upper / (lower + upper))[:, None]  # of the lower one, so that the mixture has the query's value
         made = l2_normalize(part * pairs.negatives[low.indices] + (1 - part) * pairs.negatives[high.indices])
         second = row((pairs.query * made).sum(-1) / pairs.temperature)
         first = row(pairs.positive_logit)

@@ -1,4 +1,4 @@
-"""A cross-encoder that sees both sides ranks a row's candidates, and distils its order into the embeddings."""
+"""A cross-encoder ranks and distills."""
 
 from __future__ import annotations
 
@@ -9,16 +9,35 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class Ranker(nn.Module):
-    """A cross-encoder that sees both sides ranks a row's candidates, and distils its order into the embeddings.
+    """A cross-encoder ranks and distills.
 
-    f = MLP([a * k, |a - k|]) of the positive and the ``n_hardest`` negatives, p = softmax(s) of the embeddings over the
-    same, q = softmax(f / T), r_j = log sigmoid(f_pos - f_j)::
+    A cross-encoder that sees both sides ranks an anchor's candidates, and distills its order into the embeddings.
+
+    f = MLP([a * k, |a - k|]) of the positive and the ``n_hardest`` negatives, p = softmax(s) of the embeddings over
+    the same, q = softmax(f / T), r_j = log sigmoid(f_pos - f_j)::
 
         -log softmax(f)_pos + (1 - reward) (-sum_j q_j log p_j) + reward sum_j r_j log p_j
 
-    q and r are constants to the gradient. Source: Zhang et al., "Adversarial retriever-ranker" (AR2), ICLR 2022 [C]; the
-    ranker here stands on the embeddings.
+    q and r are constants to the gradient.
+
+    Args:
+        dim: Size of the embeddings.
+        n_hardest: Negatives that are ranked.
+        reward: Weight of the reward.
+        t: Temperature of the ranker.
+
+    Reference:
+        Zhang et al., "Adversarial retriever-ranker" (AR2), ICLR 2022 [C]; the ranker here stands on the embeddings.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Ranker(8)(example_batch()).shape
+        torch.Size([4])
     """
+
+    formula = "CE + distil + reward"
+    use_when = "embeddings too weak"
+    source = "AR2 [C]"
 
     requires: frozenset[str] = frozenset()
 
@@ -35,11 +54,12 @@ class Ranker(nn.Module):
         there = nn.functional.pad(pairs.mask.gather(1, chosen.indices), (1, 0), value=True)
         candidates = torch.cat([pairs.positive[:, None], pairs.negatives[chosen.indices]], 1)
         both = torch.cat([pairs.query[:, None] * candidates, (pairs.query[:, None] - candidates).abs()], -1)
-        hidden = lambda x: x.masked_fill(~there, -1e4)
+
+        def hidden(x):
+            return x.masked_fill(~there, -1e4)
+
         f = hidden(self.rank(both)[..., 0])
-        log_p = hidden(
-            torch.cat([pairs.positive_logit[:, None], torch.where(there[:, 1:], chosen.values, 0.0)], 1)
-        )
+        log_p = hidden(torch.cat([pairs.positive_logit[:, None], torch.where(there[:, 1:], chosen.values, 0.0)], 1))
         log_p = torch.where(there, log_p.log_softmax(1), 0.0)
         with torch.no_grad():
             q = (f / self.t).softmax(1)

@@ -26,6 +26,7 @@ def valid_pairs(pairs: ContrastBatch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def masked_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Mean of ``x (sample,)`` weighted by ``weight (sample,)``."""
     return (x * weight).sum() / weight.sum().clamp(min=1)
 
 
@@ -38,5 +39,6 @@ def log_mean_kernel(z: Tensor, real: Tensor, t: float) -> Tensor:
 
 
 def squared_distances(z: Tensor) -> Tensor:
+    """``(sample, sample)`` squared distances of ``z (sample, dim)``."""
     norm = z.square().sum(1)
     return (norm[:, None] + norm[None] - 2 * z @ z.T).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Positives above and negatives below the batch's own bounds."""
+"""Margins from the batch's bounds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pair
 
 
 class AdaptiveMargin:
-    """Positives above and negatives below the batch's own bounds: ``mean max(0, s+ - lo) + mean max(0, hi - s-)``.
+    """Margins from the batch's bounds.
 
-    With lo = min(min s+, max s-) and hi = max(min s+, max s-), of the cosines. Source: "MCLRec" [C].
+    Positives above and negatives below the batch's own bounds: ``mean max(0, s+ - lo) + mean max(0, hi - s-)``.
+
+    With lo = min(min s+, max s-) and hi = max(min s+, max s-), of the cosines.
+
+    Reference:
+        "MCLRec" [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> AdaptiveMargin()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "mean max(0, s+ - lo) + ..."
+    use_when = "with `learned-view`"
+    source = "MCLRec [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

@@ -1,4 +1,4 @@
-"""``mean |a - b|^2 + share (U(a) + U(b)) / 2``, U the log mean of Gaussian kernels of all rows."""
+"""Pulls pairs, spreads anchors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,26 @@ from mmcl.losses.contrastive.regularizers._shared import log_mean_kernel, masked
 
 
 class AlignUniform:
-    """``mean |a - b|^2 + share (U(a) + U(b)) / 2``, U the log mean of Gaussian kernels of all rows.
+    """Pulls pairs, spreads anchors.
 
-    Source: Wang and Isola, ICML 2020 [C].
+    ``mean |a - b|^2 + share (U(a) + U(b)) / 2``, U the log mean of Gaussian kernels of all anchors.
+
+    Args:
+        share: Weight of the uniformity.
+        t: Of the kernel.
+
+    Reference:
+        Wang and Isola, ICML 2020 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> AlignUniform()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "mean d^2 + log mean e^(-2 d^2)"
+    use_when = "to monitor and to balance the two"
+    source = "Wang 2020 [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

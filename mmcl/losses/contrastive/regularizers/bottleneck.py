@@ -1,4 +1,4 @@
-"""A noisy, compressed twin of each row is told from the others'."""
+"""Contrasts with a compressed twin."""
 
 from __future__ import annotations
 
@@ -12,10 +12,30 @@ from mmcl.types import l2_normalize
 
 
 class Bottleneck(nn.Module):
-    """A noisy, compressed twin of each row is told from the others': InfoNCE(a, z), ``z = a (mu + sigma eps)``, and its KL.
+    """Contrasts with a compressed twin.
 
-    mu and sigma from a layer on a; KL to N(0, sigma): ``.5 log(1 + mu^2 / sigma^2)``. Source: "CVIB" [M].
+    A noisy, compressed twin of each anchor is told from the others': InfoNCE(a, z), ``z = a (mu + sigma eps)``, and
+    its KL.
+
+    mu and sigma from a layer on a; KL to N(0, sigma): ``.5 log(1 + mu^2 / sigma^2)``.
+
+    Args:
+        dim: Size of the embeddings.
+        temperature: Divides the cosine.
+        kl: Weight of the KL divergence.
+
+    Reference:
+        "CVIB" [M].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Bottleneck(8)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "InfoNCE(h, z) + KL"
+    use_when = "noise"
+    source = "CVIB [M]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

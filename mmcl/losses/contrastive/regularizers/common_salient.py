@@ -1,4 +1,4 @@
-"""Half of the dimensions are common to all rows, the other half salient of events; neither may tell the other."""
+"""Splits dimensions into common and events' own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,33 @@ from mmcl.losses.contrastive.regularizers._shared import (
 
 
 class CommonSalient:
-    """Half of the dimensions are common to all rows, the other half salient of events; neither may tell the other.
+    """Splits dimensions into common and events' own.
 
-    With y = 1 for events (metadata.label > 0) and s, c the halves: ``common (align + 2 unif)(c) + target (align + 2 unif)(s |
-    y = 1) + background mean |s|^2 (y = 0) + joint mean_i log mean_j K(c_i, c_j) K(s_i, s_j)``, ``align = |x - y|^2 / 2t``,
-    ``unif = log mean exp(-d^2 / 2t)``. Source: Louiset et al., "SepCLR", ICLR 2024 [C]; a background's salient half goes to 0.
+    Half of the dimensions are common to all anchors, the other half salient of events; neither may tell the other.
+
+    With y = 1 for events (metadata.label > 0) and s, c the halves: ``common (align + 2 unif)(c) + target (align + 2
+    unif)(s | y = 1) + background mean |s|^2 (y = 0) + joint mean_i log mean_j K(c_i, c_j) K(s_i, s_j)``, ``align = |x
+    - y|^2 / 2t``, ``unif = log mean exp(-d^2 / 2t)``.
+
+    Args:
+        common: Weight of the common half.
+        target: Weight of the salient half of events.
+        background: Weight of the salient half of the rest.
+        joint: Weight of the independence of the halves.
+        t: Of the kernel.
+
+    Reference:
+        Louiset et al., "SepCLR", ICLR 2024 [C]; a background's salient half goes to 0.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> CommonSalient()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "SepCLR's terms"
+    use_when = "normal against target"
+    source = "SepCLR [C]"
 
     requires = frozenset({"labels"})
     default_weight = 0.05
@@ -42,8 +63,13 @@ class CommonSalient:
         event = (label > 0 if label.ndim == 1 else label.sum(1) > 0).to(a.dtype) * real
         half, k = a.shape[1] // 2, 1 / (2 * self.t)
         (c_a, s_a), (c_b, s_b) = ((z[:, :half], z[:, half:]) for z in (a, b))
-        spread = lambda x, y, w: log_mean_kernel(x, w, k) + log_mean_kernel(y, w, k)
-        term = lambda x, y, w: k * masked_mean((x - y).square().sum(-1), w) + spread(x, y, w)
+
+        def spread(x, y, w):
+            return log_mean_kernel(x, w, k) + log_mean_kernel(y, w, k)
+
+        def term(x, y, w):
+            return k * masked_mean((x - y).square().sum(-1), w) + spread(x, y, w)
+
         empty = masked_mean((s_a.square().sum(-1) + s_b.square().sum(-1)) / 2, real - event)
         both = torch.where(
             real[:, None] * real[None, :] > 0,

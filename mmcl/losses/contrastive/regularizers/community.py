@@ -1,4 +1,4 @@
-"""Rows fall into soft communities that are dense inside and sparse between; a row is contrasted with the communities."""
+"""Soft communities."""
 
 from __future__ import annotations
 
@@ -13,12 +13,33 @@ from mmcl.types import l2_normalize
 
 
 class Community(nn.Module):
-    """Rows fall into soft communities that are dense inside and sparse between; a row is contrasted with the communities.
+    """Soft communities.
 
-    ``R = softmax(h . centre / t)``, A the graph of cosines above their mean: ``DeCA = (lam sum(R' A R) - (n - 1 + lam) tr(R' A
-    R)) / (n (n - 1)) + tr(R' R) / 2n``; then InfoNCE of each row with the (constant) community means, its likeliest the
-    positive. DeCA's share falls as ``exp(-progress)``, the other's rises. Source: Li et al., "gCooL", WWW 2022 [C; formula].
+    Anchors fall into soft communities that are dense inside and sparse between; an anchor is contrasted with the
+    communities.
+
+    ``R = softmax(h . centre / t)``, A the graph of cosines above their mean: ``DeCA = (lam sum(R' A R) - (n - 1 +
+    lam) tr(R' A R)) / (n (n - 1)) + tr(R' R) / 2n``; then InfoNCE of each anchor with the (constant) community means,
+    its likeliest the positive. DeCA's share falls as ``exp(-progress)``, the other's rises.
+
+    Args:
+        dim: Size of the embeddings.
+        n_communities: Communities.
+        t: Temperature.
+        lam: Weight of the density.
+
+    Reference:
+        Li et al., "gCooL", WWW 2022 [C; formula].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Community(8, n_communities=2)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "DeCA + InfoNCE to means"
+    use_when = "groups without labels"
+    source = "gCooL [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

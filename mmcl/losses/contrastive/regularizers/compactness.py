@@ -1,4 +1,4 @@
-"""A pair's margin over the mean of the others is sure, even for the worst query within ``eps``."""
+"""A margin that holds in a ball."""
 
 from __future__ import annotations
 
@@ -10,11 +10,29 @@ from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pair
 
 
 class Compactness:
-    """A pair's margin over the mean of the others is sure, even for the worst query within ``eps``: BCE of the bound to 1.
+    """A margin that holds in a ball.
 
-    ``c_i = a_i . (b_i - m_i) - eps |b_i - m_i|``, m_i the mean of the other rows' b: the minimum of the margin over an l2
-    ball about a_i. Source: "POT" [C]; its bound over edge drops of a graph is this closed form for a ball.
+    A pair's margin over the mean of the others is sure, even for the worst query within ``eps``: BCE of the bound to
+    1.
+
+    ``c_i = a_i . (b_i - m_i) - eps |b_i - m_i|``, m_i the mean of the other anchors' b: the minimum of the margin
+    over an l2 ball about a_i.
+
+    Args:
+        eps: Radius of the ball.
+
+    Reference:
+        "POT" [C]; its bound over edge drops of a graph is this closed form for a ball.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Compactness()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "BCE(a.(b - m) - eps norm)"
+    use_when = "robustness, diagnosis"
+    source = "POT [C], ours"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.5
@@ -27,6 +45,7 @@ class Compactness:
         return masked_mean(softplus(-self.bound(a, b, real)), real)
 
     def bound(self, a: Tensor, b: Tensor, real: Tensor) -> Tensor:
+        """Smallest margin of each pair over the ball, ``(sample,)``."""
         n = real.sum().clamp(min=2)
         mean = ((b * real[:, None]).sum(0) - b) / (n - 1)
         away = b - mean

@@ -1,4 +1,4 @@
-"""The correlation of the two sides' dimensions is the identity."""
+"""Decorrelates dimensions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,25 @@ from mmcl.losses.contrastive.regularizers._shared import valid_pairs
 
 
 class CrossBarlow:
-    """The correlation of the two sides' dimensions is the identity: ``sum_d (C_dd - 1)^2 + off sum_{d != e} C_de^2``.
+    """Decorrelates dimensions.
 
-    Source: Fini et al., "Improved baselines for vision-language pre-training" (BarLIP) [C], after Barlow Twins.
+    The correlation of the two sides' dimensions is the identity: ``sum_d (C_dd - 1)^2 + off sum_{d != e} C_de^2``.
+
+    Args:
+        off: Weight of the entries off the diagonal.
+
+    Reference:
+        Fini et al., "Improved baselines for vision-language pre-training" (BarLIP) [C], after Barlow Twins.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> CrossBarlow()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "sum (C_dd - 1)^2 + off C_de^2"
+    use_when = "small batches"
+    source = "clip-rocket [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.025

@@ -1,4 +1,4 @@
-"""A linear predictor that is set, not learned."""
+"""A predictor set from eigenvalues."""
 
 from __future__ import annotations
 
@@ -11,11 +11,31 @@ from mmcl.types import l2_normalize
 
 
 class DirectPredictor(nn.Module):
-    """A linear predictor that is set, not learned: from the eigenvalues of the average correlation of the queries.
+    """A predictor set from eigenvalues.
 
-    ``F <- rho F + (1 - rho) E[a a']``, ``W = U diag(sqrt(max(0, d) / d_max) + eps) U'``; loss ``-2 cos(W a, b)``, b constant.
-    Source: Tian et al., "Understanding self-supervised learning dynamics without contrastive pairs" (DirectPred), ICML 2021 [C].
+    A linear predictor that is set, not learned: from the eigenvalues of the EMA model correlation of the queries.
+
+    ``F <- rho F + (1 - rho) E[a a']``, ``W = U diag(sqrt(max(0, d) / d_max) + eps) U'``; loss ``-2 cos(W a, b)``, b
+    constant.
+
+    Args:
+        dim: Size of the embeddings.
+        rho: Decay of the correlation.
+        eps: Is added to the eigenvalues.
+
+    Reference:
+        Tian et al., "Understanding self-supervised learning dynamics without contrastive pairs" (DirectPred), ICML
+        2021 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> DirectPredictor(8)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "-2 cos(W a, b)"
+    use_when = "no negatives wanted"
+    source = "DirectPred [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

@@ -1,4 +1,4 @@
-"""Stay near a teacher's encodings."""
+"""Stays near the EMA model."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ from mmcl.types import l2_normalize
 
 
 class FeatureDistance:
-    """Stay near a teacher's encodings: ``sum_d (a - teacher)^2``, unit length. Source: "DeGLA" [C], weight .005."""
+    """Stays near the EMA model.
+
+    Stay near a teacher's embeddings: ``sum_d (a - teacher)^2``, unit length.
+
+    Reference:
+        "DeGLA" [C], weight .005.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> FeatureDistance()(example_batch()).shape
+        torch.Size([])
+    """
+
+    formula = "sum (a - teacher)^2"
+    use_when = "forgetting"
+    source = "DeGLA [C]"
 
     requires = frozenset({"teacher"})
     default_weight = 0.005
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        teacher = l2_normalize(
-            require(pairs.metadata.teacher, "feature-distance", "metadata.teacher").detach()
-        )
+        teacher = l2_normalize(require(pairs.metadata.teacher, "feature-distance", "metadata.teacher").detach())
         real = torch.ones(len(teacher), device=teacher.device) if pairs.valid is None else pairs.valid
         squares = (pairs.query - teacher).square().sum(-1)
         return masked_mean(all_gather_with_grad(squares), all_gather_with_grad(real.to(squares.dtype)))

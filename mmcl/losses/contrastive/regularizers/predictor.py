@@ -1,4 +1,4 @@
-"""Without negatives."""
+"""Predicts the other side."""
 
 from __future__ import annotations
 
@@ -10,10 +10,26 @@ from mmcl.types import l2_normalize
 
 
 class Predictor(nn.Module):
-    """Without negatives: each side predicts the other's constant, ``2 - 2 cos(MLP(a), b)`` and the other way round.
+    """Predicts the other side.
 
-    Source: SiamLIP of Fini et al. [C], after SimSiam.
+    Without negatives: each side predicts the other's constant, ``2 - 2 cos(MLP(a), b)`` and the other way round.
+
+    Args:
+        dim: Size of the embeddings.
+        hidden: Size of the hidden layer.
+
+    Reference:
+        SiamLIP of Fini et al. [C], after SimSiam.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Predictor(8)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "2 - 2 cos(p(a), b)"
+    use_when = "no negatives wanted"
+    source = "clip-rocket [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1
@@ -24,5 +40,8 @@ class Predictor(nn.Module):
 
     def forward(self, pairs: ContrastBatch) -> Tensor:
         a, b, real = valid_pairs(pairs)
-        one = lambda x, y: 2 - 2 * (l2_normalize(self.net(x)) * y.detach()).sum(-1)
+
+        def one(x, y):
+            return 2 - 2 * (l2_normalize(self.net(x)) * y.detach()).sum(-1)
+
         return masked_mean((one(a, b) + one(b, a)) / 2, real)

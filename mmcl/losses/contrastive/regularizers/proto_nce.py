@@ -1,4 +1,4 @@
-"""A row against the prototypes of its positives' clusters, each with the temperature of its density."""
+"""Prototypes with densities."""
 
 from __future__ import annotations
 
@@ -11,11 +11,29 @@ from mmcl.losses.contrastive.regularizers._shared import FAR, masked_mean, valid
 
 
 class ProtoNCE:
-    """A row against the prototypes of its positives' clusters, each with the temperature of its density.
+    """Prototypes with densities.
 
-    ``-log softmax_q(a_i . c_q / phi_q)`` at the row's own cluster, ``phi_q = mean sqrt(distance) / log(size + 5)``, clipped to its
-    10th and 90th percentile and scaled to a mean of ``temperature``. Source: the second term of "MEOW" [C], after PCL.
+    An anchor against the prototypes of its positives' clusters, each with the temperature of its density.
+
+    ``-log softmax_q(a_i . c_q / phi_q)`` at the anchor's own cluster, ``phi_q = mean sqrt(distance) / log(size +
+    5)``, clipped to its 10th and 90th percentile and scaled to a mean of ``temperature``.
+
+    Args:
+        n_clusters: Prototypes.
+        temperature: Mean temperature of a prototype.
+
+    Reference:
+        the second term of "MEOW" [C], after PCL.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> ProtoNCE(n_clusters=2)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "-log softmax(a.c / phi)"
+    use_when = "beside `cluster-count`"
+    source = "MEOW [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

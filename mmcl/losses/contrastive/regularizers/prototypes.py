@@ -1,4 +1,4 @@
-"""Clusters of one side teach the other."""
+"""Clusters of one modality teach the other."""
 
 from __future__ import annotations
 
@@ -12,11 +12,31 @@ from mmcl.types import l2_normalize
 
 
 class Prototypes:
-    """Clusters of one side teach the other: a row's logits over its side's cluster means follow how alike the clusters are.
+    """Clusters of one modality teach the other.
 
-    k-means of b gives clusters; a's centroids are the means of the rows of a under *those* labels. Loss: ``CE(a_i . C_a /
-    temperature, softmax_q(C_b[label_i] . C_b[q] / t))``. Source: Chen et al., "ProtoCLIP" [C], clustered in the batch.
+    Clusters of one side teach the other: an anchor's logits over its side's cluster means follow how alike the
+    clusters are.
+
+    k-means of b gives clusters; a's centroids are the means of the anchors of a under *those* labels. Loss: ``CE(a_i
+    . C_a / temperature, softmax_q(C_b[label_i] . C_b[q] / t))``.
+
+    Args:
+        n_clusters: Clusters.
+        temperature: Divides the logits.
+        t: Temperature of the targets.
+
+    Reference:
+        Chen et al., "ProtoCLIP" [C], clustered in the batch.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Prototypes(n_clusters=2)(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "CE to softmax of clusters"
+    use_when = "a gap between modalities"
+    source = "ProtoCLIP [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

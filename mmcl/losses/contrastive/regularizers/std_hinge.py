@@ -1,4 +1,4 @@
-"""Keep every dimension alive."""
+"""Keeps dimensions alive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from mmcl.losses.contrastive.regularizers._shared import valid_pairs
 
 
 class StdHinge:
-    """Keep every dimension alive: ``mean_d max(0, 1 / sqrt(dim) - sqrt(var_d + 1e-4))`` of both sides.
+    """Keeps dimensions alive.
 
-    Source: "AD-L-JEPA" [C], after VICReg.
+    Keep every dimension alive: ``mean_d max(0, 1 / sqrt(dim) - sqrt(var_d + 1e-4))`` of both sides.
+
+    Reference:
+        "AD-L-JEPA" [C], after VICReg.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> StdHinge()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "mean max(0, 1/sqrt D - sd)"
+    use_when = "with `masked-prediction`"
+    source = "AD-L-JEPA [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 1.0

@@ -1,4 +1,4 @@
-"""Each side predicts the balanced assignment that Sinkhorn makes of the other's similarities."""
+"""Balanced soft assignments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,30 @@ from mmcl.losses.contrastive.regularizers._shared import masked_mean, valid_pair
 
 
 class SwappedAssignment:
-    """Each side predicts the balanced assignment that Sinkhorn makes of the other's similarities.
+    """Balanced soft assignments.
 
-    Targets: the logits ``b . a^T / eps`` balanced by ``n_rounds`` of rows and columns; loss: their cross-entropy with ``a . b^T
-    / temperature``, both ways. Source: SwALIP of Fini et al. [C], with pairs as prototypes.
+    Each side predicts the balanced assignment that Sinkhorn makes of the other's similarities.
+
+    Targets: the logits ``b . a^T / eps`` balanced by ``n_rounds`` of anchors and columns; loss: their cross-entropy
+    with ``a . b^T / temperature``, both ways.
+
+    Args:
+        eps: Temperature of the targets.
+        n_rounds: Rounds of Sinkhorn.
+        temperature: Divides the logits.
+
+    Reference:
+        SwALIP of Fini et al. [C], with pairs as prototypes.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> SwappedAssignment()(example_batch()).shape
+        torch.Size([])
     """
+
+    formula = "CE with Sinkhorn"
+    use_when = "soft targets"
+    source = "clip-rocket [C]"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.2

@@ -1,4 +1,5 @@
-"""Terms on whole sequences of snippets: modules with forward(own, teacher, mask) -> scalar, of one modality to the other.
+"""Terms on whole sequences of snippets: modules with forward(own, teacher, mask) -> scalar, of one modality to the
+other.
 
 own, teacher: embeddings ``{modality: (bag, snippet, dim)}`` of the student and (or None) of its running average; mask:
 ``(bag, snippet)``. Each process returns its share, scaled so that the mean over processes is the value of one.
@@ -18,11 +19,13 @@ Embeddings = Mapping[str, Tensor]
 
 
 def mean_of_valid(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the snippets of a mask, 0 where there is none."""
     return torch.where(mask, x, 0.0).sum() / all_reduce_sum(mask.sum()).clamp(min=1) * world_size()
 
 
 class TwoConvolutions(nn.Module):
-    """Over time, ``(bag, snippet, n_in)`` -> ``(bag, snippet, n_out)``; padding is zero before each, as beyond the end."""
+    """Over time, ``(bag, snippet, n_in)`` -> ``(bag, snippet, n_out)``; padding is zero before each, as beyond the
+    end."""
 
     def __init__(self, n_in: int, hidden: int, n_out: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Snippets are hidden from the embeddings of a stream, and predicted from what is left of both streams."""
+"""Predicts hidden snippets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,29 @@ from mmcl.types import l2_normalize
 
 
 class MaskedPrediction(nn.Module):
-    """Snippets are hidden from the embeddings of a stream, and predicted from what is left of both streams.
+    """Predicts hidden snippets.
 
-    A learned token stands for hidden snippets; a convolution over time of both streams predicts the teacher's (the
-    student's own, where there is none, constant) embedding there: mean 1 - cos over the hidden. Source: "AD-L-JEPA" [C];
-    its hinge on the spread is ``regularizers.StdHinge``.
+    Snippets are hidden from the embeddings of a modality, and predicted from what is left of both modalities.
+
+    A learned token stands for hidden snippets; a convolution over time of both modalities predicts the teacher's (the
+    student's own, where there is none, constant) embedding there: mean 1 - cos over the hidden.
+
+    Args:
+        dim: Size of the embeddings.
+        share: Of the snippets that are hidden.
+
+    Reference:
+        "AD-L-JEPA" [C]; its hinge on the spread is ``regularizers.StdHinge``.
+
+    Example:
+        >>> z = {m: torch.randn(2, 6, 8) for m in ("audio", "visual")}
+        >>> MaskedPrediction(8)(z, None, torch.ones(2, 6, dtype=torch.bool)).shape
+        torch.Size([])
     """
+
+    formula = "1 - cos to the average"
+    use_when = "long recordings"
+    source = "AD-L-JEPA [C]"
 
     requires: frozenset[str] = frozenset()
     optional = frozenset({"teacher"})

@@ -1,4 +1,4 @@
-"""How alike a random stretch of one stream and fixed windows of the other are says how far they overlap in time."""
+"""Predicts how far stretches overlap."""
 
 from __future__ import annotations
 
@@ -10,13 +10,31 @@ from mmcl.types import l2_normalize
 
 
 class OverlapPrediction:
-    """How alike a random stretch of one stream and fixed windows of the other are says how far they overlap in time.
+    """Predicts how far stretches overlap.
 
-    Bases: ``n_bases`` equal windows of a bag, their means in modality b; the stretch's mean in a. With ``l = max(0, cos)`` and o the
-    share of the stretch that lies in a window: ``-sum o log(1 - |o - l|) / sum o - mean_{o = 0} log(1 - l)``, and the bases of
-    a bag are kept apart, ``mean_{i < j} max(0, cos(base_i, base_j, constant))^2``.
-    Source: Wu et al., "VoCo", CVPR 2024 [C], in one dimension.
+    How alike a random stretch of one modality and fixed windows of the other are says how far they overlap in time.
+
+    Bases: ``n_bases`` equal windows of a bag, their means in modality b; the stretch's mean in a. With ``l = max(0,
+    cos)`` and o the share of the stretch that lies in a window: ``-sum o log(1 - |o - l|) / sum o - mean_{o = 0}
+    log(1 - l)``, and the bases of a bag are kept apart, ``mean_{i < j} max(0, cos(base_i, base_j, constant))^2``.
+
+    Args:
+        n_bases: Windows of a bag.
+        share: Length of the stretch, as a share of the bag.
+        apart: Weight of the bases' distance.
+
+    Reference:
+        Wu et al., "VoCo", CVPR 2024 [C], in one dimension.
+
+    Example:
+        >>> z = {m: torch.randn(2, 6, 8) for m in ("audio", "visual")}
+        >>> OverlapPrediction()(z, None, torch.ones(2, 6, dtype=torch.bool)).shape
+        torch.Size([])
     """
+
+    formula = "VoCo's terms"
+    use_when = "long recordings"
+    source = "VoCo [C], 1-D"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1

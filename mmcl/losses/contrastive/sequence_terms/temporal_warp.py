@@ -1,4 +1,4 @@
-"""The other modality may be late."""
+"""Aligns modalities that are not in step."""
 
 from __future__ import annotations
 
@@ -10,30 +10,47 @@ from mmcl.types import l2_normalize
 
 
 class TemporalWarp(nn.Module):
-    """The other modality may be late: a smooth flow over time, found from both, aligns it before the two are compared.
+    """Aligns modalities that are not in step.
 
-    flow (bag, snippet) in snippets, at most ``reach``, from a convolution over both sequences; b is read at t + flow by
-    linear interpolation. ``smooth mean (flow_{t+1} - flow_t)^2 + feature mean (1 - cos(a, b warped, no gradient)) + flow mean
-    (1 - cos(a, b warped)), a constant``: each side learns with the other detached.
-    Source: "GEMINI" [C], its deformable correspondence in one dimension; the image term (NCC) has no counterpart.
+    The other modality may be late: a smooth flow over time, found from both, aligns it before the two are compared.
+
+    flow (bag, snippet) in snippets, at most ``max_flow``, from a convolution over both sequences; b is read at t + flow
+    by linear interpolation. ``smooth mean (flow_{t+1} - flow_t)^2 + feature mean (1 - cos(a, b warped, no gradient))
+    + flow mean (1 - cos(a, b warped)), a constant``: each side learns with the other detached.
+
+    Args:
+        dim: Size of the embeddings.
+        max_flow: Largest flow [snippets].
+        smooth: Weight of the flow's smoothness.
+        feature: Weight of the comparison that moves the embeddings.
+        flow: Weight of the comparison that moves the flow.
+
+    Reference:
+        "GEMINI" [C], its deformable correspondence in one dimension; the image term (NCC) has no counterpart.
+
+    Example:
+        >>> z = {m: torch.randn(2, 6, 8) for m in ("audio", "visual")}
+        >>> TemporalWarp(8)(z, None, torch.ones(2, 6, dtype=torch.bool)).shape
+        torch.Size([])
     """
+
+    formula = "flow, smoothness"
+    use_when = "sensors with delays"
+    source = "GEMINI [C], 1-D"
 
     requires: frozenset[str] = frozenset()
     default_weight = 0.1
 
-    def __init__(
-        self, dim: int, reach: float = 3.0, smooth: float = 0.4, feature: float = 0.08, flow: float = 0.8
-    ):
+    def __init__(self, dim: int, max_flow: float = 3.0, smooth: float = 0.4, feature: float = 0.08, flow: float = 0.8):
         super().__init__()
         self.net = TwoConvolutions(2 * dim, 32, 1)
         nn.init.zeros_(self.net.second.weight)
         nn.init.zeros_(self.net.second.bias)  # type: ignore[arg-type]
-        self.reach, self.smooth, self.feature, self.flow = reach, smooth, feature, flow
+        self.max_flow, self.smooth, self.feature, self.flow = max_flow, smooth, feature, flow
 
     def find(self, a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
-        return self.reach * torch.tanh(
-            self.net(torch.cat([l2_normalize(a), l2_normalize(b)], -1), mask)[..., 0]
-        )
+        """The flow from a to b, ``(bag, snippet)`` [snippets]."""
+        return self.max_flow * torch.tanh(self.net(torch.cat([l2_normalize(a), l2_normalize(b)], -1), mask)[..., 0])
 
     @staticmethod
     def warp(b: Tensor, flow: Tensor, mask: Tensor) -> Tensor:
@@ -44,7 +61,10 @@ class TemporalWarp(nn.Module):
         low = at.floor().long()
         high = torch.minimum(low + 1, last)
         part = (at - low)[..., None]
-        take = lambda i: b.gather(1, i[..., None].expand(-1, -1, b.shape[-1]))
+
+        def take(i):
+            return b.gather(1, i[..., None].expand(-1, -1, b.shape[-1]))
+
         return (1 - part) * take(low) + part * take(high)
 
     def forward(self, own: Embeddings, teacher: Embeddings | None, mask: Tensor) -> Tensor:
@@ -58,7 +78,10 @@ class TemporalWarp(nn.Module):
                 flow = self.find(a.detach(), b.detach(), mask)
                 steps = (flow[:, 1:] - flow[:, :-1]).square()
                 smooth = mean_of_valid(steps, mask[:, 1:] & mask[:, :-1])
-                apart = lambda x, y: mean_of_valid(1 - (l2_normalize(x) * l2_normalize(y)).sum(-1), mask)
+
+                def apart(x, y):
+                    return mean_of_valid(1 - (l2_normalize(x) * l2_normalize(y)).sum(-1), mask)
+
                 feature = apart(a, self.warp(b, flow, mask).detach())
                 aligned = apart(a.detach(), self.warp(b.detach(), flow, mask))
                 terms.append(self.smooth * smooth + self.feature * feature + self.flow * aligned)

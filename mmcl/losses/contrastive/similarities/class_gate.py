@@ -1,4 +1,4 @@
-"""Each pair of classes looks at a subspace of its own."""
+"""Each class pair has its subspace."""
 
 from __future__ import annotations
 
@@ -9,11 +9,32 @@ from mmcl.losses.contrastive.context import PairMetadata, require
 
 
 class ClassGate(nn.Module):
-    """Each pair of classes looks at a subspace of its own: ``s_ij = sum_d a_d k_d g_d(y_i, y_j)^2 / temperature``.
+    """Each class pair has its subspace.
 
-    ``g = sigmoid(MLP((E[y_i] + E[y_j]) / 2))``, the gate on both sides, not renormalised; logits of all class pairs come
-    from one product a class. Needs metadata.label, int. Source: "Rethinking positive pairs" (Hydra, SimLAP) [C].
+    Each pair of classes uses a subspace of its own: ``s_ij = sum_d a_d k_d g_d(y_i, y_j)^2 / temperature``.
+
+    ``g = sigmoid(MLP((E[y_i] + E[y_j]) / 2))``, the gate on both sides, not normalized again; logits of all class
+    pairs come from one product a class. Needs metadata.label, int.
+
+    Args:
+        dim: Size of the embeddings.
+        n_classes: Number of labels.
+        temperature: Divides the similarity.
+        hidden: Size of the hidden layer.
+
+    Reference:
+        "Rethinking positive pairs" (Hydra, SimLAP) [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> p = example_batch()
+        >>> ClassGate(8, 3)(p.query, p.negatives, p.metadata, p.negative_metadata).shape
+        torch.Size([4, 6])
     """
+
+    formula = "sum a k g(y, y')^2"
+    use_when = "labels are there"
+    source = "SimLAP [C]"
 
     requires = frozenset({"labels"})
 
@@ -28,9 +49,7 @@ class ClassGate(nn.Module):
         e = self.embedding.weight
         return self.gate((e[:, None] + e[None]) / 2).sigmoid().square()
 
-    def forward(
-        self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
-    ) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         y, y_key = self._classes(metadata), self._classes(negative_metadata)
         seen = query[:, None] * self._gates()[y]  # query, class of the key, dim
         every = torch.einsum("qcd,kd->qkc", seen, key)
@@ -39,6 +58,7 @@ class ClassGate(nn.Module):
     def paired(
         self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
     ) -> Tensor:
+        """Logits of each query with its own positive, ``(query,)``."""
         gates = self._gates()[self._classes(metadata), self._classes(positive_metadata)]
         return (query * positive * gates).sum(-1) / self.temperature
 

@@ -8,7 +8,21 @@ from mmcl.losses.contrastive.context import PairMetadata
 
 
 class Cosine(nn.Module):
-    """Cosine over a temperature."""
+    """Cosine over a temperature.
+
+    Args:
+        temperature: Divides the cosine.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> p = example_batch()
+        >>> Cosine()(p.query, p.negatives, p.metadata, p.negative_metadata).shape
+        torch.Size([4, 6])
+    """
+
+    formula = "|"
+    use_when = "| cos / T"
+    source = ""
 
     requires: frozenset[str] = frozenset()
 
@@ -16,12 +30,9 @@ class Cosine(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(
-        self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata
-    ) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         return query @ key.T / self.temperature
 
-    def paired(
-        self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata
-    ) -> Tensor:
+    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+        """Logits of each query with its own positive, ``(query,)``."""
         return (query * positive).sum(-1) / self.temperature

@@ -1,4 +1,4 @@
-"""Cosine over a temperature that learns with the rest, from ``low`` to ``high``."""
+"""T learns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,28 @@ from mmcl.losses.contrastive.context import PairMetadata
 
 
 class LearnableTemperature(nn.Module):
-    """Cosine over a temperature that learns with the rest, from ``low`` to ``high``. Source: CLIP, ICML 2021 [C]."""
+    """T learns.
+
+    Cosine over a temperature that learns with the rest, from ``low`` to ``high``.
+
+    Args:
+        temperature: At the start.
+        low: Smallest.
+        high: Largest.
+
+    Reference:
+        CLIP, ICML 2021 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> p = example_batch()
+        >>> LearnableTemperature()(p.query, p.negatives, p.metadata, p.negative_metadata).shape
+        torch.Size([4, 6])
+    """
+
+    formula = "CLIP [C]"
+    use_when = "| cos / exp(p)"
+    source = "`test_learnable_temperature_learns`"
 
     requires: frozenset[str] = frozenset()
 
@@ -22,14 +43,12 @@ class LearnableTemperature(nn.Module):
 
     @property
     def scale(self) -> Tensor:
+        """``1 / temperature``, within its bounds."""
         return (-self.log.clamp(self.low, self.high)).exp()
 
-    def forward(
-        self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata
-    ) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         return query @ key.T * self.scale
 
-    def paired(
-        self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata
-    ) -> Tensor:
+    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+        """Logits of each query with its own positive, ``(query,)``."""
         return (query * positive).sum(-1) * self.scale

@@ -1,4 +1,4 @@
-"""Several projections, each pair and head with a temperature of its own."""
+"""Heads with temperatures of their own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,34 @@ from mmcl.types import l2_normalize
 
 
 class MultiHead(nn.Module):
-    """Several projections, each pair and head with a temperature of its own: ``s_ij = sum_h cos_h(i, j) / t_ij^h``.
+    """Heads with temperatures of their own.
 
-    ``t = low + (high - low) sigmoid(phi_h(a_i, k_j))``, phi_h bilinear in the heads' projections; the penalty ``weight mean(D/2
-    log t + 1/t)`` keeps temperatures from running off. Source: Wang et al., "Adaptive multi-head contrastive learning"
-    (AMCL), ECCV 2024 [P]; the public code does not run.
+    Several projections, each pair and head with a temperature of its own: ``s_ij = sum_h cos_h(i, j) / t_ij^h``.
+
+    ``t = low + (high - low) sigmoid(phi_h(a_i, k_j))``, phi_h bilinear in the heads' projections; the penalty
+    ``weight mean(D/2 log t + 1/t)`` keeps temperatures from running off.
+
+    Args:
+        dim: Size of the embeddings.
+        n_heads: Projections.
+        hidden: Size of a projection's hidden layer.
+        low: Smallest temperature.
+        high: Largest temperature.
+        weight: Of the penalty.
+
+    Reference:
+        Wang et al., "Adaptive multi-head contrastive learning" (AMCL), ECCV 2024 [P]; the public code does not run.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> p = example_batch()
+        >>> MultiHead(8)(p.query, p.negatives, p.metadata, p.negative_metadata).shape
+        torch.Size([4, 6])
     """
+
+    formula = "sum cos_h / t_ij^h"
+    use_when = 'several senses of "alike"'
+    source = "AMCL [P]"
 
     requires: frozenset[str] = frozenset()
 
@@ -40,9 +62,7 @@ class MultiHead(nn.Module):
     def _temperature(self, phi: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * phi.sigmoid()
 
-    def forward(
-        self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata
-    ) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         total: Tensor | float = 0.0
         for h, head in enumerate(self.heads):
             a, k = l2_normalize(head(query)), l2_normalize(head(key))
@@ -50,9 +70,8 @@ class MultiHead(nn.Module):
         assert isinstance(total, Tensor)
         return total
 
-    def paired(
-        self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata
-    ) -> Tensor:
+    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+        """Logits of each query with its own positive, ``(query,)``."""
         return torch.stack([c / t for c, t in self._pairs(query, positive)]).sum(0)
 
     def _pairs(self, query: Tensor, positive: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -64,5 +83,6 @@ class MultiHead(nn.Module):
         return made
 
     def penalty(self, pairs: ContrastBatch) -> Tensor:
+        """Keeps temperatures from running off; added to the loss."""
         t = torch.stack([t for _, t in self._pairs(pairs.query, pairs.positive)])
         return self.weight * (self.dim / 2 * t.log() + 1 / t).mean()

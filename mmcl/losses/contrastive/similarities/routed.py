@@ -1,4 +1,4 @@
-"""A small expert for each domain (``metadata.domain``) moves an embedding before the cosine."""
+"""An expert a kind of anchor."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from mmcl.types import l2_normalize
 
 
 class Routed(nn.Module):
-    """A small expert for each domain (``metadata.domain``) moves an embedding before the cosine: ``unit(x + W_e x)``.
+    """An expert a kind of anchor.
 
-    Source: mixture-of-experts sentence embeddings [A].
+    A small expert for each domain (``metadata.domain``) moves an embedding before the cosine: ``unit(x + W_e x)``.
+
+    Args:
+        dim: Size of the embeddings.
+        n_domains: Number of experts.
+        temperature: Divides the cosine.
+
+    Reference:
+        mixture-of-experts sentence embeddings [A].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> p = example_batch()
+        >>> Routed(8, 3)(p.query, p.negatives, p.metadata, p.negative_metadata).shape
+        torch.Size([4, 6])
     """
+
+    formula = "unit(x + W_e x)"
+    use_when = "domains that differ"
+    source = "MoE [A]"
 
     requires = frozenset({"domain"})
 
@@ -27,14 +45,11 @@ class Routed(nn.Module):
         every = torch.einsum("rd,eod->reo", x, self.expert)
         return l2_normalize(x + every.gather(1, domain[:, None, None].expand(-1, 1, x.shape[1]))[:, 0])
 
-    def forward(
-        self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
-    ) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         return self._moved(query, metadata) @ self._moved(key, negative_metadata).T / self.temperature
 
     def paired(
         self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
     ) -> Tensor:
-        return (self._moved(query, metadata) * self._moved(positive, positive_metadata)).sum(
-            -1
-        ) / self.temperature
+        """Logits of each query with its own positive, ``(query,)``."""
+        return (self._moved(query, metadata) * self._moved(positive, positive_metadata)).sum(-1) / self.temperature

@@ -1,4 +1,4 @@
-"""Keys attract by how far their labels overlap."""
+"""Overlapping label sets attract."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from mmcl.losses.contrastive.context import ContrastBatch, label_overlap, requir
 
 
 class LabelOverlap:
-    """Keys attract by how far their labels overlap: ``f_ij / (1 + sum_j f_ij)``, f the Jaccard index.
+    """Overlapping label sets attract.
 
-    Source: "SPACE-2" [C targets; loss M]; the levels of its trees are one here.
+    Negatives attract by how far their labels overlap: ``f_ij / (1 + sum_j f_ij)``, f the Jaccard index.
+
+    Reference:
+        "SPACE-2" [C targets; loss M]; the levels of its trees are one here.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> LabelOverlap()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "t = f / (1 + sum f), f Jaccard"
+    use_when = "several labels a recording"
+    source = "SPACE-2 [C, M]"
 
     requires = frozenset({"labels"})
 

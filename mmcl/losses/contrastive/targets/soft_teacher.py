@@ -1,4 +1,4 @@
-"""Keys attract by what a teacher thinks of them."""
+"""Attraction as a teacher sees it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,27 @@ from mmcl.types import l2_normalize
 
 
 class SoftTeacher:
-    """Keys attract by what a teacher thinks of them: ``share softmax_j(cos of its encodings / t)`` over positive and keys.
+    """Attraction as a teacher sees it.
 
-    Source: the soft labels of "LG-ANNA" [A] and the distillation of "AR2" [C].
+    Negatives attract by what a teacher thinks of them: ``share softmax_j(cos of its embeddings / t)`` over positive
+    and negatives.
+
+    Args:
+        share: Of the attraction that negatives may have.
+        t: Temperature of the teacher's cosines.
+
+    Reference:
+        the soft labels of "LG-ANNA" [A] and the distillation of "AR2" [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> SoftTeacher()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "t = share softmax(cos of teacher)"
+    use_when = "with the EMA model"
+    source = "LG-ANNA [A], AR2 [C]"
 
     requires = frozenset({"teacher"})
 

@@ -1,4 +1,4 @@
-"""All keys with the query's label attract as much as its own positive."""
+"""Same labels attract."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ from mmcl.losses.contrastive.context import ContrastBatch, label_overlap, requir
 
 
 class SupCon:
-    """All keys with the query's label attract as much as its own positive: each ``1 / (1 + n_i)``.
+    """Same labels attract.
 
-    Source: Khosla et al., "Supervised contrastive learning", NeurIPS 2020 [C], its outer form.
+    All negatives with the query's label attract as much as its own positive: each ``1 / (1 + n_i)``.
+
+    Reference:
+        Khosla et al., "Supervised contrastive learning", NeurIPS 2020 [C], its outer form.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> SupCon()(example_batch()).shape
+        torch.Size([4, 6])
     """
+
+    formula = "t = 1 / (1 + n)"
+    use_when = "labels are there"
+    source = "SupCon [C]"
 
     requires = frozenset({"labels"})
 

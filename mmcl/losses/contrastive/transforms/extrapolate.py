@@ -1,4 +1,4 @@
-"""Push the two sides of a pair apart."""
+"""Pushes pairs apart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,28 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class Extrapolate:
-    """Push the two sides of a pair apart: ``a' = l a + (1 - l) b, b' = l b + (1 - l) a``, l = 1 + Beta(alpha, alpha).
+    """Pushes pairs apart.
 
-    Their inner product falls to ``2 l (1 - l) + (2 l^2 - 2 l + 1) cos``; not renormalised. Keys stay as they are.
-    Source: Zhu et al., "Visualizing feature transformation" (FT), ICCV 2021 [C].
+    Push the two sides of a pair apart: ``a' = l a + (1 - l) b, b' = l b + (1 - l) a``, l = 1 + Beta(alpha, alpha).
+
+    Their inner product falls to ``2 l (1 - l) + (2 l^2 - 2 l + 1) cos``; not normalized again. Negatives stay as they
+    are.
+
+    Args:
+        alpha: Of the Beta distribution.
+
+    Reference:
+        Zhu et al., "Visualizing feature transformation" (FT), ICCV 2021 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> Extrapolate()(example_batch()).query.shape
+        torch.Size([4, 8])
     """
+
+    formula = "l a + (1 - l) b, l > 1"
+    use_when = "pairs are too easy"
+    source = "FT [C]"
 
     requires: frozenset[str] = frozenset()
 

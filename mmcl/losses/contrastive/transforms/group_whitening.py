@@ -1,4 +1,4 @@
-"""Whiten channels in randomly drawn groups, so that no direction is preferred."""
+"""Whitens random groups of channels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,30 @@ from mmcl.types import l2_normalize
 
 
 class GroupWhitening:
-    """Whiten channels in randomly drawn groups, so that no direction is preferred: ZCA of each group's covariance.
+    """Whitens random groups of channels.
 
-    Queries by the statistics of all queries, positives and keys by those of all positives, each with a permutation of
-    its own; the statistics are constants to the gradient. With no more rows than a group has channels, or channels that do not
-    divide into groups, nothing is changed. Source: Zhuo et al., "WhitenedCSE", ACL 2023 [C], with an eps.
+    Whiten channels in randomly drawn groups, so that no direction is preferred: ZCA of each group's covariance.
+
+    Queries by the statistics of all queries, positives and negatives by those of all positives, each with a
+    permutation of its own; the statistics are constants to the gradient. With no more anchors than a group has
+    channels, or channels that do not divide into groups, nothing is changed.
+
+    Args:
+        n_groups: Groups of channels.
+        eps: Is added to the covariance.
+
+    Reference:
+        Zhuo et al., "WhitenedCSE", ACL 2023 [C], with an eps.
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> GroupWhitening()(example_batch()).query.shape
+        torch.Size([4, 8])
     """
+
+    formula = "ZCA a group"
+    use_when = "dimensions collapse"
+    source = "WhitenedCSE [C]"
 
     requires: frozenset[str] = frozenset()
 
@@ -35,9 +53,7 @@ class GroupWhitening:
         order, undo = self._order(pairs.positive)
         every = all_gather_with_grad(pairs.positive)
         positive, key = (self._whiten(x, every, real, order, undo) for x in (pairs.positive, pairs.negatives))
-        return replace(
-            pairs, query=l2_normalize(query), positive=l2_normalize(positive), negatives=l2_normalize(key)
-        )
+        return replace(pairs, query=l2_normalize(query), positive=l2_normalize(positive), negatives=l2_normalize(key))
 
     def _order(self, x: Tensor) -> tuple[Tensor, Tensor]:
         order = all_gather_with_grad(torch.rand(1, x.shape[1], device=x.device))[0].argsort()
@@ -45,9 +61,10 @@ class GroupWhitening:
 
     def _whiten(self, x: Tensor, every: Tensor, real: Tensor, order: Tensor, undo: Tensor) -> Tensor:
         size = x.shape[1] // self.n_groups
-        groups = lambda z: (
-            z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)
-        )  # group row channel
+
+        def groups(z):
+            return z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)  # group row channel
+
         with torch.no_grad():
             weight = real.to(x.dtype)[None, :, None]
             n = weight.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""Augmentation learned in embedding space."""
+"""Augments embeddings."""
 
 from __future__ import annotations
 
@@ -11,23 +11,47 @@ from mmcl.types import l2_normalize
 
 
 class LearnedView(nn.Module):
-    """Augmentation learned in embedding space: each side moves by a small network of its own, ``unit(z + MLP(z))``.
+    """Augments embeddings.
+
+    Augmentation learned in embedding space: each side moves by a small network of its own, ``unit(z + MLP(z))``.
 
     Its weights learn with the rest; the source's alternating meta steps are left out. Use it with the adaptive
-    margin, which keeps views from collapsing. Source: Qin et al., "MCLRec", SIGIR 2023 [C].
+    margin, which keeps views from collapsing.
+
+    Args:
+        dim: Size of the embeddings.
+        hidden: Size of the hidden layer.
+
+    Reference:
+        Qin et al., "MCLRec", SIGIR 2023 [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> LearnedView(8)(example_batch()).query.shape
+        torch.Size([4, 8])
     """
+
+    formula = "unit(z + MLP z)"
+    use_when = "with `adaptive-margin`"
+    source = "MCLRec [C], no meta steps"
 
     requires: frozenset[str] = frozenset()
 
     def __init__(self, dim: int, hidden: int = 32):
         super().__init__()
-        made = lambda: nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
+        def made():
+            return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+
         self.first, self.second = made(), made()
 
     def forward(self, pairs: ContrastBatch) -> ContrastBatch:
         if not self.training:
             return pairs
-        move = lambda x, by: l2_normalize(x + 0.1 * by(x))
+
+        def move(x, by):
+            return l2_normalize(x + 0.1 * by(x))
+
         return replace(
             pairs,
             query=move(pairs.query, self.first),

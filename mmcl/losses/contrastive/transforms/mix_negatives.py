@@ -11,10 +11,27 @@ from mmcl.losses.contrastive.context import ContrastBatch
 
 
 class MixNegatives:
-    """Negatives between negatives: ``n' = u n + (1 - u) n[permutation]``, u ~ Beta(alpha, alpha), beside the keys.
+    """Negatives between negatives.
 
-    A mixture is a negative of a row of which both its parts are. Source: as ``Extrapolate`` (alpha 1.6) [C].
+    Negatives between negatives: ``n' = u n + (1 - u) n[permutation]``, u ~ Beta(alpha, alpha), beside the negatives.
+
+    A mixture is a negative of an anchor of which both its parts are.
+
+    Args:
+        alpha: Of the Beta distribution.
+
+    Reference:
+        as ``Extrapolate`` (alpha 1.6) [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> MixNegatives()(example_batch()).query.shape
+        torch.Size([4, 8])
     """
+
+    formula = "u n + (1 - u) n'"
+    use_when = "few negatives"
+    source = "FT [C]"
 
     requires: frozenset[str] = frozenset()
 

@@ -1,4 +1,4 @@
-"""The positive becomes a learned mixture of the keys nearest to it in another space, itself among them."""
+"""The positive is a learned mix of its neighbours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,31 @@ from mmcl.types import l2_normalize
 
 
 class NeighbourPositive(nn.Module):
-    """The positive becomes a learned mixture of the keys nearest to it in another space, itself among them.
+    """The positive is a learned mix of its neighbours.
 
-    ``sum_r g_r z_r``, ``g = dropout(softmax_r(leaky_relu(v . [W e_i; W e_r])))`` over the ``n`` nearest of the auxiliary
-    space (the teacher's; the positive's own, where there is none). Source: Cui et al., "SRA-CL" [C].
+    The positive becomes a learned mixture of the negatives nearest to it in another space, itself among them.
+
+    ``sum_r g_r z_r``, ``g = dropout(softmax_r(leaky_relu(v . [W e_i; W e_r])))`` over the ``n`` nearest of the
+    auxiliary space (the teacher's; the positive's own, where there is none).
+
+    Args:
+        dim: Size of the embeddings.
+        n: Neighbours.
+        hidden: Size of the attention's space.
+        dropout: Of the shares.
+
+    Reference:
+        Cui et al., "SRA-CL" [C].
+
+    Example:
+        >>> from mmcl.losses.contrastive.context import example_batch
+        >>> NeighbourPositive(8)(example_batch()).query.shape
+        torch.Size([4, 8])
     """
+
+    formula = "sum g_r z_r"
+    use_when = "few views"
+    source = "SRA-CL [C]"
 
     requires: frozenset[str] = frozenset()
     optional = frozenset({"auxiliary", "teacher"})
