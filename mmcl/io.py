@@ -34,20 +34,20 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         FileError: The file cannot be written; what was there before is as it was.
     """
-    part = path.with_name(f".{path.name[:150]}.{os.getpid()}-{secrets.token_hex(3)}.part")
+    temporary = path.with_name(f".{path.name[:150]}.{os.getpid()}-{secrets.token_hex(3)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
-        write(part)
-        with open(part, "rb+") as file:
+        write(temporary)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:
         number = getattr(error, "errno", None)
         # torch's own writer does not say why it failed: look at the disk, half file still on it
         full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         found = "the disk is full" if full else f"cannot be written ({first_line(error)})"
         raise FileError(
             path,
@@ -63,16 +63,16 @@ def check_writable(folder: Path) -> None:
         FileError: Nothing can be written into it.
     """
     probe = folder / ".mmcl-probe"
-    atomic_write(probe, lambda part: part.touch())
+    atomic_write(probe, lambda temporary: temporary.touch())
     probe.unlink()
 
 
 def _remove_left_over(path: Path) -> None:
     """Half files of writers that were killed: nobody has touched them for an hour."""
-    for part in path.parent.glob(f".{glob.escape(path.name[:150])}.*.part"):
+    for temporary in path.parent.glob(f".{glob.escape(path.name[:150])}.*.part"):
         with suppress(OSError):
-            if time.time() - part.stat().st_mtime > 3600:
-                part.unlink()
+            if time.time() - temporary.stat().st_mtime > 3600:
+                temporary.unlink()
 
 
 def _free_bytes(path: Path) -> int:
@@ -90,7 +90,7 @@ def write_json(path: Path, content: Any) -> None:
         FileError: The file cannot be written.
     """
     text = json.dumps(_finite(content), indent=2, allow_nan=False)
-    atomic_write(path, lambda part: part.write_text(text + "\n"))
+    atomic_write(path, lambda temporary: temporary.write_text(text + "\n"))
 
 
 def _finite(content: Any) -> Any:
@@ -178,9 +178,9 @@ def first_mismatch(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str
         return "missing" if t is None else f"of shape {tuple(t.shape)}"
 
     for name in [*expected, *found]:
-        here, there = found.get(name), expected.get(name)
-        if here is None or there is None or here.shape != there.shape:
-            return f"'{name}' is {describe(here)} in the file and {describe(there)} in the network"
+        ours, theirs = found.get(name), expected.get(name)
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            return f"'{name}' is {describe(ours)} in the file and {describe(theirs)} in the network"
     return ""
 
 

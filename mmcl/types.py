@@ -261,7 +261,7 @@ class Bags:
         packing = self.packing and replace(
             self.packing, position=self.packing.position.pin_memory(), valid=self.packing.valid.pin_memory()
         )
-        x, present = ({m: t.pin_memory() for m, t in of.items()} for of in (self.x, self.present))
+        x, present = ({m: t.pin_memory() for m, t in tensors.items()} for tensors in (self.x, self.present))
         group = None if self.group is None else self.group.pin_memory()
         mask, label, index = (t.pin_memory() for t in (self.mask, self.label, self.index))
         return Bags(x, mask, label, index, present, packing, group)
@@ -275,10 +275,10 @@ class Bags:
     @property
     def has_all(self) -> Tensor:
         """``(bag,)`` bool: no modality is missing."""
-        every = torch.ones(len(self.mask), dtype=torch.bool, device=self.mask.device)
+        complete = torch.ones(len(self.mask), dtype=torch.bool, device=self.mask.device)
         for present in self.present.values():
-            every = every & present
-        return every
+            complete = complete & present
+        return complete
 
 
 @dataclass(frozen=True)

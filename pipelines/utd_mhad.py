@@ -161,9 +161,9 @@ class Pipeline:
         """One seed each, on 1, 3, 5, evaluated on 7 by probes."""
         jobs: dict[str, Callable[[], object]] = {}
         points = itertools.product((0.5, 0.1), (1.0, 0.0), (0.0, 1 / 27))
-        every = [(*point, how) for point, how in itertools.product(points, HANDLING.items())]
-        every += [(0.5, 1.0, 0.0, how) for how in MORE_HANDLING.items()]
-        for temperature, beta, tau_plus, (how, handling) in every:
+        grid = [(*point, how) for point, how in itertools.product(points, HANDLING.items())]
+        grid += [(0.5, 1.0, 0.0, how) for how in MORE_HANDLING.items()]
+        for temperature, beta, tau_plus, (how, handling) in grid:
             recording = {"temperature": temperature, "beta": beta, "tau_plus": tau_plus, **handling}
             changes = {f"loss.recording.{k}": v for k, v in recording.items()}
             changes |= {"data.validation_subjects": (7,), "optim.epochs": self.epochs or GRID_EPOCHS}

@@ -57,14 +57,14 @@ def main(g: Generate) -> None:
     g.out.mkdir(parents=True, exist_ok=True)
     annotations = read_annotations(g.lists / "annotations.txt")
     kept: set[str] = set()
-    for part in ("train", "test"):
-        frames = read_frame_counts(g.lists / f"{part}_frames.csv")
-        names = read_list(g.lists / f"visual_{part}.list")[:: g.every]
+    for split in ("train", "test"):
+        frames = read_frame_counts(g.lists / f"{split}_frames.csv")
+        names = read_list(g.lists / f"visual_{split}.list")[:: g.every]
         kept |= set(names)
-        for number, name in enumerate(tqdm(names, desc=part, disable=None)):
-            rng = np.random.default_rng([g.seed, part == "test", number])
+        for number, name in enumerate(tqdm(names, desc=split, disable=None)):
+            rng = np.random.default_rng([g.seed, split == "test", number])
             n = n_snippets(frames[name])
-            if part == "test":
+            if split == "test":
                 is_event = event_frames(annotations.get(name, ()), n) > 0
             else:
                 start = int(rng.integers(0, n))
@@ -72,8 +72,8 @@ def main(g: Generate) -> None:
                 is_event &= bool(codes_of(name))
             _write(g, name, rng, is_event)
         lines = [f"{name}__{c}.npy\n" for name in names for c in range(5)]
-        (g.out / f"visual_{part}.list").write_text("".join(lines))
-        shutil.copy(g.lists / f"{part}_frames.csv", g.out)
+        (g.out / f"visual_{split}.list").write_text("".join(lines))
+        shutil.copy(g.lists / f"{split}_frames.csv", g.out)
     lines = (g.lists / "annotations.txt").read_text().splitlines(keepends=True)
     mine = [line for line in lines if line.split()[0].removesuffix(".mp4") in kept]
     (g.out / "annotations.txt").write_text("".join(mine))

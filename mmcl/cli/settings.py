@@ -142,8 +142,8 @@ def check_renamed(args: Sequence[str]) -> None:
         path = name[2:].replace("-", "_").replace(".no_", ".")
         now = RENAMED_SETTINGS.get(path)
         if now is not None and "CONTRAST" in now:
-            every = ", ".join(option(now.replace("CONTRAST", c)) for c in CONTRASTS)
-            raise InputError(f"{name}: is an option of each contrast now: {every}")
+            options_now = ", ".join(option(now.replace("CONTRAST", c)) for c in CONTRASTS)
+            raise InputError(f"{name}: is an option of each contrast now: {options_now}")
         if now is not None:
             raise InputError(f"{name}: is called {option(now)} now")
         if name in RENAMED_OPTIONS:
@@ -170,11 +170,11 @@ def _uncommon(config: RunConfig) -> list[str]:
 
 
 def _paths(values: Mapping[str, Any], prefix: str) -> list[str]:
-    found = []
+    paths = []
     for name, value in values.items():
         is_section = isinstance(value, Mapping) and path_is_section(f"{prefix}{name}")
-        found += _paths(value, f"{prefix}{name}.") if is_section else [f"{prefix}{name}"]
-    return found
+        paths += _paths(value, f"{prefix}{name}.") if is_section else [f"{prefix}{name}"]
+    return paths
 
 
 def path_is_section(path: str) -> bool:

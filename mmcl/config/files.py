@@ -80,7 +80,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: Path | str, base: 
     missing = sorted(set(hints) - set(values))
     if missing and base is None:
         raise InputError(f"{where}: setting '{missing[0]}' of {cls.__name__} is missing")
-    made: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
         default = None if base is None else getattr(base, name)
@@ -88,13 +88,13 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: Path | str, base: 
         if dataclasses.is_dataclass(section) and isinstance(section, type):
             if not isinstance(value, Mapping):
                 raise InputError(f"{where}: '{name}' holds {value!r}, expected settings by name")
-            made[name] = from_dict(section, value, where, default)
+            settings[name] = from_dict(section, value, where, default)
             continue
         value = tuple(value) if isinstance(value, list) else value
         if not fits(value, hint):
             raise InputError(f"{where}: '{name}' holds {value!r}, expected {describe_type(hint)}")
-        made[name] = value
-    return cls(**made) if base is None else dataclasses.replace(base, **made)  # type: ignore[type-var]
+        settings[name] = value
+    return cls(**settings) if base is None else dataclasses.replace(base, **settings)  # type: ignore[type-var]
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -240,8 +240,8 @@ def _renamed(value: Any) -> Any:
         return [_renamed(v) for v in split_specs(value)]
     for old, new in RENAMED_COMPONENTS.items():
         value = ",".join(
-            new + part[len(old) :] if part == old or part.startswith((f"{old}(", f"{old}*")) else part
-            for part in value.split(",")
+            new + text[len(old) :] if text == old or text.startswith((f"{old}(", f"{old}*")) else text
+            for text in value.split(",")
         )
     return value
 

@@ -72,15 +72,15 @@ class Registry:
 def _where(package: str, group: str, prefix: str) -> dict[str, str]:
     """Each name's module, or ``module:Class``."""
     folder = importlib.import_module(package)
-    found = {
+    places = {
         info.name.replace("_", "-"): f"{package}.{info.name}"
         for info in pkgutil.iter_modules(folder.__path__)
         if not info.ispkg and not info.name.startswith("_")
     }
     for point in entry_points(group=group):
         if point.name.startswith(prefix):
-            found[point.name.removeprefix(prefix)] = point.value
-    return found
+            places[point.name.removeprefix(prefix)] = point.value
+    return places
 
 
 def _only_class(module: Any) -> Callable[..., Any]:

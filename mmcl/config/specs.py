@@ -31,16 +31,16 @@ def split_specs(texts: Iterable[str]) -> list[str]:
         >>> split_specs(["cluster-count(n_clusters=9, n_clusterings=2),concentration"])
         ['cluster-count(n_clusters=9, n_clusterings=2)', 'concentration']
     """
-    found: list[str] = []
+    specs: list[str] = []
     for text in texts:
         depth, start = 0, 0
         for i, c in enumerate(text):
             depth += (c == "(") - (c == ")")
             if c == "," and depth == 0:
-                found.append(text[start:i])
+                specs.append(text[start:i])
                 start = i + 1
-        found.append(text[start:])
-    return [p.strip() for p in found if p.strip()]
+        specs.append(text[start:])
+    return [p.strip() for p in specs if p.strip()]
 
 
 def parse_spec(text: str) -> Spec:

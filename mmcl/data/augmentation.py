@@ -51,15 +51,15 @@ def retime(
     smoothly by up to ``exp(spread)``. All modalities see the same moments. For recordings that are
     played to one length.
     """
-    part = rng.uniform(smallest, 1) if rng.random() < probability else 1.0
-    start = rng.uniform(0, 1 - part)
+    share = rng.uniform(smallest, 1) if rng.random() < probability else 1.0
+    start = rng.uniform(0, 1 - share)
     knots = np.exp(rng.uniform(-spread, spread, n_knots))
     retimed = {}
     for m, x in signals.items():
         n = len(x)
         pace = np.interp(np.linspace(0, n_knots - 1, n), np.arange(n_knots), knots)
         done = (pace.cumsum() - pace / 2) / pace.sum()
-        retimed[m] = interpolate(x, (start + part * done) * n - 0.5)
+        retimed[m] = interpolate(x, (start + share * done) * n - 0.5)
     return retimed
 
 

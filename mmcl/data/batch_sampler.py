@@ -59,7 +59,7 @@ class BatchSampler(Sampler):
 
     def __len__(self) -> int:
         if self._members:
-            return self.repeats * sum(len(of) // self.batch_size for of in self._members)
+            return self.repeats * sum(len(members) // self.batch_size for members in self._members)
         n = self.n_bags * self.repeats
         return n // self.batch_size if self.shuffled else -(-n // self.batch_size)
 
@@ -88,7 +88,9 @@ class BatchSampler(Sampler):
     def _by_group(self, rng: np.random.Generator) -> np.ndarray:
         """Whole batches, each of one group, in random order."""
         n = self.batch_size
-        batches = [b for of in self._members for b in rng.permutation(of)[: len(of) // n * n].reshape(-1, n)]
+        batches = [
+            b for members in self._members for b in rng.permutation(members)[: len(members) // n * n].reshape(-1, n)
+        ]
         return np.concatenate([batches[i] for i in rng.permutation(len(batches))])
 
     @property

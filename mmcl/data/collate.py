@@ -74,15 +74,15 @@ def collate(samples: Sequence[BagSample], bucket_size: int = 0) -> Bags:
     """
     x, present = {}, {}
     for m in dict.fromkeys(m for s in samples for m in s.x):
-        there = [s.x.get(m) if m not in s.absent else None for s in samples]
+        signals_of_bags = [s.x.get(m) if m not in s.absent else None for s in samples]
         first = next(v for s in samples if (v := s.x.get(m)) is not None)
         longest = max(len(v) for s in samples if (v := s.x.get(m)) is not None)
         padded = np.zeros((len(samples), longest, *first.shape[1:]), np.float32)
-        for row, signal in zip(padded, there, strict=True):
+        for row, signal in zip(padded, signals_of_bags, strict=True):
             if signal is not None:
                 row[: len(signal)] = signal
         x[m] = torch.from_numpy(padded)
-        present[m] = torch.tensor([signal is not None for signal in there])
+        present[m] = torch.tensor([signal is not None for signal in signals_of_bags])
     lengths = [s.n_snippets for s in samples]
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     label = torch.from_numpy(np.stack([s.label for s in samples]))

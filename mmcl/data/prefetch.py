@@ -51,8 +51,8 @@ class Prefetch(Generic[T]):
         thread = threading.Thread(target=read, name="prefetch", daemon=True)
         thread.start()
         try:
-            while (found := ready.get()) is not None:
-                item, error = found
+            while (entry := ready.get()) is not None:
+                item, error = entry
                 if error is not None:
                     raise error
                 yield item  # type: ignore[misc]

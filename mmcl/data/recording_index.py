@@ -126,8 +126,8 @@ class RecordingRow:
     def _check_durations(self, signal: Mapping[str, Any], rate_hz: Mapping[str, float]) -> None:
         seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
         if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
-            said = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
-            raise InputError(f"{self.where or self.name}: {said} do not match; check the rates, or cut both alike")
+            durations = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
+            raise InputError(f"{self.where or self.name}: {durations} do not match; check the rates, or cut both alike")
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,11 @@ class RecordingIndex:
     @property
     def kinds(self) -> dict[str, str]:
         """The kind of each modality, in the order in which rows name them."""
-        found: dict[str, str] = {}
+        by_modality: dict[str, str] = {}
         for row in self.rows:
             for m, source in row.sources.items():
-                found.setdefault(m, source.kind)
-        return found
+                by_modality.setdefault(m, source.kind)
+        return by_modality
 
     def load(self, split: str, modalities: Sequence[str] = ()) -> list[Recording]:
         """Read the recordings of a split.
@@ -197,12 +197,12 @@ class RecordingIndex:
 
     def inputs(self, recordings: Iterable[Recording]) -> dict[str, InputSpec]:
         """What a model takes of each modality of these recordings."""
-        kinds, found = self.kinds, {}
+        kinds, by_modality = self.kinds, {}
         for recording in recordings:
             for m, x in recording.signal.items():
-                if m not in found:
-                    found[m] = InputSpec(kinds[m], tuple(x.shape[1:]))
-        return found
+                if m not in by_modality:
+                    by_modality[m] = InputSpec(kinds[m], tuple(x.shape[1:]))
+        return by_modality
 
     def to_frame(self) -> pandas.DataFrame:
         """The table: name, split, labels, group, events, and for each modality the file."""

@@ -73,14 +73,14 @@ class Mmact(Dataset):
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
         assert isinstance(options, MmactConfig)
-        found, incomplete = find_recordings(data)
+        recordings, incomplete = find_recordings(data)
         if incomplete:
             print(
                 f"{data}: {len(incomplete)} recordings lack a sensor and are left out; {incomplete[0]}",
                 flush=True,
             )
         protocol = options.protocol
-        rows = tuple(_row(key, files, protocol) for key, files in found.items())
+        rows = tuple(_row(key, files, protocol) for key, files in recordings.items())
         for split in ("train", "validation", "test"):
             if not any(row.split == split for row in rows):
                 raise InputError(f"{data}: holds no recordings of the {split} split of the {protocol} protocol")
@@ -112,7 +112,7 @@ def find_recordings(folder: Path) -> tuple[dict[Key, dict[str, Path]], list[str]
         FileError: A folder is missing, or an action or a subject is unknown.
     """
     folder = Path(folder)
-    found: dict[Key, dict[str, Path]] = {}
+    recordings: dict[Key, dict[str, Path]] = {}
     for source in (*SENSORS, "pose"):
         if not (folder / source).is_dir():
             raise FileError(folder / source, "no such folder", "unpack MMAct's trimmed sensors and poses here")
@@ -130,9 +130,9 @@ def find_recordings(folder: Path) -> tuple[dict[Key, dict[str, Path]], list[str]
             if subject not in SUBJECTS:
                 raise FileError(path, f"unknown subject {subject}", "subjects are numbered 1 to 20")
             if source != "pose" or camera == CAMERA:
-                found.setdefault((subject, scene, session, action), {})[source] = path
+                recordings.setdefault((subject, scene, session, action), {})[source] = path
     complete, incomplete = {}, []
-    for key, of_recording in sorted(found.items()):
+    for key, of_recording in sorted(recordings.items()):
         missing = [s for s in (*SENSORS, "pose") if s not in of_recording]
         if missing:
             subject, scene, session, action = key
@@ -164,10 +164,10 @@ def read_sensors(files: Mapping[str, Path]) -> tuple[np.ndarray, float]:
     Raises:
         FileError: A file is unreadable or empty, or holds NaN.
     """
-    parts = {source: _read_sensor(path) for source, path in files.items()}
-    lasts_s = min(len(x) / SENSORS[source] for source, x in parts.items())
+    signal = {source: _read_sensor(path) for source, path in files.items()}
+    lasts_s = min(len(x) / SENSORS[source] for source, x in signal.items())
     n_frames = max(round(lasts_s * INERTIAL_HZ), 2)
-    resampled = [resample(parts[s], SENSORS[s], INERTIAL_HZ, n_frames) for s in SENSORS]
+    resampled = [resample(signal[s], SENSORS[s], INERTIAL_HZ, n_frames) for s in SENSORS]
     return np.concatenate(resampled, 1), INERTIAL_HZ
 
 
@@ -207,13 +207,13 @@ def read_pose(path: Path) -> np.ndarray:
         people = [frame.get("person2") or frame.get("person1") for frame in frames.values()]
     except (OSError, ValueError, AttributeError) as error:
         raise FileError(path, f"not a readable pose file ({error})", "copy it again") from error
-    seen = [i for i, person in enumerate(people) if person]
-    if not seen:
+    visible = [i for i, person in enumerate(people) if person]
+    if not visible:
         raise FileError(path, "shows nobody in any frame", "leave this recording out: remove all its files")
     try:
-        poses = np.array([np.asarray(people[i], np.float32).reshape(N_JOINTS, 3)[:, :2] for i in seen])
+        poses = np.array([np.asarray(people[i], np.float32).reshape(N_JOINTS, 3)[:, :2] for i in visible])
     except ValueError:
         raise FileError(path, "has a person without 17 joints", "expected x, y, confidence of each") from None
     at = np.arange(len(people))
-    columns = [np.interp(at, seen, v) for v in poses.reshape(len(seen), -1).T]
+    columns = [np.interp(at, visible, v) for v in poses.reshape(len(visible), -1).T]
     return np.stack(columns, 1).reshape(len(at), N_JOINTS, 2).astype(np.float32)

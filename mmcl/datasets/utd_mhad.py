@@ -133,8 +133,8 @@ def find_pairs(folder: Path) -> dict[tuple[int, int, int], dict[str, Path]]:
     Raises:
         FileError: A folder is missing, a name is odd, or a file lacks its other half.
     """
-    found: dict[str, dict[tuple[int, int, int], Path]] = {"inertial": {}, "skeleton": {}}
-    for modality, files in found.items():
+    files_of: dict[str, dict[tuple[int, int, int], Path]] = {"inertial": {}, "skeleton": {}}
+    for modality, files in files_of.items():
         place = Path(folder) / modality.capitalize()
         if not place.is_dir():
             raise FileError(place, "no such folder", LAYOUT)
@@ -155,11 +155,11 @@ def find_pairs(folder: Path) -> dict[tuple[int, int, int], dict[str, Path]]:
             files[key] = path
         if not files:
             raise FileError(place, "holds no .mat files", LAYOUT)
-    for here, there in (("inertial", "skeleton"), ("skeleton", "inertial")):
-        for key in sorted(found[here].keys() - found[there].keys()):
+    for here, other in (("inertial", "skeleton"), ("skeleton", "inertial")):
+        for key in sorted(files_of[here].keys() - files_of[other].keys()):
             raise FileError(
-                found[here][key],
-                f"its {there} half is missing",
-                "add a{}_s{}_t{}_{}.mat or remove this file".format(*key, there),
+                files_of[here][key],
+                f"its {other} half is missing",
+                "add a{}_s{}_t{}_{}.mat or remove this file".format(*key, other),
             )
-    return {key: {m: found[m][key] for m in found} for key in sorted(found["inertial"])}
+    return {key: {m: files_of[m][key] for m in files_of} for key in sorted(files_of["inertial"])}

@@ -205,10 +205,10 @@ def _row(actions: Sequence[Action], name: str, split: str, subject: str, targets
 def _concatenate(actions: Sequence[Action], modality: str, edges: Sequence[float]) -> tuple[Any, float]:
     """The signals of the actions at one rate; lengths are rounded on the stream's time, so that nothing drifts."""
     hz = RATE_HZ[modality]
-    parts = []
+    segments = []
     for k, action in enumerate(actions):
         x = action.inertial if modality == "inertial" else action.skeleton
         n_frames = round(edges[k + 1] * hz) - round(edges[k] * hz)
         rate_hz = len(x) / (len(action.inertial) / INERTIAL_HZ)
-        parts.append(resample(x, rate_hz, hz, n_frames))
-    return np.concatenate(parts), hz
+        segments.append(resample(x, rate_hz, hz, n_frames))
+    return np.concatenate(segments), hz

@@ -225,14 +225,14 @@ def video_metrics(
     for recording, score in zip(recordings, scores, strict=True):
         crops.setdefault(recording.group, []).append(score)
     violent = np.array([bool(codes_of(name)) for name in crops])
-    video = np.array([np.mean([s.bag_score.max() for s in of]) for of in crops.values()])
+    video = np.array([np.mean([s.bag_score.max() for s in members]) for members in crops.values()])
     metrics = {
         "video average precision": average_precision(violent, video),
         "video ROC-AUC": roc_auc(violent, video),
     }
     if annotations is None:
         return metrics
-    lengths = {name: len(of[0].score) for name, of in crops.items()}
+    lengths = {name: len(members[0].score) for name, members in crops.items()}
     truth = frame_truth(list(crops), lengths, annotations)
     is_event = truth.positive > FRAMES_PER_SNIPPET / 2
     heads = {"": [s.score for s in scores]}
@@ -242,12 +242,12 @@ def video_metrics(
         by_video: dict[str, list[np.ndarray]] = {}
         for recording, curve in zip(recordings, of_recording, strict=True):
             by_video.setdefault(recording.group, []).append(curve.max(1))
-        mean = np.concatenate([np.mean(of, 0) for of in by_video.values()])
+        mean = np.concatenate([np.mean(members, 0) for members in by_video.values()])
         metrics[f"snippet average precision{suffix}"] = average_precision(is_event, mean)
         if suffix:
             ranking = Ranking(mean, truth.positive, truth.negative, truth.video)
-            every = ranking.counts(np.ones(len(crops)))
-            metrics[f"frame average precision{suffix}"] = every.average_precision
+            counts = ranking.counts(np.ones(len(crops)))
+            metrics[f"frame average precision{suffix}"] = counts.average_precision
         else:
             metrics |= frame_metrics(mean, truth, CLASSES)
     return metrics

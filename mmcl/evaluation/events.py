@@ -43,15 +43,15 @@ def runs(is_in: np.ndarray) -> np.ndarray:
     return edges.reshape(-1, 2)
 
 
-def find_events(timeline: SnippetScores, rule: EventRule) -> list[Event]:
+def find_events(scores: SnippetScores, rule: EventRule) -> list[Event]:
     """Events by the joint score, in order of their start; of several classes, each by itself."""
-    found = []
-    for k, name in enumerate(timeline.classes):
-        score = timeline.score[:, k]
+    events = []
+    for k, name in enumerate(scores.classes):
+        score = scores.score[:, k]
         for first, last in runs(score >= rule.low):
             peak = first + int(score[first:last].argmax())
-            start, end = float(timeline.start_s[first]), float(timeline.end_s[last - 1])
+            start, end = float(scores.start_s[first]), float(scores.end_s[last - 1])
             if score[peak] >= rule.high and end - start >= rule.min_s - 1e-9:
-                middle = float(timeline.start_s[peak] + timeline.end_s[peak]) / 2
-                found.append(Event(start, end, name, float(score[peak]), middle))
-    return sorted(found, key=lambda e: (e.start_s, e.name))
+                middle = float(scores.start_s[peak] + scores.end_s[peak]) / 2
+                events.append(Event(start, end, name, float(score[peak]), middle))
+    return sorted(events, key=lambda e: (e.start_s, e.name))

@@ -74,11 +74,11 @@ def frame_metrics(
     """
     n = len(truth.names)
     ranking = Ranking(score, truth.positive, truth.negative, truth.video)
-    every = ranking.counts(np.ones(n))
+    all_videos = ranking.counts(np.ones(n))
     metrics = {
-        "frame average precision": every.average_precision,
-        "frame trapezoid PR-AUC": every.trapezoid_pr_auc,
-        "frame ROC-AUC": every.roc_auc,
+        "frame average precision": all_videos.average_precision,
+        "frame trapezoid PR-AUC": all_videos.trapezoid_pr_auc,
+        "frame ROC-AUC": all_videos.roc_auc,
     }
     if n_bootstrap:
         rng = np.random.default_rng(seed)

@@ -95,4 +95,4 @@ class Ranking:
     def counts(self, weight: np.ndarray) -> RankedCounts:
         """weight: ``(recording,)`` how often each recording counts: 0 or 1 to choose, more to resample."""
         w = weight.astype(self.positive.dtype)[self.recording]
-        return RankedCounts(*((w * part).cumsum()[self.last] for part in (self.positive, self.negative)))
+        return RankedCounts(*((w * frames).cumsum()[self.last] for frames in (self.positive, self.negative)))

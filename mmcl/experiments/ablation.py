@@ -82,9 +82,9 @@ def with_components(config: RunConfig, text: str) -> RunConfig:
 def _slot_of(name: str) -> str:
     slots = slots_of(name)
     if not slots:
-        every = sorted({*SETTINGS, *(n for slot in SLOTS for n in registry(slot).names())})
+        known = sorted({*SETTINGS, *(n for slot in SLOTS for n in registry(slot).names())})
         raise InputError(
-            f"--objectives {name}: expected names from {', '.join(every)}, joined by +; or SLOT=package.module:Class"
+            f"--objectives {name}: expected names from {', '.join(known)}, joined by +; or SLOT=package.module:Class"
         )
     return slots[0]
 
@@ -92,7 +92,7 @@ def _slot_of(name: str) -> str:
 def _with_component(config: RunConfig, slot: str, text: str) -> RunConfig:
     if slot == "sequence_terms":
         return override(config, {"loss.sequence_terms": (text, *config.loss.sequence_terms)})
-    (option,) = [name for name, of in OPTION_SLOTS.items() if of == slot]
+    (option,) = [name for name, slot_of_option in OPTION_SLOTS.items() if slot_of_option == slot]
     changes: dict[str, Any] = {}
     for contrast, section in config.loss.in_use.items():
         before = getattr(section, option)

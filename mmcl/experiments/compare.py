@@ -85,9 +85,9 @@ def compare(
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     _train_missing(runs, data, out, jobs, metric, split)
-    found = {name: [read_metric(out / f"{name}/seed-{seed}", metric, split) for seed in seeds] for name in names}
-    values = {name: [value for value, _ in of_seeds] for name, of_seeds in found.items()}
-    comparison = Comparison(metric, values, names[0], found[names[0]][0][1])
+    by_name = {name: [read_metric(out / f"{name}/seed-{seed}", metric, split) for seed in seeds] for name in names}
+    values = {name: [value for value, _ in of_seeds] for name, of_seeds in by_name.items()}
+    comparison = Comparison(metric, values, names[0], by_name[names[0]][0][1])
     write_json(
         out / "comparison.json",
         {"metric": metric, "split": comparison.split, "baseline": names[0], "values": values},

@@ -71,15 +71,15 @@ def find_media(sources: Iterable[Path | str]) -> list[Path]:
     files: list[Path] = []
     for source in map(Path, sources):
         if source.is_dir():
-            found = [p for p in sorted(source.rglob("*")) if _is_media(p)]
+            matches = [p for p in sorted(source.rglob("*")) if _is_media(p)]
         elif source.exists():
-            found = [source]
+            matches = [source]
         else:
-            found = [Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()]
-        if not found:
+            matches = [Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()]
+        if not matches:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")
-        files += found
+        files += matches
     files = list(dict.fromkeys(files))
     names: dict[str, Path] = {}
     for path in files:
@@ -232,9 +232,9 @@ def extract(
                 continue
             video_s += n_snippets * SNIPPET_S
             bar.set_postfix_str(f"{video_s / (time.perf_counter() - started):.1f}x real time")
-            lacking = [m for m in extractors.cards if m not in streams]
-            if lacking:
-                tqdm.write(printable(f"{path}: has no {lacking[0]} stream"))
+            missing = [m for m in extractors.cards if m not in streams]
+            if missing:
+                tqdm.write(printable(f"{path}: has no {missing[0]} stream"))
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
@@ -242,13 +242,13 @@ def extract(
     speed = f", {video_s / (time.perf_counter() - started):.1f}x real time" if todo else ""
     n_done = len(mine) - n_there - len(failed)
     print(f"{n_done} extracted, {n_there} were there already, {len(failed)} failed{share}{speed}", flush=True)
-    every = together(failed)
-    if every and rank == 0:
-        width = max(len(name) for name, _ in every)
-        for name, why in sorted(every):
+    all_failed = together(failed)
+    if all_failed and rank == 0:
+        width = max(len(name) for name, _ in all_failed)
+        for name, why in sorted(all_failed):
             print(printable(f"  {name:{width}}  {why}"))
-    if every:
-        raise InputError(f"{len(every)} of {len(files)} files failed, each named above; the others are in {out}")
+    if all_failed:
+        raise InputError(f"{len(all_failed)} of {len(files)} files failed, each named above; the others are in {out}")
 
 
 def is_done(out: Path, path: Path) -> bool:
@@ -273,8 +273,8 @@ def together(failed: list[tuple[str, str]]) -> list[tuple[str, str]]:
     from torch import distributed
 
     distributed.init_process_group("gloo", timeout=timedelta(days=30))
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, failed)
+    of_ranks: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(of_ranks, failed)
     distributed.barrier()
     distributed.destroy_process_group()
-    return [one for part in parts for one in part]
+    return [one for failures in of_ranks for one in failures]

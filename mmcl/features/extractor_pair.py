@@ -63,8 +63,8 @@ def create_extractor(modality: str, name: str, **options: Any) -> Extractor:
     for key, value in options.items():
         if value != usual[key] and key not in accepted:
             raise InputError(f"{flags[key]}: {name} has no such option")
-    made = cls(**{k: v for k, v in {**usual, **options}.items() if k in accepted})
-    return made.eval()
+    extractor = cls(**{k: v for k, v in {**usual, **options}.items() if k in accepted})
+    return extractor.eval()
 
 
 def create_extractors(
@@ -94,14 +94,14 @@ def create_extractors(
         ['audio', 'visual']
     """
     cards: dict[str, ExtractorCard] = {}
-    seen: Any = None
-    heard: Any = None
+    of_picture: Any = None
+    of_sound: Any = None
     if visual != "none":
-        seen = create_extractor("visual", visual, weights=visual_weights, n_crops=n_crops)
-        cards["visual"] = seen.card(visual)
+        of_picture = create_extractor("visual", visual, weights=visual_weights, n_crops=n_crops)
+        cards["visual"] = of_picture.card(visual)
     if audio != "none":
-        heard = create_extractor("audio", audio, weights=audio_weights, pca=pca)
-        cards["audio"] = heard.card(audio)
+        of_sound = create_extractor("audio", audio, weights=audio_weights, pca=pca)
+        cards["audio"] = of_sound.card(audio)
     if not cards:
         raise InputError("--visual none --audio none: nothing is left to extract")
-    return ExtractorPair(seen, heard, cards)
+    return ExtractorPair(of_picture, of_sound, cards)

@@ -47,9 +47,9 @@ def read_cards(folder: Path) -> dict[str, ExtractorCard]:
             raise FileError(path, "names no extractors", "extract the features again")
         for m, c in known.items():
             card = card_from_dict(c, path)
-            found = m in cards and cards[m].differs_from(card)
-            if found:
-                raise FileError(path, f"holds features of another extractor ({found})", "extract them alike")
+            difference = m in cards and cards[m].differs_from(card)
+            if difference:
+                raise FileError(path, f"holds features of another extractor ({difference})", "extract them alike")
             cards[m] = card
     return cards
 
@@ -59,9 +59,9 @@ def open_store(folder: Path, cards: dict[str, ExtractorCard]) -> None:
     known = read_cards(folder)
     for m in known.keys() | cards.keys() if known else ():
         ours, theirs = cards.get(m), known.get(m)
-        found = "" if ours is None or theirs is None else theirs.differs_from(ours)
-        if ours is None or theirs is None or found or ours.crops != theirs.crops:
-            what = found or ("other crops" if ours and theirs else f"other streams ({' and '.join(known)})")
+        difference = "" if ours is None or theirs is None else theirs.differs_from(ours)
+        if ours is None or theirs is None or difference or ours.crops != theirs.crops:
+            what = difference or ("other crops" if ours and theirs else f"other streams ({' and '.join(known)})")
             raise FileError(folder / CARD, f"the store holds features of {what}", "choose another --out")
     if not known:
         write_json(folder / CARD, {"extractors": {m: asdict(c) for m, c in cards.items()}})
@@ -89,6 +89,6 @@ def write_features(
         raise StoreError(error.path, *error.parts) from error
 
 
-def _save(x: np.ndarray, part: Path) -> None:
-    with open(part, "wb") as file:  # np.save would add .npy to the name
+def _save(x: np.ndarray, path: Path) -> None:
+    with open(path, "wb") as file:  # np.save would add .npy to the name
         np.save(file, np.ascontiguousarray(x))

@@ -83,12 +83,12 @@ def sha256_of(path: Path) -> str:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """A plain state dict; no code of the file is run."""
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        weights: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise FileError(path, f"not a plain state dict ({first_line(error)})", "fetch it again") from error
-    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+    if not isinstance(weights, Mapping) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise FileError(path, "holds no state dict", "expected names with tensors")
-    return dict(found)
+    return dict(weights)
 
 
 def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()) -> None:
@@ -98,7 +98,7 @@ def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()
     def kept(names):
         return {k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)}
 
-    found = kept(read_state_dict(path))
-    if misfit := first_mismatch(found, kept(module.state_dict())):
+    weights = kept(read_state_dict(path))
+    if misfit := first_mismatch(weights, kept(module.state_dict())):
         raise FileError(path, misfit, "are these weights of another network?")
-    module.load_state_dict(found, strict=False)
+    module.load_state_dict(weights, strict=False)

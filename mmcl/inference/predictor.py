@@ -101,8 +101,8 @@ class Predictor:
 
     def _forward(self, samples: list[BagSample]) -> list[dict[str, Tensor]]:
         output: ModelOutput = self.network(collate(samples, BUCKET_SIZE).to(self.device))
-        seen = {m: logit for m, logit in output.logit.items() if m in samples[0].x}  # not what is imputed
-        logits = {k: v.float().cpu() for k, v in {"joint": output.joint_logit, **seen}.items()}
+        of_modality = {m: logit for m, logit in output.logit.items() if m in samples[0].x}  # not what is imputed
+        logits = {k: v.float().cpu() for k, v in {"joint": output.joint_logit, **of_modality}.items()}
         return [{k: v[i, : s.n_snippets] for k, v in logits.items()} for i, s in enumerate(samples)]
 
     def _scores(self, recording: Recording, logits: Mapping[str, Tensor]) -> SnippetScores:

@@ -87,8 +87,8 @@ def _of_manifest(inputs: Mapping[str, InputSpec], paths: Sequence[Path]) -> Iter
             f"the model takes {', '.join(inputs)} of a manifest; give one, a CSV file that names the recordings"
         )
     index = read_manifest(paths[0], has_labels=False)
-    if lacking := [m for m in inputs if m not in index.kinds]:
-        raise FileError(paths[0], f"has no column {lacking[0]}", f"the model takes {', '.join(inputs)}")
+    if missing := [m for m in inputs if m not in index.kinds]:
+        raise FileError(paths[0], f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
     for row in index.rows:
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
         yield LazyRecording(files, partial(_read_row, index, row, inputs))

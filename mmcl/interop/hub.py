@@ -43,7 +43,7 @@ def save_pretrained(run: Path, out: Path) -> None:
     save_weights(out / BEST, network)
     write_json(out / METRICS, metrics)
     card = model_card(out.resolve().name, info, metrics)
-    atomic_write(out / CARD, lambda part: part.write_text(card))
+    atomic_write(out / CARD, lambda path: path.write_text(card))
     write_json(out / CONFIG, settings)  # last: with it the folder is a model
 
 
@@ -123,12 +123,12 @@ def used_components(loss: LossConfig) -> str:
     """
     lines, default = [], ContrastConfig()
     for name, config in loss.in_use.items():
-        parts = [f"weight {config.weight:g}", f"temperature {config.temperature:g}"]
-        parts.append(f"concentration beta {config.beta:g}")
+        words = [f"weight {config.weight:g}", f"temperature {config.temperature:g}"]
+        words.append(f"concentration beta {config.beta:g}")
         for option in OPTION_SLOTS:
             if named_by(config, option) != named_by(default, option):
-                parts.append(f"{option} {', '.join(named_by(config, option)) or 'none'}")
-        lines.append(f"- {name}: {', '.join(parts)}")
+                words.append(f"{option} {', '.join(named_by(config, option)) or 'none'}")
+        lines.append(f"- {name}: {', '.join(words)}")
     return "\n".join(lines) or "No contrast."
 
 

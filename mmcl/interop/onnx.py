@@ -122,7 +122,7 @@ def export_onnx(run: Path, out: Path) -> float:
         warnings.simplefilter("ignore")
         exported = torch.onnx.export(program, dynamo=True, input_names=[*modalities, "mask"], verbose=False)
     assert exported is not None
-    atomic_write(out, lambda part: exported.save(str(part)))
+    atomic_write(out, lambda path: exported.save(str(path)))
     ours, theirs = ScoringNetwork(network, modalities), OnnxNetwork(out, modalities)
     differences = []
     for n_bags, n in ((1, 1), (2, 90), (5, 12)):

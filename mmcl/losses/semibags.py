@@ -59,8 +59,8 @@ class SemiBags:
     def only(self, bags: Tensor) -> SemiBags:
         """Nothing selected in the other bags; bags: ``(bag,)`` bool."""
 
-        def keep(of: Mapping[str, SnippetSelection]) -> dict[str, SnippetSelection]:
-            return {m: SnippetSelection(s.idx, s.mask & bags[:, None]) for m, s in of.items()}
+        def keep(selections: Mapping[str, SnippetSelection]) -> dict[str, SnippetSelection]:
+            return {m: SnippetSelection(s.idx, s.mask & bags[:, None]) for m, s in selections.items()}
 
         return SemiBags(keep(self.event), keep(self.background), keep(self.normal), self.is_event)
 

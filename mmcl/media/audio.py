@@ -83,7 +83,7 @@ def audio_windows(pieces: Iterator[np.ndarray]) -> Iterator[tuple[np.ndarray, fl
         stop = round(i * SNIPPET_S * AUDIO_HZ)
         while end < stop + beyond and (piece := next(pieces, None)) is not None:
             held, end = np.concatenate([held, piece]), end + len(piece)
-        lacking = np.zeros(max(stop - end, 0), np.float32)
+        silence = np.zeros(max(stop - end, 0), np.float32)
         at = len(held) - max(end - stop, 0)
-        yield np.concatenate([held[:at], lacking])[-n_window:], (end - stop) / AUDIO_HZ
+        yield np.concatenate([held[:at], silence])[-n_window:], (end - stop) / AUDIO_HZ
         held = held[max(at - n_window, 0) :]

@@ -24,10 +24,10 @@ def decode_snippets(
     path: str, media: Media, short_side: int, reader: str
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
     """Frames and sound of each snippet. The picture says how long a video is."""
-    heard = audio_windows(decode_audio(path, media)) if media.audio is not None else None
+    windows = audio_windows(decode_audio(path, media)) if media.audio is not None else None
     if media.video is None:
-        assert heard is not None
-        for window, follow_s in heard:
+        assert windows is not None
+        for window, follow_s in windows:
             if follow_s < 1 / FPS - ROUNDING_S:
                 return
             yield None, window
@@ -35,7 +35,7 @@ def decode_snippets(
     frames: list[np.ndarray] = []
     for frame in sample(path, media, short_side):
         if len(frames) == FRAMES_PER_SNIPPET:  # only now is it known not to be the last frame
-            yield np.stack(frames), None if heard is None else next(heard)[0]
+            yield np.stack(frames), None if windows is None else next(windows)[0]
             frames = []
         frames.append(frame)
 
@@ -47,11 +47,11 @@ def main(args: list[str]) -> int:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the messages
 
-    def send(message: dict[str, Any], *parts: bytes | memoryview) -> None:
-        sizes = [len(p) if isinstance(p, bytes) else p.nbytes for p in parts]
+    def send(message: dict[str, Any], *blocks: bytes | memoryview) -> None:
+        sizes = [len(p) if isinstance(p, bytes) else p.nbytes for p in blocks]
         out.write(json.dumps({**message, "sizes": sizes}).encode() + b"\n")
-        for part in parts:
-            out.write(part)
+        for block in blocks:
+            out.write(block)
         out.flush()
 
     try:
@@ -60,8 +60,8 @@ def main(args: list[str]) -> int:
         send({"media": asdict(media), "reader": chosen})
         for i, (frames, audio) in enumerate(decode_snippets(path, media, short_side, chosen)):
             if i >= skip:
-                parts = [np.ascontiguousarray(x).data.cast("B") for x in (frames, audio) if x is not None]
-                send({"shape": None if frames is None else frames.shape}, *parts)
+                blocks = [np.ascontiguousarray(x).data.cast("B") for x in (frames, audio) if x is not None]
+                send({"shape": None if frames is None else frames.shape}, *blocks)
         send({"end": True})
     except Unreadable as error:
         send({"error": str(error), "do": error.do})

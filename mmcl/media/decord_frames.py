@@ -35,6 +35,6 @@ def frames_by_decord(path: str, media: Media, short_side: int) -> Iterator[np.nd
     index = np.searchsorted(pts, np.arange(n) / FPS + ROUNDING_S, side="right") - 1
     index = index.clip(0)
     for first in range(0, n, FRAMES_PER_SNIPPET):
-        part = index[first : first + FRAMES_PER_SNIPPET]
-        wanted, back = np.unique(part, return_inverse=True)
-        yield from reader.get_batch(wanted.tolist()).asnumpy()[back]
+        indices = index[first : first + FRAMES_PER_SNIPPET]
+        unique, back = np.unique(indices, return_inverse=True)
+        yield from reader.get_batch(unique.tolist()).asnumpy()[back]

@@ -134,7 +134,7 @@ def probe_media(path: str) -> Media:
             length = float(video.duration * (video.time_base or 0)) if video.duration else None
             start = _start(video)
             is_cut, rotation = _first_frame(container, video)
-            seen = VideoStream(
+            stream = VideoStream(
                 c.name,
                 c.width,
                 c.height,
@@ -150,11 +150,11 @@ def probe_media(path: str) -> Media:
         raise Unreadable(
             f"not a readable video or audio file ({describe_av_error(error)})", "copy or download it again"
         ) from error
-    if not seen.width or not seen.height:
+    if not stream.width or not stream.height:
         raise Unreadable("its picture has no size")
-    if max(seen.width, seen.height) > MAX_ASPECT * min(seen.width, seen.height):
-        raise Unreadable(f"its picture of {seen.width} x {seen.height} is narrower than 1 : {MAX_ASPECT}")
-    return Media(name, seconds, seen, decode_audio)
+    if max(stream.width, stream.height) > MAX_ASPECT * min(stream.width, stream.height):
+        raise Unreadable(f"its picture of {stream.width} x {stream.height} is narrower than 1 : {MAX_ASPECT}")
+    return Media(name, seconds, stream, decode_audio)
 
 
 def _is_cover(stream) -> bool:

@@ -156,14 +156,14 @@ class _DecodeProcess:
         return message["media"]
 
     def snippet(self) -> Snippet | None:
-        message, parts = self._next()
+        message, blocks = self._next()
         if message.get("end"):
             return None
         frames = audio = None
         if message["shape"] is not None:
-            frames = np.frombuffer(parts.pop(0), np.uint8).reshape(message["shape"])
-        if parts:
-            audio = np.frombuffer(parts.pop(0), np.float32)
+            frames = np.frombuffer(blocks.pop(0), np.uint8).reshape(message["shape"])
+        if blocks:
+            audio = np.frombuffer(blocks.pop(0), np.float32)
         return Snippet(frames, audio)
 
     def stop(self) -> None:

@@ -31,28 +31,28 @@ def write_video(
     import av
 
     try:
-        atomic_write(path, lambda part: _write(part, frames, fps, sound, sound_hz, quality, preset))
+        atomic_write(path, lambda temporary: _write(temporary, frames, fps, sound, sound_hz, quality, preset))
     except av.FFmpegError as error:
         raise FileError(path, f"cannot be encoded ({error.strerror})", "is its picture very small?") from error
 
 
-def _write(part: Path, frames, fps, sound, hz, quality, preset) -> None:
+def _write(temporary: Path, frames, fps, sound, hz, quality, preset) -> None:
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
     pieces = iter(sound)
     piece = next(pieces, None)
-    with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as out:
+    with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as out:
         video = out.add_stream("libx264", rate=rate, options={"crf": str(quality), "preset": preset})
         video.pix_fmt = "yuv420p"
         audio = None if piece is None else out.add_stream("aac", rate=hz, layout="mono")
-        heard = 0
+        n_written = 0
 
         def catch_up(to: float) -> None:
-            nonlocal piece, heard
-            while audio is not None and piece is not None and heard <= to:
-                out.mux(audio.encode(_sound(piece, heard, hz)))
-                heard += len(piece)
+            nonlocal piece, n_written
+            while audio is not None and piece is not None and n_written <= to:
+                out.mux(audio.encode(_sound(piece, n_written, hz)))
+                n_written += len(piece)
                 piece = next(pieces, None)
 
         for n, frame in enumerate(frames):

@@ -31,10 +31,10 @@ def encoder_specs(settings: Sequence[str]) -> dict[str, Spec]:
     """
     named = {}
     for text in settings:
-        of, _, spec = text.partition("=")
-        if not spec or "(" in of:
+        place, _, spec = text.partition("=")
+        if not spec or "(" in place:
             raise InputError(f"--model.encoders {text}: expected KIND=NAME or MODALITY=NAME")
-        named[of] = parse_spec(spec)
+        named[place] = parse_spec(spec)
     return named
 
 

@@ -88,10 +88,10 @@ def from_authors_weights(weights: Mapping[str, Tensor]) -> MacilSdNetwork:
     with torch.no_grad():
         for theirs, ours in AUTHORS_NAMES.items():
             for name, parameter in network.get_submodule(ours).named_parameters():
-                found = weights[f"{theirs}.{name}"]
-                if found.shape != parameter.shape:
+                weight = weights[f"{theirs}.{name}"]
+                if weight.shape != parameter.shape:
                     raise InputError(
-                        f"weights: '{theirs}.{name}' has shape {tuple(found.shape)}, expected {tuple(parameter.shape)}"
+                        f"weights: '{theirs}.{name}' has shape {tuple(weight.shape)}, expected {tuple(parameter.shape)}"
                     )
-                parameter.copy_(found)
+                parameter.copy_(weight)
     return network

@@ -49,8 +49,8 @@ def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
     own = {}
     for m, encoder in encoders.items():
         if m in bags.x:
-            seen = bags.mask if m not in bags.present else bags.mask & bags.present[m][:, None]
-            own[m] = encoder(bags.x[m], seen)
+            is_present = bags.mask if m not in bags.present else bags.mask & bags.present[m][:, None]
+            own[m] = encoder(bags.x[m], is_present)
     if not own:
         raise InputError(f"bags: expected modalities {', '.join(encoders)}, got {', '.join(bags.x) or 'none'}")
     return impute_missing(own, bags, tuple(encoders))
@@ -64,11 +64,11 @@ def impute_missing(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]
     """
     if len(x) == len(modalities) and not bags.present:
         return x
-    every = torch.ones_like(bags.mask[:, 0])
-    there = {m: bags.present.get(m, every)[:, None, None] for m in x}
-    n = torch.stack(list(there.values())).sum(0)
-    mean = torch.stack([v * there[m] for m, v in x.items()]).sum(0) / n
-    return {m: torch.where(there[m], x[m], mean) if m in x else mean for m in modalities}
+    all_bags = torch.ones_like(bags.mask[:, 0])
+    present = {m: bags.present.get(m, all_bags)[:, None, None] for m in x}
+    n = torch.stack(list(present.values())).sum(0)
+    mean = torch.stack([v * present[m] for m, v in x.items()]).sum(0) / n
+    return {m: torch.where(present[m], x[m], mean) if m in x else mean for m in modalities}
 
 
 class MultimodalNetwork(nn.Module):

@@ -54,10 +54,10 @@ class MaskedBatchNorm(nn.Module):
             return torch.addcmul(shift[:, None], exact, scale[:, None]).to(x.dtype)
 
     def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        real = mask[:, None].to(x.dtype)
-        n = all_reduce_sum(real.sum()).clamp(min=1)
-        mean = all_reduce_with_grad((x * real).sum((0, 2))) / n
-        var = all_reduce_with_grad(((x - mean[:, None]) * real).square().sum((0, 2))) / n
+        valid = mask[:, None].to(x.dtype)
+        n = all_reduce_sum(valid.sum()).clamp(min=1)
+        mean = all_reduce_with_grad((x * valid).sum((0, 2))) / n
+        var = all_reduce_with_grad(((x - mean[:, None]) * valid).square().sum((0, 2))) / n
         with torch.no_grad():
             unbiased = var * (n / (n - 1).clamp(min=1))
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)

@@ -44,8 +44,8 @@ class LazyArray:
         return np.array(mapped[: len(self)][idx])
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        whole = self[:]
-        return whole if dtype is None else whole.astype(dtype, copy=False)
+        content = self[:]
+        return content if dtype is None else content.astype(dtype, copy=False)
 
 
 def open_lazy(path: Path) -> LazyArray:

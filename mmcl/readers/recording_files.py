@@ -53,24 +53,26 @@ def find_recordings(paths: Iterable[Path], modalities: Sequence[str] = MODALITIE
                 "not named after its modality",
                 "expected NAME_inertial.mat and NAME_skeleton.mat, or .csv",
             )
-        found = pairs.setdefault((match[1], match[3]), {})
-        if match[2] in found and found[match[2]] != path:
-            raise FileError(path, f"the same recording as {found[match[2]]}", "give each recording a name of its own")
-        found[match[2]] = path
+        files_of = pairs.setdefault((match[1], match[3]), {})
+        if match[2] in files_of and files_of[match[2]] != path:
+            raise FileError(
+                path, f"the same recording as {files_of[match[2]]}", "give each recording a name of its own"
+            )
+        files_of[match[2]] = path
     for name in {name for name, kind in pairs if kind == "csv"} & {name for name, kind in pairs if kind == "mat"}:
         raise FileError(
             pairs[name, "csv"].popitem()[1],
             "there also is a .mat of this name",
             "give each recording a name of its own",
         )
-    for (name, kind), found in pairs.items():
-        for there in modalities:
-            if there not in found:
-                path = next(iter(found.values()))
-                raise FileError(path, f"its {there} half is missing", f"add {name}_{there}.{kind}")
+    for (name, kind), files_of in pairs.items():
+        for modality in modalities:
+            if modality not in files_of:
+                path = next(iter(files_of.values()))
+                raise FileError(path, f"its {modality} half is missing", f"add {name}_{modality}.{kind}")
     if not pairs:
         raise InputError("RECORDING: expected files or folders to score, got none")
-    return [{m: found[m] for m in modalities} for found in pairs.values()]
+    return [{m: files_of[m] for m in modalities} for files_of in pairs.values()]
 
 
 def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]) -> Recording:

@@ -22,8 +22,8 @@ def interpolate(x: np.ndarray, at: np.ndarray) -> np.ndarray:
     at = np.clip(at, 0, len(x) - 1)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, len(x) - 1)
-    part = (at - low).astype(np.float32).reshape(-1, *[1] * (x.ndim - 1))
-    return x[low] * (1 - part) + x[high] * part
+    share = (at - low).astype(np.float32).reshape(-1, *[1] * (x.ndim - 1))
+    return x[low] * (1 - share) + x[high] * share
 
 
 def resample(x: np.ndarray, rate_hz: float, to_hz: float, n_frames: int) -> np.ndarray:

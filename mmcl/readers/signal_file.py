@@ -30,10 +30,10 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> tuple[np
         x, rate, _ = read_csv(path, None, rate_hz, option)
         return x, rate
     if path.suffix == ".parquet":
-        x, found = _parquet(path)
-        if found is not None and rate_hz is not None:
+        x, rate_of_file = _parquet(path)
+        if rate_of_file is not None and rate_hz is not None:
             raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
-        rate_hz = found if found is not None else rate_hz
+        rate_hz = rate_of_file if rate_of_file is not None else rate_hz
     else:
         x = _npy(path) if path.suffix == ".npy" else _mat(path)
     if rate_hz is None:
@@ -65,8 +65,8 @@ def _mat(path: Path) -> np.ndarray:
         if not k.startswith("__") and isinstance(v, np.ndarray) and v.ndim >= 2 and max(v.shape) > 1
     }
     if len(arrays) != 1:
-        found = ", ".join(arrays) or "none"
-        raise FileError(path, f"holds the arrays {found}", "expected exactly one signal in it")
+        rate_of_file = ", ".join(arrays) or "none"
+        raise FileError(path, f"holds the arrays {rate_of_file}", "expected exactly one signal in it")
     (x,) = arrays.values()
     return np.ascontiguousarray(x.transpose(2, 0, 1)) if x.ndim == 3 else x
 

@@ -72,7 +72,7 @@ def write_report(folder: Path, out: Path | None = None, data: Path | None = None
         (Path(__file__).parent / "templates" / "run_report.html.jinja").read_text()
     )
     html = template.render({"headline": [], "tables": [], "pictures": [], "settings": "", **page})
-    atomic_write(out, lambda part: part.write_text(html))
+    atomic_write(out, lambda path: path.write_text(html))
     return out
 
 

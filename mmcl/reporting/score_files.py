@@ -102,9 +102,9 @@ class ScoreFiles:
         scores, rule = scored.scores, self.rule
         write_json(folder / f"{scores.name}.json", content)
         text = to_csv(scores)
-        atomic_write(folder / f"{scores.name}.csv", lambda part: part.write_text(text))
+        atomic_write(folder / f"{scores.name}.csv", lambda path: path.write_text(text))
         picture = plot_scores(scores, rule.high)
-        atomic_write(folder / f"{scores.name}.png", lambda part: part.write_bytes(picture))
+        atomic_write(folder / f"{scores.name}.png", lambda path: path.write_bytes(picture))
         if scored.media is None:
             return
         overlay = None

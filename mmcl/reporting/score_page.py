@@ -91,7 +91,7 @@ def write_page(
         is_sound=is_sound,
     )
     out = folder / f"{scores.name}.html"
-    atomic_write(out, lambda part: part.write_text(html, encoding="utf-8", errors="replace"))
+    atomic_write(out, lambda file: file.write_text(html, encoding="utf-8", errors="replace"))
     return out
 
 

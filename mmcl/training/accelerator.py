@@ -59,10 +59,10 @@ def create_accelerator(
         )
     except ValueError as error:
         raise InputError(f"--trainer.tracker {t.tracker}, --trainer.precision {t.precision}: {error}") from error
-    asked = int(os.environ.get("WORLD_SIZE", 1))
-    if accelerator.num_processes != asked:
+    n_requested = int(os.environ.get("WORLD_SIZE", 1))
+    if accelerator.num_processes != n_requested:
         raise InputError(
-            f"{asked} processes were asked for, {accelerator.num_processes} run; start them with torchrun "
-            f"--nproc_per_node {asked} -m mmcl"
+            f"{n_requested} processes were asked for, {accelerator.num_processes} run; start them with torchrun "
+            f"--nproc_per_node {n_requested} -m mmcl"
         )
     return accelerator

@@ -62,8 +62,8 @@ def batch_context(
 def context_of_recordings(context: BatchContext, mask: Tensor) -> BatchContext:
     """The context with recordings for bags of one snippet each."""
 
-    def mean(of: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {m: v[:, None] for m, v in mean_over_snippets(of, mask).items()}
+    def mean(by_modality: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {m: v[:, None] for m, v in mean_over_snippets(by_modality, mask).items()}
 
     value = mean({m: v[..., None] for m, v in context.value.items()})
     return replace(

@@ -81,8 +81,8 @@ def store(b: Benchmark) -> None:
                 for epoch in range(4):
                     batches.epoch = epoch
                     started = time.perf_counter()
-                    seen = sum(len(batch.mask) for batch in loading)
-                    rates.append(seen / (time.perf_counter() - started))
+                    n_bags = sum(len(batch.mask) for batch in loading)
+                    rates.append(n_bags / (time.perf_counter() - started))
                 low, median, high = np.percentile(rates[1:], [25, 50, 75])  # the first one starts workers
                 first = first or median
                 what = f"{np.dtype(dtype).name}, {workers} workers"
@@ -105,8 +105,8 @@ def evaluation(b: Benchmark) -> None:
             lengths = {name: n_snippets(frames[name]) for name in names}
         train = video_names(2, "v")
         write_store(data, lengths | dict.fromkeys(train, 20), 5, np.float32, b.seed)
-        for split, of in (("train", train), ("test", names)):
-            (data / f"visual_{split}.list").write_text("".join(f"{n}__{c}.npy\n" for n in of for c in range(5)))
+        for split, videos in (("train", train), ("test", names)):
+            (data / f"visual_{split}.list").write_text("".join(f"{n}__{c}.npy\n" for n in videos for c in range(5)))
         if b.lists is not None:
             (data / "annotations.txt").write_bytes((b.lists / "annotations.txt").read_bytes())
         else:

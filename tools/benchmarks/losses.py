@@ -145,10 +145,10 @@ def forward(b: Benchmark) -> None:
     task = make_task(settings(), packed)
     loop, _ = make_loop(task, 0.1, b.device)
     student = task.student.to(b.device)
-    there = {"packed, fp32": packed.to(b.device), "padded, fp32": padded.to(b.device)}
-    x, mask = there["padded, fp32"].x, there["padded, fp32"].mask
+    batches = {"packed, fp32": packed.to(b.device), "padded, fp32": padded.to(b.device)}
+    x, mask = batches["padded, fp32"].x, batches["padded, fp32"].mask
     with torch.no_grad():
-        ours = {name: lambda bags=bags: student(replace(bags)) for name, bags in there.items()}
+        ours = {name: lambda bags=bags: student(replace(bags)) for name, bags in batches.items()}
         compare(b, "forward", {"loop version, fp32": lambda: loop(x, mask), **ours})
 
 

@@ -84,9 +84,9 @@ def peak_memory(run: Callable[[], object], device: str) -> float:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
-        there = torch.cuda.memory_allocated()
+        allocated = torch.cuda.memory_allocated()
         run()
-        return (torch.cuda.max_memory_allocated() - there) / 1e6
+        return (torch.cuda.max_memory_allocated() - allocated) / 1e6
     if sys.platform != "linux":
         return math.nan
     ctypes.CDLL("libc.so.6").malloc_trim(0)

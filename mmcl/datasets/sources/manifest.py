@@ -165,14 +165,14 @@ def _rate(text: str, m: str, wrong: Any) -> float | None:
 
 def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
     events = []
-    for part in filter(None, text.split(";")):
-        start, _, end = part.strip().partition("-")
+    for item in filter(None, text.split(";")):
+        start, _, end = item.strip().partition("-")
         try:
             interval = Interval(float(start), float(end), name)
         except ValueError:
-            raise wrong(f"events holds '{part}'", "expected start-end;start-end in seconds") from None
+            raise wrong(f"events holds '{item}'", "expected start-end;start-end in seconds") from None
         if not 0 <= interval.start_s < interval.end_s:
-            raise wrong(f"events holds '{part}'", "expected 0 <= start < end")
+            raise wrong(f"events holds '{item}'", "expected 0 <= start < end")
         events.append(interval)
     return tuple(events)
 

@@ -106,12 +106,12 @@ def make_clips(folder: Path, n_clips: int, seconds: float, seed: int = 0, prefix
         is_event = i % 2 == 0
         bursts = plan(rng, n_frames, is_event)
         name = f"{prefix}_{i:04d}_label_{f'{EVENT_CODE}-0-0' if is_event else 'A'}"
-        heard = sound(rng, n_frames, bursts)
-        pieces = np.split(heard, range(HZ, len(heard), HZ))
+        samples = sound(rng, n_frames, bursts)
+        pieces = np.split(samples, range(HZ, len(samples), HZ))
         write_video(folder / f"{name}.mp4", pictures(rng, n_frames, bursts), FPS, pieces, HZ)
         names.append(name)
         if is_event:
             edges = (f"{b.start} {b.end}" for b in bursts if b.kind == "both")
             lines.append(f"{name} {' '.join(edges)}\n")
-    atomic_write(folder / "annotations.txt", lambda part: part.write_text("".join(lines)))
+    atomic_write(folder / "annotations.txt", lambda path: path.write_text("".join(lines)))
     return names

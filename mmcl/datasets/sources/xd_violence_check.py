@@ -46,22 +46,22 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
         raise FileError(folder, "no such folder", "give the folder that holds the feature files")
     if not 1 <= n_crops <= 5:
         raise InputError(f"--crops: expected 1 to 5, got {n_crops}")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.npy")):
         if not FEATURE.fullmatch(path.name):
             yield Finding(f"{path}: belongs to nothing; expected NAME__0.npy to __4.npy or NAME__vggish.npy")
-        elif path.name in found:
-            yield Finding(f"{path}: also lies in {found[path.name].parent}; keep one of the two")
+        elif path.name in files:
+            yield Finding(f"{path}: also lies in {files[path.name].parent}; keep one of the two")
         else:
-            found[path.name] = path
-    videos = sorted({video_of(name) for name in found})
+            files[path.name] = path
+    videos = sorted({video_of(name) for name in files})
     for name in videos:
         try:
             codes_of(name)
         except InputError as error:
             yield Finding(str(error))
     try:
-        audio = audio_kind(found, folder)
+        audio = audio_kind(files, folder)
     except FileError as error:
         yield Finding(str(error))
         audio = "vggish"
@@ -72,19 +72,19 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
     for name in tqdm(videos, unit="video", disable=None):
         rows: dict[str, int] = {}
         for file in file_names(name, n_crops, audio):
-            if file not in found:
+            if file not in files:
                 yield Finding(f"{name}: {file} is missing")
                 continue
             try:
-                x = open_features(found[file])
+                x = open_features(files[file])
             except FileError as error:
                 yield Finding(str(error))
                 continue
             rows[file] = len(x)
-            width_of[found[file]] = x.shape[1]
+            width_of[files[file]] = x.shape[1]
             widths["audio" if is_audio(file) else "visual"][x.shape[1]] += 1
             if values and (bad := first_bad_row(x)) is not None:
-                yield Finding(f"{found[file]}: NaN or infinity in row {bad}")
+                yield Finding(f"{files[file]}: NaN or infinity in row {bad}")
         if rows:
             gap = max(rows.values()) - min(rows.values())
             if gap > 1:
@@ -98,16 +98,16 @@ def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Fin
             if is_audio(path.name) == (modality == "audio") and width != usual:
                 yield Finding(f"{path}: has {width} channels, the other {modality} features {usual}")
     yield from _against_frames(folder, lengths)
-    for part in ("train", "test"):
-        if (folder / f"visual_{part}.list").exists():
-            yield from _against_list(folder, part, lengths)
+    for split in ("train", "test"):
+        if (folder / f"visual_{split}.list").exists():
+            yield from _against_list(folder, split, lengths)
     if (folder / "annotations.txt").exists():
-        of_test = sorted({video_of(n) for n, p in found.items() if is_test(p, folder)})
+        of_test = sorted({video_of(n) for n, p in files.items() if is_test(p, folder)})
         yield from _truth(folder, lengths, of_test)
     kinds = Counter("violent" if _is_violent(name) else "normal" for name in videos)
     shape = ", ".join(f"{m} {count.most_common(1)[0][0] if count else '-'}" for m, count in widths.items())
     yield Finding(
-        f"{len(videos)} videos ({kinds['violent']} violent, {kinds['normal']} normal), {len(found)} files, "
+        f"{len(videos)} videos ({kinds['violent']} violent, {kinds['normal']} normal), {len(files)} files, "
         f"{sum(lengths.values())} snippets, channels: {shape}; {n_trimmed} videos differ by one row, which is trimmed",
         is_wrong=not videos,
     )
@@ -142,8 +142,8 @@ def _against_frames(folder: Path, lengths: dict[str, int]) -> Iterator[Finding]:
                 yield Finding(f"{name}: has {lengths[name]} rows, {counts[name]} frames make {expected} ({path.name})")
 
 
-def _against_list(folder: Path, part: str, lengths: dict[str, int]) -> Iterator[Finding]:
-    path = folder / f"visual_{part}.list"
+def _against_list(folder: Path, split: str, lengths: dict[str, int]) -> Iterator[Finding]:
+    path = folder / f"visual_{split}.list"
     try:
         names = read_list(path)
     except FileError as error:
@@ -155,7 +155,7 @@ def _against_list(folder: Path, part: str, lengths: dict[str, int]) -> Iterator[
     is_violent = [_is_violent(name) for name in names]
     if is_violent != sorted(is_violent, reverse=True):
         yield Finding(f"{path}: not in the usual order, the violent first; scores in another order fit another list")
-    audio = folder / f"audio_{part}.list"
+    audio = folder / f"audio_{split}.list"
     if audio.exists() and read_list(audio) != names:
         yield Finding(f"{audio}: not the videos of {path.name} in its order")
 

@@ -37,8 +37,8 @@ def read_scores(path: Path, truth: FrameTruth) -> np.ndarray:
     except FileNotFoundError:
         raise FileError(path, "no such file", "check the path") from None
     except (OSError, ValueError, EOFError) as error:
-        found = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
-        raise FileError(path, found, "save one number a snippet with numpy.save") from error
+        fault = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
+        raise FileError(path, fault, "save one number a snippet with numpy.save") from error
     if not np.issubdtype(score.dtype, np.number) or np.iscomplexobj(score):
         raise FileError(path, f"holds {score.dtype}", "expected one number a snippet")
     score = score.astype(np.float64).reshape(-1)

@@ -31,8 +31,8 @@ class TorchvisionNetwork(VideoNetwork):
         body = getattr(video, self.builder)(weights=None)
         setattr(body, self.classifier, nn.Identity())
         default = getattr(video, self.public).DEFAULT
-        wanted = default.transforms()
-        crops = FrameCrops(wanted.crop_size[0], n_crops, wanted.mean, wanted.std)
-        super().__init__(body, type(self).dim, min(wanted.resize_size), crops)
+        transform = default.transforms()
+        crops = FrameCrops(transform.crop_size[0], n_crops, transform.mean, transform.std)
+        super().__init__(body, type(self).dim, min(transform.resize_size), crops)
         source = PublicWeights(default.url.rsplit("/", 1)[-1], default.url)
         self.load_weights(source, weights, (f"{self.classifier}.",))

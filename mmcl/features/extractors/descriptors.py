@@ -46,8 +46,8 @@ class Descriptors(VisualExtractor):
         change = over_time(grey).std(1)
         steps = over_time(grey).diff(dim=1).abs()[:, :, 0]
         quarters = torch.stack([q.mean(1) for q in steps.tensor_split(N_QUARTERS, dim=1)], 1)
-        parts = [cells(colour), 4 * cells(change), self._edges(grey, n), 8 * cells(quarters)]
-        return torch.cat(parts, 1)[:, None]
+        groups = [cells(colour), 4 * cells(change), self._edges(grey, n), 8 * cells(quarters)]
+        return torch.cat(groups, 1)[:, None]
 
     @staticmethod
     def _edges(grey: Tensor, n: int) -> Tensor:

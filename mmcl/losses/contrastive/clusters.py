@@ -28,8 +28,8 @@ def spherical_means(
     for _ in range(n_rounds):
         member = members_of(z, centre)  # clustering row cluster
         total = torch.einsum("krc,rd->kcd", member, z)
-        some = member.sum(1)[..., None] > 0
-        centre = torch.where(some, nn.functional.normalize(total, dim=-1), centre)
+        is_filled = member.sum(1)[..., None] > 0
+        centre = torch.where(is_filled, nn.functional.normalize(total, dim=-1), centre)
     return centre if n_clusterings else centre[0]
 
 

@@ -111,10 +111,10 @@ def declared(slot: str, texts: Sequence[str], attribute: str) -> frozenset[str]:
         >>> sorted(declared("targets", ["soft-teacher"], "requires"))
         ['teacher']
     """
-    found: set[str] = set()
+    names: set[str] = set()
     for text in split_specs(texts):
-        found |= set(getattr(registry(slot).resolve(parse_spec(text).name), attribute, ()))
-    return frozenset(found)
+        names |= set(getattr(registry(slot).resolve(parse_spec(text).name), attribute, ()))
+    return frozenset(names)
 
 
 def reads_context(slot: str, texts: Sequence[str]) -> bool:

@@ -160,8 +160,8 @@ class ContrastBatch:
         """``(query,)`` bool: queries that count and have a negative, as far as is known yet."""
         if self.contributing is not None:
             return self.contributing
-        some = self.mask.any(-1)
-        return some if self.valid is None else some & self.valid
+        has_any = self.mask.any(-1)
+        return has_any if self.valid is None else has_any & self.valid
 
     def weighted(self, log_weight: Tensor) -> ContrastBatch:
         """With these log-weights added; what weighs -inf is no negative any more.
@@ -225,19 +225,19 @@ def example_batch(n: int = 4, n_negatives: int = 6, dim: int = 8, seed: int = 0)
     """
     g = torch.Generator().manual_seed(seed)
 
-    def embeddings(rows: int) -> Tensor:
-        return l2_normalize(torch.randn(rows, dim, generator=g))
+    def embeddings(n_samples: int) -> Tensor:
+        return l2_normalize(torch.randn(n_samples, dim, generator=g))
 
-    def metadata(rows: int) -> PairMetadata:
-        integers = [torch.randint(0, 3, (rows,), generator=g) for _ in range(3)]
+    def metadata(n_samples: int) -> PairMetadata:
+        integers = [torch.randint(0, 3, (n_samples,), generator=g) for _ in range(3)]
         return PairMetadata(
             integers[0],
-            torch.arange(rows),
+            torch.arange(n_samples),
             integers[1],
             integers[2],
-            embeddings(rows),
-            embeddings(rows),
-            torch.rand(rows, generator=g),
+            embeddings(n_samples),
+            embeddings(n_samples),
+            torch.rand(n_samples, generator=g),
         )
 
     query, positive, negatives = embeddings(n), embeddings(n), embeddings(n_negatives)

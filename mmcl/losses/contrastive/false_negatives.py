@@ -23,7 +23,7 @@ def same_by_clusters(
     n_clusterings: int = 8,
     n_rounds: int = 8,
     generator: torch.Generator | None = None,
-    rows: slice = slice(None),
+    anchors: slice = slice(None),
 ) -> Tensor:
     """The share of clusterings in which two rows share a cluster.
 
@@ -55,11 +55,11 @@ def same_by_clusters(
         raise InputError(f"n_clusters: expected 1 to the {len(z)} rows, got {n_clusters}")
     z = l2_normalize(z)
     member = members_of(z, spherical_means(z, n_clusters, n_clusterings, n_rounds, generator))
-    return torch.einsum("krc,ksc->rs", member[:, rows], member) / n_clusterings
+    return torch.einsum("krc,ksc->rs", member[:, anchors], member) / n_clusterings
 
 
 @torch.no_grad()
-def same_by_neighbours(z: Tensor, n_neighbours: int, rows: slice = slice(None)) -> Tensor:
+def same_by_neighbours(z: Tensor, n_neighbours: int, anchors: slice = slice(None)) -> Tensor:
     """1 where two rows are among each other's nearest neighbours, and for a row with itself.
 
     Args:
@@ -79,7 +79,7 @@ def same_by_neighbours(z: Tensor, n_neighbours: int, rows: slice = slice(None)) 
     chosen = similarity.topk(min(n_neighbours + 1, n), dim=1).indices  # itself included
     near = torch.zeros_like(similarity).scatter_(1, chosen, 1.0)
     both = near * near.T
-    return torch.maximum(both, torch.eye(n, dtype=both.dtype, device=z.device))[rows]
+    return torch.maximum(both, torch.eye(n, dtype=both.dtype, device=z.device))[anchors]
 
 
 def find_same_class(
@@ -107,7 +107,7 @@ def find_same_class(
     n = len(next(iter(teacher.values())))
     own = slice(rank() * n, (rank() + 1) * n)
     find = same_by_clusters if method == "clusters" else same_by_neighbours
-    return find(joint, min(k, len(joint)), rows=own)
+    return find(joint, min(k, len(joint)), anchors=own)
 
 
 def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:

@@ -34,7 +34,7 @@ def weighted_info_nce(
     mask = mask.expand_as(negative)
     if log_weight is not None:
         mask = mask & (log_weight > -math.inf)
-    log_sum, some = log_sum_negatives(negative, mask, log_weight)
+    log_sum, has_any = log_sum_negatives(negative, mask, log_weight)
     if tau_plus > 0:
         log_n = log_count(mask, None, positive.dtype) if log_n is None else log_n
         log_sum = _log_subtract(log_sum, positive + log_n + math.log(tau_plus)) - math.log1p(-tau_plus)
@@ -43,16 +43,16 @@ def weighted_info_nce(
     if target is not None:
         to_others = (target * softplus(log_sum[:, None] - negative)).sum(-1)
         loss = (1 - target.sum(-1)) * loss + to_others
-    return torch.where(some, loss, 0.0)
+    return torch.where(has_any, loss, 0.0)
 
 
 def log_sum_negatives(logit: Tensor, mask: Tensor, log_weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """``log sum_j w_j exp(s_ij)`` of each row, 0 for a row without negatives; and which rows have some."""
-    some = mask.any(-1)
+    has_any = mask.any(-1)
     s = logit if log_weight is None else logit + torch.where(mask, log_weight, 0.0)
     # a row without negatives gets finite stand-ins: its loss is discarded, its gradient is 0
     s = torch.where(mask, s, -math.inf)
-    return torch.where(some[:, None], s, 0.0).logsumexp(-1), some
+    return torch.where(has_any[:, None], s, 0.0).logsumexp(-1), has_any
 
 
 def _log_subtract(a: Tensor, b: Tensor) -> Tensor:

@@ -102,12 +102,12 @@ class ContrastiveObjective(nn.Module):
         self.transforms, self.negatives, self.target = tuple(transforms), tuple(negatives), target
         self.anchor_weights, self.regularizers = tuple(anchor_weights), tuple(regularizers)
         self.pair_loss = pair_loss or InfoNCE()
-        every = (
+        components = (
             *self.transforms, *self.negatives, target, *self.anchor_weights, self.pair_loss,
             *(term for _, _, term in regularizers),
         )  # fmt: skip
         # their weights and buffers, by name: the order of components does not matter to a saved state
-        modules = [c for c in every if isinstance(c, nn.Module)]
+        modules = [c for c in components if isinstance(c, nn.Module)]
         names = [type(c).__name__ for c in modules]
         self.components = nn.ModuleDict(
             {f"{n}{names[:i].count(n) or ''}": c for i, (n, c) in enumerate(zip(names, modules, strict=True))}
@@ -168,10 +168,10 @@ class ContrastiveObjective(nn.Module):
             if target is not None:  # transforms may have added negatives
                 target = nn.functional.pad(target, (0, len(batch.negatives) - target.shape[1]))
             if len(batch.query) * len(batch.negatives) <= limit or self.needs_full_batch:
-                positive_logit, loss, some = self._losses(batch, target)
+                positive_logit, loss, has_any = self._losses(batch, target)
             else:
-                positive_logit, loss, some = self._in_chunks(batch, target, limit)
-            contributing = some if valid is None else some & valid
+                positive_logit, loss, has_any = self._in_chunks(batch, target, limit)
+            contributing = has_any if valid is None else has_any & valid
             batch = replace(batch, positive_logit=positive_logit, contributing=contributing)
             for anchor_weight in self.anchor_weights:
                 loss = loss * anchor_weight(batch, loss)
@@ -204,10 +204,10 @@ class ContrastiveObjective(nn.Module):
         size = max(limit // len(batch.negatives), 1)
         outputs = []
         for start in range(0, len(batch.query), size):
-            rows = slice(start, start + size)
+            anchors = slice(start, start + size)
 
-            def cut(x: Tensor, rows: slice = rows) -> Tensor:
-                return x[rows]
+            def cut(x: Tensor, anchors: slice = anchors) -> Tensor:
+                return x[anchors]
 
             chunk = replace(
                 batch, query=cut(batch.query), positive=cut(batch.positive), mask=cut(batch.mask),
@@ -220,8 +220,8 @@ class ContrastiveObjective(nn.Module):
             outputs.append(
                 checkpoint(self._losses, chunk, part_of_target, use_reentrant=False, preserve_rng_state=False)
             )
-        logits, losses, some = (torch.cat(x) for x in zip(*outputs, strict=True))
-        return logits, losses, some
+        logits, losses, has_any = (torch.cat(x) for x in zip(*outputs, strict=True))
+        return logits, losses, has_any
 
 
 def mean_anchor_loss(output: ContrastOutput, valid: Tensor, name: str) -> dict[str, Tensor]:

@@ -61,10 +61,10 @@ def recording_contrast(
     """
     objective, context = objective or ContrastiveObjective(), context or BatchContext()
     half = len(index) // 2
-    every = all_gather_with_grad(index)
+    candidates = all_gather_with_grad(index)
     if bank is not None:
-        every = torch.cat([every, bank.index])
-    other = (every[None, :] != index[:, None]) & (every >= 0)
+        candidates = torch.cat([candidates, bank.index])
+    other = (candidates[None, :] != index[:, None]) & (candidates >= 0)
     weight = target = None
     if same_class is not None:
         same_class = same_class.masked_fill(~other, 0.0)
@@ -86,7 +86,7 @@ def recording_contrast(
             groups = None
             if negative_metadata.group is not None and bank.group is not None:
                 groups = torch.cat([negative_metadata.group, bank.group])
-            negative_metadata = PairMetadata(index=every, group=groups)
+            negative_metadata = PairMetadata(index=candidates, group=groups)
         for a, query in z.items():
             if a == b and (within == 0 or views < 2):
                 continue

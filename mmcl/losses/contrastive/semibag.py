@@ -90,8 +90,8 @@ def semibag_contrast(
                     negative_metadata=negative_metadata,
                     progress=context.progress,
                 )
-                counted = (count > 0) & mask.any(1)
-                weight = torch.where(counted, count if bag_weight == "snippets" else 1, 0)
+                contributes = (count > 0) & mask.any(1)
+                weight = torch.where(contributes, count if bag_weight == "snippets" else 1, 0)
                 terms |= mean_anchor_loss(output, weight, f"{a}->{b}/{kind}")
     return terms
 

@@ -68,8 +68,8 @@ def snippet_contrast(
             metadata[m] = _label_of_snippets(metadata[m])
     number = torch.arange(len(valid), device=mask.device)
     own = number + rank() * len(number)
-    every = all_gather_with_grad(valid)
-    other = every[None, :] & (own[:, None] != torch.arange(len(every), device=mask.device))
+    all_valid = all_gather_with_grad(valid)
+    other = all_valid[None, :] & (own[:, None] != torch.arange(len(all_valid), device=mask.device))
     terms: dict[str, Tensor] = {}
     for b, z in embeddings.items():
         negatives, negative_metadata = all_gather_with_grad(z), metadata[b].gathered()

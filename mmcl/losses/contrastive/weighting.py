@@ -39,6 +39,6 @@ def log_count(mask: Tensor, log_weight: Tensor | None, dtype: torch.dtype) -> Te
     """Log of how many negatives a row has, ``(query,)``; by their weights, where they have some. 0 for none."""
     if log_weight is None:
         return mask.sum(-1).clamp(min=1).to(dtype).log()
-    some = mask.any(-1)
-    counted = torch.where(mask, log_weight.to(dtype), -math.inf)
-    return torch.where(some, torch.where(some[..., None], counted, 0.0).logsumexp(-1), 0.0)
+    has_any = mask.any(-1)
+    contributes = torch.where(mask, log_weight.to(dtype), -math.inf)
+    return torch.where(has_any, torch.where(has_any[..., None], contributes, 0.0).logsumexp(-1), 0.0)

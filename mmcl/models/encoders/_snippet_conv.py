@@ -81,11 +81,11 @@ class SnippetConv(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        real = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
+        valid = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
         for block, stride in zip(self.blocks, self.strides, strict=True):
-            x = block(x, real)
-            real = real[:, ::stride]
-        x = rearrange(self.window(x * real[:, None]), "bag dim snippet -> bag snippet dim")
+            x = block(x, valid)
+            valid = valid[:, ::stride]
+        x = rearrange(self.window(x * valid[:, None]), "bag dim snippet -> bag snippet dim")
         for layer in self.layers:
             x = layer(x, x, mask)
         return x

@@ -92,17 +92,17 @@ class SkeletonEncoder(nn.Module):
         self.context = self.time.context
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        real = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
-        x = torch.cat([x, self.velocity(x, real)], -1)
+        valid = frame_mask(mask, self.hops_per_window, self.frames_per_hop).to(x.dtype)
+        x = torch.cat([x, self.velocity(x, valid)], -1)
         if self.joints != "flat":
             x = torch.relu(self.point(x))
         if self.joints == "graph":
             x = torch.relu(torch.einsum("jk,bfkc->bfjc", self.graph.softmax(1), self.mix(x))) + x
         return self.time(rearrange(x, "bag frame joint channel -> bag (joint channel) frame"), mask)
 
-    def velocity(self, x: Tensor, real: Tensor) -> Tensor:
+    def velocity(self, x: Tensor, valid: Tensor) -> Tensor:
         """Central difference, in units a hop; 0 at the ends of the recording."""
         v = torch.zeros_like(x)
         v[:, 1:-1] = (x[:, 2:] - x[:, :-2]) * (self.frames_per_hop / 2)
-        ends = torch.nn.functional.pad(real, (1, 1))
+        ends = torch.nn.functional.pad(valid, (1, 1))
         return v * (ends[:, 2:] * ends[:, :-2])[..., None, None]

@@ -30,10 +30,10 @@ class Inertial(Kind):
         """
         n, n_channels = int(segment[-1]) + 1, x.shape[1]
         axes = 3 if n_channels % 3 == 0 else 1
-        parts = x.reshape(len(x), -1, axes)
+        axes_of = x.reshape(len(x), -1, axes)
         if n_channels == 6:
             turn = rotation(random_axes(rng, n), rng.standard_normal(n) * np.radians(15) * strength)
-            parts = parts @ turn.transpose(0, 2, 1).astype(np.float32)[segment]
-        scale = 1 + 0.15 * strength * rng.standard_normal((n, parts.shape[1], 1)).clip(-2, 2)
+            axes_of = axes_of @ turn.transpose(0, 2, 1).astype(np.float32)[segment]
+        scale = 1 + 0.15 * strength * rng.standard_normal((n, axes_of.shape[1], 1)).clip(-2, 2)
         noise = rng.standard_normal(x.shape, np.float32) * (x.std(0) * np.float32(0.03 * strength))
-        return (parts * scale.astype(np.float32)[segment]).reshape(x.shape) + noise
+        return (axes_of * scale.astype(np.float32)[segment]).reshape(x.shape) + noise

@@ -53,16 +53,16 @@ class BadPairs(nn.Module):
     @torch.no_grad()
     def forward(self, pairs: ContrastBatch, losses: Tensor) -> Tensor:
         index = require(pairs.metadata.index, "bad-pairs", "metadata.index")
-        counted = pairs.has_negatives & (index >= 0)
-        row = index.clamp(min=0)
+        contributes = pairs.has_negatives & (index >= 0)
+        anchor = index.clamp(min=0)
         if self.training:
-            seen = all_gather_with_grad(torch.where(counted, pairs.progress + 1e-3, 0.0).to(self.total.dtype))
+            recency = all_gather_with_grad(torch.where(contributes, pairs.progress + 1e-3, 0.0).to(self.total.dtype))
             number, lost = (
-                all_gather_with_grad(row),
+                all_gather_with_grad(anchor),
                 all_gather_with_grad(losses.detach().to(self.total.dtype)),
             )
-            self.total.index_add_(0, number, seen * lost)
-            self.weight.index_add_(0, number, seen)
+            self.total.index_add_(0, number, recency * lost)
+            self.weight.index_add_(0, number, recency)
         if pairs.progress < self.warm_up:
             return torch.ones_like(losses)
         known = self.weight > 0
@@ -70,7 +70,7 @@ class BadPairs(nn.Module):
         mean = torch.where(known, self.total / self.weight.clamp(min=1e-12), 0.0)
         mu = mean.sum() / n
         sd = (torch.where(known, mean - mu, 0.0).square().sum() / n).sqrt().clamp(min=1e-6)
-        own = mean[row]
-        is_bad = counted & known[row] & ((own <= mu - self.low * sd) | (own >= mu + self.high * sd))
+        own = mean[anchor]
+        is_bad = contributes & known[anchor] & ((own <= mu - self.low * sd) | (own >= mu + self.high * sd))
         density = (-(own - mu).square() / (2 * sd.square())).exp()
         return torch.where(is_bad, density.to(losses.dtype), 1.0)

@@ -49,8 +49,8 @@ class SimilaritySchedule:
             "bell": lambda: (-(4 * (x - 0.5)).square() / 2).exp(),
         }[self.shape]()
         w = 1 - pairs.progress + pairs.progress * h
-        counted = pairs.has_negatives
-        mean = all_gather_with_grad(torch.where(counted, w, 0.0)).sum() / all_gather_with_grad(counted).sum().clamp(
-            min=1
-        )
+        contributes = pairs.has_negatives
+        mean = all_gather_with_grad(torch.where(contributes, w, 0.0)).sum() / all_gather_with_grad(
+            contributes
+        ).sum().clamp(min=1)
         return w / mean.clamp(min=1e-6)

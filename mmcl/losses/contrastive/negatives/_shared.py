@@ -25,7 +25,7 @@ def space_of(pairs: ContrastBatch) -> tuple[Tensor, Tensor]:
     """Where queries and keys lie in the space that is clustered, unit length, no gradient. A query stands where its
     positive does, in the keys' own stream: embeddings before projection of different streams have no cosine."""
     for name in ("auxiliary", "teacher"):
-        own, key = getattr(pairs.positive_metadata, name), getattr(pairs.negative_metadata, name)
-        if own is not None and key is not None:
-            return l2_normalize(own.detach()), l2_normalize(key.detach())
+        own, negative = getattr(pairs.positive_metadata, name), getattr(pairs.negative_metadata, name)
+        if own is not None and negative is not None:
+            return l2_normalize(own.detach()), l2_normalize(negative.detach())
     return pairs.positive.detach(), pairs.negatives.detach()

@@ -44,7 +44,7 @@ class ClusterCount:
         self.n_clusters, self.n_clusterings = n_clusters, n_clusterings
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        own, key = space_of(pairs)
-        centre = spherical_means(key, min(self.n_clusters, len(key)), self.n_clusterings)
-        together = torch.einsum("krc,ksc->rs", members_of(own, centre), members_of(key, centre))
+        own, negative = space_of(pairs)
+        centre = spherical_means(negative, min(self.n_clusters, len(negative)), self.n_clusterings)
+        together = torch.einsum("krc,ksc->rs", members_of(own, centre), members_of(negative, centre))
         return log_keep(1 - together / self.n_clusterings)

@@ -26,9 +26,9 @@ class ExcludeSameLabel:
     requires = frozenset({"labels"})
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        y, y_key = pairs.metadata.label, pairs.negative_metadata.label
+        y, y_negative = pairs.metadata.label, pairs.negative_metadata.label
         same = label_overlap(
             require(y, "exclude-same-label", "metadata.label"),
-            require(y_key, "exclude-same-label", "negative_metadata.label"),
+            require(y_negative, "exclude-same-label", "negative_metadata.label"),
         )
         return log_keep(1 - same)

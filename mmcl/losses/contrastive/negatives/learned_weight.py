@@ -42,8 +42,8 @@ class LearnedWeight(nn.Module):
     def forward(self, pairs: ContrastBatch) -> Tensor:
         q = self.first(pairs.query)[:, None] + nn.functional.linear(pairs.negatives, self.first.weight)[None]
         log_w = nn.functional.logsigmoid(self.second(torch.tanh(q))[..., 0])
-        some = pairs.mask.any(-1, keepdim=True)
-        seen = torch.where(some, torch.where(pairs.mask, log_w, -torch.inf), 0.0)
+        has_any = pairs.mask.any(-1, keepdim=True)
+        of_negatives = torch.where(has_any, torch.where(pairs.mask, log_w, -torch.inf), 0.0)
         n = pairs.mask.sum(-1, keepdim=True).clamp(min=1).to(log_w.dtype)
-        mean = seen.logsumexp(-1, keepdim=True) - n.log()
-        return torch.where(some, log_w - mean, 0.0)
+        mean = of_negatives.logsumexp(-1, keepdim=True) - n.log()
+        return torch.where(has_any, log_w - mean, 0.0)

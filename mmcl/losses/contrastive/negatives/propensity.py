@@ -34,9 +34,9 @@ class Propensity:
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
         own = l2_normalize(require(pairs.positive_metadata.auxiliary, "propensity", "positive_metadata.auxiliary"))
-        key = l2_normalize(require(pairs.negative_metadata.auxiliary, "propensity", "negative_metadata.auxiliary"))
+        negative = l2_normalize(require(pairs.negative_metadata.auxiliary, "propensity", "negative_metadata.auxiliary"))
         with torch.no_grad():
-            semantic, surface = pairs.query @ pairs.negatives.T, own @ key.T
+            semantic, surface = pairs.query @ pairs.negatives.T, own @ negative.T
             ratio = torch.where(pairs.mask, (1.05 + semantic) / (1.05 + surface), 0.0)
             n = pairs.mask.sum(-1, keepdim=True).clamp(min=1)
             mean = ratio.sum(-1, keepdim=True) / n

@@ -41,6 +41,6 @@ class WithinCluster:
         self.n_clusters = n_clusters
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        own, key = space_of(pairs)
-        centre = spherical_means(key, min(self.n_clusters, len(key)))
-        return log_keep(members_of(own, centre) @ members_of(key, centre).T)
+        own, negative = space_of(pairs)
+        centre = spherical_means(negative, min(self.n_clusters, len(negative)))
+        return log_keep(members_of(own, centre) @ members_of(negative, centre).T)

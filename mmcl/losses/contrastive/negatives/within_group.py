@@ -39,9 +39,9 @@ class WithinGroup:
         self.others = others
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        own, key = pairs.metadata.group, pairs.negative_metadata.group
+        own, negative = pairs.metadata.group, pairs.negative_metadata.group
         same = require(own, "within-group", "metadata.group")[:, None] == require(
-            key, "within-group", "negative_metadata.group"
+            negative, "within-group", "negative_metadata.group"
         )
         alone = ~(same & pairs.mask).any(-1, keepdim=True)
         return log_keep(torch.where(same | alone, 1.0, self.others))

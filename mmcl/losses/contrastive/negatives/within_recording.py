@@ -29,8 +29,8 @@ class WithinRecording:
     requires = frozenset({"index"})
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        own, key = pairs.metadata.index, pairs.negative_metadata.index
+        own, negative = pairs.metadata.index, pairs.negative_metadata.index
         same = require(own, "within-recording", "metadata.index")[:, None] == require(
-            key, "within-recording", "negative_metadata.index"
+            negative, "within-recording", "negative_metadata.index"
         )
         return torch.where(same, 0.0, -torch.inf)

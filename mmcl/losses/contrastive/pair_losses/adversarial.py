@@ -49,7 +49,7 @@ class Adversarial:
     def __call__(self, pairs: ContrastBatch, target: Tensor | None = None, tau_plus: float = 0.0) -> Tensor:
         a, t = pairs.query, pairs.temperature
 
-        def row(positive, extra):
+        def anchor_loss(positive, extra):
             return weighted_info_nce(
                 positive,
                 torch.cat([pairs.logit, extra[:, None]], 1),
@@ -61,7 +61,7 @@ class Adversarial:
 
         near, far = self._perturbed(pairs)
         minus = (a * near).sum(-1) / t
-        return (row(pairs.positive_logit, minus) + row((a * far).sum(-1) / t, minus)) / 2
+        return (anchor_loss(pairs.positive_logit, minus) + anchor_loss((a * far).sum(-1) / t, minus)) / 2
 
     def _perturbed(self, pairs: ContrastBatch) -> tuple[Tensor, Tensor]:
         """b- and b+, of unit length; the steps are constants to the gradient."""

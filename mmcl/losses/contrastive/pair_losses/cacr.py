@@ -55,7 +55,7 @@ class CACR:
         weight = -self.t_negative * d + (
             0.0 if pairs.log_weight is None else torch.where(pairs.mask, pairs.log_weight, 0.0)
         )
-        some = pairs.mask.any(-1)
-        push = torch.where(some[:, None], torch.where(pairs.mask, weight, -torch.inf), 0.0).softmax(-1)
+        has_any = pairs.mask.any(-1)
+        push = torch.where(has_any[:, None], torch.where(pairs.mask, weight, -torch.inf), 0.0).softmax(-1)
         repelled = ((push * d).sum(-1) - tau_plus * c[:, 0]) / (1 - tau_plus)
-        return torch.where(some, self.alpha * attraction - self.beta * repelled, 0.0)
+        return torch.where(has_any, self.alpha * attraction - self.beta * repelled, 0.0)

@@ -50,12 +50,12 @@ class ClusterProxy:
         if target is not None:
             named = torch.where(target > 0, self.t * pairs.query @ pairs.negatives.T, -torch.inf)
             cosine = torch.cat([cosine, named], 1)
-        real = torch.ones_like(cosine[:, 0]) if pairs.valid is None else pairs.valid.to(cosine.dtype)
-        real = all_gather_with_grad(real)
+        is_valid = torch.ones_like(cosine[:, 0]) if pairs.valid is None else pairs.valid.to(cosine.dtype)
+        is_valid = all_gather_with_grad(is_valid)
         a, b = all_gather_with_grad(pairs.query), all_gather_with_grad(pairs.positive)
         with torch.no_grad():
             centre = spherical_means(b, min(self.n_clusters, len(b)))
-            member = members_of(b, centre) * real[:, None]
+            member = members_of(b, centre) * is_valid[:, None]
         sums = [member.T @ z for z in (a, b)]
         between = self.t * l2_normalize(sums[0]) @ l2_normalize(sums[1]).T
         q = len(between)

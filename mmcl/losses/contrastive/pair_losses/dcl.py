@@ -47,20 +47,22 @@ class DCL:
         if self.within:
             others, number = all_gather_with_grad(pairs.query), torch.arange(len(logit), device=logit.device)
             own = number + rank() * len(number)
-            there = (
+            valid = (
                 torch.ones(len(logit), dtype=torch.bool, device=logit.device) if pairs.valid is None else pairs.valid
             )
-            apart = (own[:, None] != torch.arange(len(others), device=logit.device)) & all_gather_with_grad(there)
+            apart = (own[:, None] != torch.arange(len(others), device=logit.device)) & all_gather_with_grad(valid)
             logit = torch.cat([logit, pairs.query @ others.T / pairs.temperature], 1)
             weight = None if weight is None else torch.cat([weight, weight.new_zeros(apart.shape)], 1)
             mask = torch.cat([mask, apart], 1)
-        log_sum, some = log_sum_negatives(logit, mask, weight)
+        log_sum, has_any = log_sum_negatives(logit, mask, weight)
         scale = 1.0 if self.sigma is None else self._pull(pairs, self.sigma)
-        return torch.where(some, log_sum - scale * pairs.positive_logit, 0.0)
+        return torch.where(has_any, log_sum - scale * pairs.positive_logit, 0.0)
 
     @staticmethod
     def _pull(pairs: ContrastBatch, sigma: float) -> Tensor:
         cosine = (pairs.query * pairs.positive).sum(-1).detach() / sigma
-        counted = pairs.has_negatives
-        every = torch.where(all_gather_with_grad(counted), all_gather_with_grad(cosine), -torch.inf)
-        return 2 - all_gather_with_grad(counted).sum() * torch.where(counted, (cosine - every.logsumexp(0)).exp(), 0.0)
+        contributes = pairs.has_negatives
+        cosines = torch.where(all_gather_with_grad(contributes), all_gather_with_grad(cosine), -torch.inf)
+        return 2 - all_gather_with_grad(contributes).sum() * torch.where(
+            contributes, (cosine - cosines.logsumexp(0)).exp(), 0.0
+        )

@@ -49,8 +49,8 @@ class GroCo:
         cosine = pairs.query @ pairs.negatives.detach().T
         k = min(self.n_hardest, cosine.shape[1])
         chosen = torch.where(pairs.mask, cosine + weight, -torch.inf).topk(k, dim=1).indices.flip(1)
-        there = pairs.mask.gather(1, chosen)
-        hardest = torch.where(there, cosine.gather(1, chosen), -1.0)  # what is missing lies at the far end
+        is_negative = pairs.mask.gather(1, chosen)
+        hardest = torch.where(is_negative, cosine.gather(1, chosen), -1.0)  # what is missing lies at the far end
         positive = (pairs.query * pairs.positive.detach()).sum(-1, keepdim=True)
         place = self.sort(torch.cat([hardest, positive], 1))  # row, place, value: probability
         belongs = torch.zeros_like(place[:, 0])
@@ -59,7 +59,7 @@ class GroCo:
         among_negative = place[:, :-1].sum(1).clamp(0, 1)
         loss = binary_cross_entropy(among_positive, belongs, reduction="none")
         loss = (loss + binary_cross_entropy(among_negative, 1 - belongs, reduction="none")).mean(1) / 2
-        return torch.where(there.any(1), loss, 0.0)
+        return torch.where(is_negative.any(1), loss, 0.0)
 
     def sort(self, v: Tensor) -> Tensor:
         """``(row, place, value)``: where each value of ``(row, value)`` lands in ascending order."""

@@ -41,27 +41,29 @@ class OrdinalMix:
         self.share = share
 
     def __call__(self, pairs: ContrastBatch, target: Tensor | None = None, tau_plus: float = 0.0) -> Tensor:
-        y, y_key = require(pairs.metadata.value, "ordinal-mix", "metadata.value"), require(
+        y, y_negative = require(pairs.metadata.value, "ordinal-mix", "metadata.value"), require(
             pairs.negative_metadata.value, "ordinal-mix", "negative_metadata.value"
         )  # fmt: skip
         share, cosine = self.share, pairs.query @ pairs.negatives.T
         norm = (share**2 + (1 - share) ** 2 + 2 * share * (1 - share) * cosine).clamp(min=1e-6).sqrt()
         mixed = (share + (1 - share) * cosine) / norm / pairs.temperature
-        other = pairs.mask & (y_key[None, :] != y[:, None])
+        other = pairs.mask & (y_negative[None, :] != y[:, None])
         logit, mask = torch.cat([pairs.logit, mixed], 1), torch.cat([pairs.mask, other], 1)
         weight = pairs.log_weight if pairs.log_weight is None else pairs.log_weight.repeat(1, 2)
 
-        def row(positive):
+        def anchor_loss(positive):
             return weighted_info_nce(positive, logit, mask, weight, temperature=pairs.temperature, tau_plus=tau_plus)
 
-        gap = y_key[None, :] - y[:, None]
+        gap = y_negative[None, :] - y[:, None]
         below = torch.where(pairs.mask & (gap < 0), gap, -torch.inf)
         above = torch.where(pairs.mask & (gap > 0), gap, torch.inf)
         low, high = below.max(1), above.min(1)
         between = low.values.isfinite() & high.values.isfinite()
         lower, upper = torch.where(between, -low.values, 1.0), torch.where(between, high.values, 1.0)
-        part = (upper / (lower + upper))[:, None]  # of the lower one, so that the mixture has the query's value
-        made = l2_normalize(part * pairs.negatives[low.indices] + (1 - part) * pairs.negatives[high.indices])
-        second = row((pairs.query * made).sum(-1) / pairs.temperature)
-        first = row(pairs.positive_logit)
+        share_low = (upper / (lower + upper))[:, None]  # of the lower one, so that the mixture has the query's value
+        mixture = l2_normalize(
+            share_low * pairs.negatives[low.indices] + (1 - share_low) * pairs.negatives[high.indices]
+        )
+        second = anchor_loss((pairs.query * mixture).sum(-1) / pairs.temperature)
+        first = anchor_loss(pairs.positive_logit)
         return torch.where(between, (first + second) / 2, first)

@@ -50,20 +50,22 @@ class Ranker(nn.Module):
         weight = 0.0 if pairs.log_weight is None else torch.where(pairs.mask, pairs.log_weight, 0.0)
         weighted = torch.where(pairs.mask, pairs.logit + weight, -torch.inf)
         chosen = weighted.topk(min(self.n_hardest, weighted.shape[1]), dim=1)
-        some = pairs.mask.any(-1)
-        there = nn.functional.pad(pairs.mask.gather(1, chosen.indices), (1, 0), value=True)
+        has_any = pairs.mask.any(-1)
+        is_candidate = nn.functional.pad(pairs.mask.gather(1, chosen.indices), (1, 0), value=True)
         candidates = torch.cat([pairs.positive[:, None], pairs.negatives[chosen.indices]], 1)
         both = torch.cat([pairs.query[:, None] * candidates, (pairs.query[:, None] - candidates).abs()], -1)
 
         def hidden(x):
-            return x.masked_fill(~there, -1e4)
+            return x.masked_fill(~is_candidate, -1e4)
 
         f = hidden(self.rank(both)[..., 0])
-        log_p = hidden(torch.cat([pairs.positive_logit[:, None], torch.where(there[:, 1:], chosen.values, 0.0)], 1))
-        log_p = torch.where(there, log_p.log_softmax(1), 0.0)
+        log_p = hidden(
+            torch.cat([pairs.positive_logit[:, None], torch.where(is_candidate[:, 1:], chosen.values, 0.0)], 1)
+        )
+        log_p = torch.where(is_candidate, log_p.log_softmax(1), 0.0)
         with torch.no_grad():
             q = (f / self.t).softmax(1)
-            r = torch.where(there, nn.functional.logsigmoid(f[:, :1] - f), 0.0)
+            r = torch.where(is_candidate, nn.functional.logsigmoid(f[:, :1] - f), 0.0)
         ranked = -f.log_softmax(1)[:, 0]
         distilled = (1 - self.reward) * -(q * log_p).sum(1) + self.reward * (r * log_p).sum(1)
-        return torch.where(some, ranked + distilled, 0.0)
+        return torch.where(has_any, ranked + distilled, 0.0)

@@ -17,11 +17,11 @@ FAR = -1e9  # a logit of what is not there
 
 def valid_pairs(pairs: ContrastBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Queries and positives of all processes and, ``(row,)`` 0 or 1, which count."""
-    real = torch.ones(len(pairs.query), device=pairs.query.device) if pairs.valid is None else pairs.valid
+    valid = torch.ones(len(pairs.query), device=pairs.query.device) if pairs.valid is None else pairs.valid
     return (
         all_gather_with_grad(pairs.query),
         all_gather_with_grad(pairs.positive),
-        all_gather_with_grad(real.to(pairs.query.dtype)),
+        all_gather_with_grad(valid.to(pairs.query.dtype)),
     )
 
 
@@ -30,12 +30,12 @@ def masked_mean(x: Tensor, weight: Tensor) -> Tensor:
     return (x * weight).sum() / weight.sum().clamp(min=1)
 
 
-def log_mean_kernel(z: Tensor, real: Tensor, t: float) -> Tensor:
+def log_mean_kernel(z: Tensor, valid: Tensor, t: float) -> Tensor:
     """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real rows; 0 where there are not two."""
-    both = real[:, None] * real[None, :] * (1 - torch.eye(len(z), device=z.device, dtype=z.dtype))
-    some = both.sum() > 0
-    exponent = torch.where(both > 0, -t * squared_distances(z), torch.where(some, -torch.inf, 0.0))
-    return torch.where(some, exponent.flatten().logsumexp(0) - both.sum().clamp(min=1).log(), 0.0)
+    both = valid[:, None] * valid[None, :] * (1 - torch.eye(len(z), device=z.device, dtype=z.dtype))
+    has_pairs = both.sum() > 0
+    exponent = torch.where(both > 0, -t * squared_distances(z), torch.where(has_pairs, -torch.inf, 0.0))
+    return torch.where(has_pairs, exponent.flatten().logsumexp(0) - both.sum().clamp(min=1).log(), 0.0)
 
 
 def squared_distances(z: Tensor) -> Tensor:

@@ -33,14 +33,14 @@ class AdaptiveMargin:
     default_weight = 0.1
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
         cosine = a @ b.T
-        there = real[:, None] * real[None, :] > 0
+        is_pair = is_valid[:, None] * is_valid[None, :] > 0
         own = torch.eye(len(a), dtype=torch.bool, device=a.device)
-        positive = torch.where(real > 0, cosine.diagonal(), torch.inf)
-        other = there & ~own
+        positive = torch.where(is_valid > 0, cosine.diagonal(), torch.inf)
+        other = is_pair & ~own
         highest = torch.where(other, cosine, -torch.inf).max()
         lo, hi = torch.minimum(positive.min(), highest), torch.maximum(positive.min(), highest)
         lo, hi = (torch.where(x.isfinite(), x, 0.0) for x in (lo, hi))
-        near = masked_mean(torch.relu(torch.where(real > 0, positive, 0.0) - lo), real)
+        near = masked_mean(torch.relu(torch.where(is_valid > 0, positive, 0.0) - lo), is_valid)
         return near + masked_mean(torch.relu(hi - cosine), other.to(a.dtype))

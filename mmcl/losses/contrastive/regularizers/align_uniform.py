@@ -37,6 +37,6 @@ class AlignUniform:
         self.share, self.t = share, t
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        align = masked_mean((a - b).square().sum(-1), real)
-        return align + self.share * (log_mean_kernel(a, real, self.t) + log_mean_kernel(b, real, self.t)) / 2
+        a, b, is_valid = valid_pairs(pairs)
+        align = masked_mean((a - b).square().sum(-1), is_valid)
+        return align + self.share * (log_mean_kernel(a, is_valid, self.t) + log_mean_kernel(b, is_valid, self.t)) / 2

@@ -49,12 +49,12 @@ class Bottleneck(nn.Module):
         self.temperature, self.kl = temperature, kl
 
     def forward(self, pairs: ContrastBatch) -> Tensor:
-        a, _, real = valid_pairs(pairs)
+        a, _, is_valid = valid_pairs(pairs)
         mu, log_sigma = self.net(a).chunk(2, -1)
         log_sigma = log_sigma.clamp(-6, 2)
         noise = all_gather_with_grad(torch.randn_like(pairs.query)) if self.training else torch.zeros_like(a)
         twin = l2_normalize(a * (mu + log_sigma.exp() * noise))
-        logit = torch.where(real[None] > 0, a @ twin.T / self.temperature, -1e9)
+        logit = torch.where(is_valid[None] > 0, a @ twin.T / self.temperature, -1e9)
         own = torch.arange(len(a), device=a.device)
         kl = 0.5 * torch.log1p(mu.square() * (-2 * log_sigma).exp()).sum(-1)
-        return masked_mean(nn.functional.cross_entropy(logit, own, reduction="none") + self.kl * kl, real)
+        return masked_mean(nn.functional.cross_entropy(logit, own, reduction="none") + self.kl * kl, is_valid)

@@ -58,9 +58,9 @@ class CommonSalient:
         self.common, self.target, self.background, self.joint, self.t = common, target, background, joint, t
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
         label = all_gather_with_grad(require(pairs.metadata.label, "common-salient", "metadata.label"))
-        event = (label > 0 if label.ndim == 1 else label.sum(1) > 0).to(a.dtype) * real
+        event = (label > 0 if label.ndim == 1 else label.sum(1) > 0).to(a.dtype) * is_valid
         half, k = a.shape[1] // 2, 1 / (2 * self.t)
         (c_a, s_a), (c_b, s_b) = ((z[:, :half], z[:, half:]) for z in (a, b))
 
@@ -70,19 +70,19 @@ class CommonSalient:
         def term(x, y, w):
             return k * masked_mean((x - y).square().sum(-1), w) + spread(x, y, w)
 
-        empty = masked_mean((s_a.square().sum(-1) + s_b.square().sum(-1)) / 2, real - event)
+        empty = masked_mean((s_a.square().sum(-1) + s_b.square().sum(-1)) / 2, is_valid - event)
         both = torch.where(
-            real[:, None] * real[None, :] > 0,
+            is_valid[:, None] * is_valid[None, :] > 0,
             -k * (squared_distances(c_a) + squared_distances(s_a)),
             -torch.inf,
         )
         joint = masked_mean(
-            torch.where(real > 0, torch.where(real[:, None] > 0, both, 0.0).logsumexp(1), 0.0)
-            - real.sum().clamp(min=1).log(),
-            real,
+            torch.where(is_valid > 0, torch.where(is_valid[:, None] > 0, both, 0.0).logsumexp(1), 0.0)
+            - is_valid.sum().clamp(min=1).log(),
+            is_valid,
         )
         return (
-            self.common * term(c_a, c_b, real)
+            self.common * term(c_a, c_b, is_valid)
             + self.target * term(s_a, s_b, event)
             + self.background * empty
             + self.joint * joint

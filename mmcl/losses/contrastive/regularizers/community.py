@@ -50,12 +50,12 @@ class Community(nn.Module):
         self.t, self.lam = t, lam
 
     def forward(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        r = (a @ l2_normalize(self.centre).T / self.t).softmax(1) * real[:, None]
-        n = real.sum().clamp(min=2)
+        a, b, is_valid = valid_pairs(pairs)
+        r = (a @ l2_normalize(self.centre).T / self.t).softmax(1) * is_valid[:, None]
+        n = is_valid.sum().clamp(min=2)
         with torch.no_grad():
             cosine = a @ b.T
-            both = real[:, None] * real[None, :] * (1 - torch.eye(len(a), device=a.device, dtype=a.dtype))
+            both = is_valid[:, None] * is_valid[None, :] * (1 - torch.eye(len(a), device=a.device, dtype=a.dtype))
             graph = (cosine > masked_mean(cosine, both)).to(a.dtype) * both
         between = r.T @ graph @ r
         deca = (self.lam * between.sum() - (n - 1 + self.lam) * between.trace()) / (n * (n - 1))
@@ -65,4 +65,4 @@ class Community(nn.Module):
         own = member.argmax(1)
         contrast = nn.functional.cross_entropy(b @ mean.T / self.t, own, reduction="none")
         share = math.exp(-pairs.progress)
-        return share * deca + (1 - share) * masked_mean(contrast, real)
+        return share * deca + (1 - share) * masked_mean(contrast, is_valid)

@@ -41,12 +41,12 @@ class Compactness:
         self.eps = eps
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        return masked_mean(softplus(-self.bound(a, b, real)), real)
+        a, b, is_valid = valid_pairs(pairs)
+        return masked_mean(softplus(-self.bound(a, b, is_valid)), is_valid)
 
-    def bound(self, a: Tensor, b: Tensor, real: Tensor) -> Tensor:
+    def bound(self, a: Tensor, b: Tensor, is_valid: Tensor) -> Tensor:
         """Smallest margin of each pair over the ball, ``(sample,)``."""
-        n = real.sum().clamp(min=2)
-        mean = ((b * real[:, None]).sum(0) - b) / (n - 1)
+        n = is_valid.sum().clamp(min=2)
+        mean = ((b * is_valid[:, None]).sum(0) - b) / (n - 1)
         away = b - mean
         return (a * away).sum(-1) - self.eps * (away.square().sum(-1) + 1e-12).sqrt()

@@ -36,12 +36,12 @@ class CrossBarlow:
         self.off = off
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        n = real.sum().clamp(min=1)
+        a, b, is_valid = valid_pairs(pairs)
+        n = is_valid.sum().clamp(min=1)
 
         def standard(z: Tensor) -> Tensor:
-            mean = (z * real[:, None]).sum(0) / n
-            centred = (z - mean) * real[:, None]
+            mean = (z * is_valid[:, None]).sum(0) / n
+            centred = (z - mean) * is_valid[:, None]
             return centred / (centred.square().sum(0) / n + 1e-5).sqrt()
 
         c = standard(a).T @ standard(b) / n

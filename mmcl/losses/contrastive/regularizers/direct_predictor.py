@@ -48,12 +48,12 @@ class DirectPredictor(nn.Module):
         self.register_buffer("correlation", torch.zeros(dim, dim))
 
     def forward(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
         with torch.no_grad():
             if self.training:
-                now = (a * real[:, None]).T @ a / real.sum().clamp(min=1)
+                now = (a * is_valid[:, None]).T @ a / is_valid.sum().clamp(min=1)
                 self.correlation.mul_(self.rho).add_((1 - self.rho) * now.to(self.correlation.dtype))
             value, vector = torch.linalg.eigh(self.correlation)
             scale = (value.clamp(min=0) / value.max().clamp(min=1e-12)).sqrt() + self.eps
             w = ((vector * scale.clamp(min=1e-4)) @ vector.T).to(a.dtype)
-        return masked_mean(-2 * (l2_normalize(a @ w) * b.detach()).sum(-1), real)
+        return masked_mean(-2 * (l2_normalize(a @ w) * b.detach()).sum(-1), is_valid)

@@ -34,6 +34,6 @@ class FeatureDistance:
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
         teacher = l2_normalize(require(pairs.metadata.teacher, "feature-distance", "metadata.teacher").detach())
-        real = torch.ones(len(teacher), device=teacher.device) if pairs.valid is None else pairs.valid
+        is_valid = torch.ones(len(teacher), device=teacher.device) if pairs.valid is None else pairs.valid
         squares = (pairs.query - teacher).square().sum(-1)
-        return masked_mean(all_gather_with_grad(squares), all_gather_with_grad(real.to(squares.dtype)))
+        return masked_mean(all_gather_with_grad(squares), all_gather_with_grad(is_valid.to(squares.dtype)))

@@ -39,9 +39,9 @@ class Predictor(nn.Module):
         self.net = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
 
     def forward(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
 
         def one(x, y):
             return 2 - 2 * (l2_normalize(self.net(x)) * y.detach()).sum(-1)
 
-        return masked_mean((one(a, b) + one(b, a)) / 2, real)
+        return masked_mean((one(a, b) + one(b, a)) / 2, is_valid)

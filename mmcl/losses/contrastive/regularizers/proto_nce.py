@@ -42,18 +42,18 @@ class ProtoNCE:
         self.n_clusters, self.temperature = n_clusters, temperature
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
         with torch.no_grad():
             centre = spherical_means(b, min(self.n_clusters, len(b)))
-            member = members_of(b, centre) * real[:, None]
+            member = members_of(b, centre) * is_valid[:, None]
             size = member.sum(0)
             distance = (2 - 2 * b @ centre.T).clamp(min=0).sqrt()
             phi = (member * distance.clamp(min=1e-6).sqrt()).sum(0) / size.clamp(min=1) / (size + 5).log()
             filled = size > 0
-            seen = torch.where(filled, phi, torch.nan)
-            low, high = (seen.nanquantile(q).nan_to_num(1.0) for q in (0.1, 0.9))
+            of_filled = torch.where(filled, phi, torch.nan)
+            low, high = (of_filled.nanquantile(q).nan_to_num(1.0) for q in (0.1, 0.9))
             phi = phi.clamp(low, high).clamp(min=1e-3)
             mean = torch.where(filled, phi, 0.0).sum() / filled.sum().clamp(min=1)
             phi = phi * self.temperature / mean.clamp(min=1e-3)
         logit = torch.where(filled[None], a @ centre.T / phi, FAR).log_softmax(1)
-        return masked_mean(-(member * torch.where(filled[None], logit, 0.0)).sum(1), real)
+        return masked_mean(-(member * torch.where(filled[None], logit, 0.0)).sum(1), is_valid)

@@ -45,13 +45,13 @@ class Prototypes:
         self.n_clusters, self.temperature, self.t = n_clusters, temperature, t
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
+        a, b, is_valid = valid_pairs(pairs)
         with torch.no_grad():
             centre = spherical_means(b, min(self.n_clusters, len(b)))
-            member = members_of(b, centre) * real[:, None]
+            member = members_of(b, centre) * is_valid[:, None]
             filled = member.sum(0) > 0
             between = torch.where(filled[None], centre @ centre.T / self.t, FAR)
             target = member @ between.softmax(1)
         ours = l2_normalize(member.T @ a)
         logit = torch.where(filled[None], a @ ours.T / self.temperature, FAR).log_softmax(1)
-        return masked_mean(-(target * torch.where(filled[None], logit, 0.0)).sum(1), real)
+        return masked_mean(-(target * torch.where(filled[None], logit, 0.0)).sum(1), is_valid)

@@ -33,12 +33,12 @@ class StdHinge:
     default_weight = 1.0
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        return (self._one(a, real) + self._one(b, real)) / 2
+        a, b, is_valid = valid_pairs(pairs)
+        return (self._one(a, is_valid) + self._one(b, is_valid)) / 2
 
     @staticmethod
-    def _one(z: Tensor, real: Tensor) -> Tensor:
-        n = real.sum().clamp(min=2)
-        mean = (z * real[:, None]).sum(0) / n
-        var = ((z - mean) * real[:, None]).square().sum(0) / (n - 1)
+    def _one(z: Tensor, is_valid: Tensor) -> Tensor:
+        n = is_valid.sum().clamp(min=2)
+        mean = (z * is_valid[:, None]).sum(0) / n
+        var = ((z - mean) * is_valid[:, None]).square().sum(0) / (n - 1)
         return torch.relu(1 / math.sqrt(z.shape[1]) - (var + 1e-4).sqrt()).mean()

@@ -42,23 +42,23 @@ class SwappedAssignment:
         self.eps, self.n_rounds, self.temperature = eps, n_rounds, temperature
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        a, b, real = valid_pairs(pairs)
-        there = real[:, None] * real[None, :] > 0
-        cosine = torch.where(there, a @ b.T, -torch.inf)
+        a, b, is_valid = valid_pairs(pairs)
+        is_pair = is_valid[:, None] * is_valid[None, :] > 0
+        cosine = torch.where(is_pair, a @ b.T, -torch.inf)
 
         def loss(s: Tensor) -> Tensor:
-            target = self.balanced(s.T.detach(), real)
-            log_p = torch.where(real[:, None] > 0, s / self.temperature, 0.0).log_softmax(1)
-            return masked_mean(-(target * torch.where(there, log_p, 0.0)).sum(1), real)
+            target = self.balanced(s.T.detach(), is_valid)
+            log_p = torch.where(is_valid[:, None] > 0, s / self.temperature, 0.0).log_softmax(1)
+            return masked_mean(-(target * torch.where(is_pair, log_p, 0.0)).sum(1), is_valid)
 
         return (loss(cosine) + loss(cosine.T)) / 2
 
     @torch.no_grad()
-    def balanced(self, s: Tensor, real: Tensor) -> Tensor:
+    def balanced(self, s: Tensor, is_valid: Tensor) -> Tensor:
         """Rows and columns of ``exp(s / eps)`` made to add up to 1, ``(row, column)``."""
-        q = torch.where(real[:, None] * real[None, :] > 0, s / self.eps, -1e9)
-        there = real[:, None] * real[None, :] > 0
+        q = torch.where(is_valid[:, None] * is_valid[None, :] > 0, s / self.eps, -1e9)
+        is_pair = is_valid[:, None] * is_valid[None, :] > 0
         for _ in range(self.n_rounds):
             for side in (0, 1):
-                q = torch.where(there, q - q.logsumexp(side, keepdim=True), -1e9)
-        return q.exp() * there
+                q = torch.where(is_pair, q - q.logsumexp(side, keepdim=True), -1e9)
+        return q.exp() * is_pair

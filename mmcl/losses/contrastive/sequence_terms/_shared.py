@@ -35,5 +35,5 @@ class TwoConvolutions(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        real = mask[:, None].to(x.dtype)
-        return self.second(torch.relu(self.first(x.transpose(1, 2) * real)) * real).transpose(1, 2)
+        is_valid = mask[:, None].to(x.dtype)
+        return self.second(torch.relu(self.first(x.transpose(1, 2) * is_valid)) * is_valid).transpose(1, 2)

@@ -48,9 +48,9 @@ class MaskedPrediction(nn.Module):
         terms = []
         for m, z in own.items():
             hidden = (torch.rand(mask.shape, device=mask.device) < self.share) & mask
-            seen = torch.where(hidden[..., None], self.token.to(z.dtype), z)
+            visible = torch.where(hidden[..., None], self.token.to(z.dtype), z)
             others = [x for other, x in own.items() if other != m] or [z]
-            predicted = self.net(torch.cat([seen, others[0]], -1), mask)
+            predicted = self.net(torch.cat([visible, others[0]], -1), mask)
             aim = (own if teacher is None else teacher)[m].detach()
             terms.append(mean_of_valid(1 - (l2_normalize(predicted) * l2_normalize(aim)).sum(-1), hidden))
         return torch.stack(terms).mean()

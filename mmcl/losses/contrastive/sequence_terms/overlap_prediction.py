@@ -52,7 +52,7 @@ class OverlapPrediction:
         start = (torch.rand_like(n) * (n - length + 1)).floor()
         stretch = ((at >= start) & (at < start + length) & mask).to(dtype)
         overlap = torch.einsum("bs,bsw->bw", stretch, inside) / stretch.sum(1, keepdim=True).clamp(min=1)
-        whole = mask.sum(1) >= self.n_bases
+        long_enough = mask.sum(1) >= self.n_bases
         eye = torch.eye(self.n_bases, dtype=torch.bool, device=mask.device)
         terms = []
         for m, a in own.items():
@@ -68,5 +68,5 @@ class OverlapPrediction:
                 clear = torch.where(none, -torch.log1p(-near), 0.0).sum(1) / none.sum(1).clamp(min=1)
                 between = torch.einsum("bwd,bvd->bwv", base, base.detach()).clamp(min=0).square()
                 loss = hit + clear + self.apart * between.masked_fill(eye, 0).mean((1, 2))
-                terms.append(mean_of_valid(loss, whole))
+                terms.append(mean_of_valid(loss, long_enough))
         return torch.stack(terms).mean()

@@ -60,12 +60,12 @@ class TemporalWarp(nn.Module):
         at = torch.minimum(at, last.to(at.dtype))
         low = at.floor().long()
         high = torch.minimum(low + 1, last)
-        part = (at - low)[..., None]
+        share = (at - low)[..., None]
 
         def take(i):
             return b.gather(1, i[..., None].expand(-1, -1, b.shape[-1]))
 
-        return (1 - part) * take(low) + part * take(high)
+        return (1 - share) * take(low) + share * take(high)
 
     def forward(self, own: Embeddings, teacher: Embeddings | None, mask: Tensor) -> Tensor:
         terms = []

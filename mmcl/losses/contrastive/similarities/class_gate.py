@@ -49,11 +49,13 @@ class ClassGate(nn.Module):
         e = self.embedding.weight
         return self.gate((e[:, None] + e[None]) / 2).sigmoid().square()
 
-    def forward(self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        y, y_key = self._classes(metadata), self._classes(negative_metadata)
-        seen = query[:, None] * self._gates()[y]  # query, class of the key, dim
-        every = torch.einsum("qcd,kd->qkc", seen, key)
-        return every.gather(2, y_key[None, :, None].expand(len(query), -1, 1))[..., 0] / self.temperature
+    def forward(
+        self, query: Tensor, negatives: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
+        y, y_negative = self._classes(metadata), self._classes(negative_metadata)
+        gated = query[:, None] * self._gates()[y]  # query, class of the key, dim
+        of_classes = torch.einsum("qcd,kd->qkc", gated, negatives)
+        return of_classes.gather(2, y_negative[None, :, None].expand(len(query), -1, 1))[..., 0] / self.temperature
 
     def paired(
         self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata

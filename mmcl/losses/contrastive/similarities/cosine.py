@@ -30,8 +30,8 @@ class Cosine(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        return query @ key.T / self.temperature
+    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
+        return query @ negative.T / self.temperature
 
     def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
         """Logits of each query with its own positive, ``(query,)``."""

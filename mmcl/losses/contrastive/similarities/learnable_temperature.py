@@ -46,8 +46,8 @@ class LearnableTemperature(nn.Module):
         """``1 / temperature``, within its bounds."""
         return (-self.log.clamp(self.low, self.high)).exp()
 
-    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        return query @ key.T * self.scale
+    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
+        return query @ negative.T * self.scale
 
     def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
         """Logits of each query with its own positive, ``(query,)``."""

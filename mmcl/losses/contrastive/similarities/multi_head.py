@@ -62,10 +62,10 @@ class MultiHead(nn.Module):
     def _temperature(self, phi: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * phi.sigmoid()
 
-    def forward(self, query: Tensor, key: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
+    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
         total: Tensor | float = 0.0
         for h, head in enumerate(self.heads):
-            a, k = l2_normalize(head(query)), l2_normalize(head(key))
+            a, k = l2_normalize(head(query)), l2_normalize(head(negative))
             total = total + a @ k.T / self._temperature(a @ self.bilinear[h] @ k.T + self.bias[h])
         assert isinstance(total, Tensor)
         return total
@@ -75,12 +75,12 @@ class MultiHead(nn.Module):
         return torch.stack([c / t for c, t in self._pairs(query, positive)]).sum(0)
 
     def _pairs(self, query: Tensor, positive: Tensor) -> list[tuple[Tensor, Tensor]]:
-        made = []
+        heads = []
         for h, head in enumerate(self.heads):
             a, b = l2_normalize(head(query)), l2_normalize(head(positive))
             phi = ((a @ self.bilinear[h]) * b).sum(-1) + self.bias[h]
-            made.append(((a * b).sum(-1), self._temperature(phi)))
-        return made
+            heads.append(((a * b).sum(-1), self._temperature(phi)))
+        return heads
 
     def penalty(self, pairs: ContrastBatch) -> Tensor:
         """Keeps temperatures from running off; added to the loss."""

@@ -42,11 +42,13 @@ class Routed(nn.Module):
 
     def _moved(self, x: Tensor, metadata: PairMetadata) -> Tensor:
         domain = require(metadata.domain, "routed", "metadata.domain").clamp(0, self.n_domains - 1)
-        every = torch.einsum("rd,eod->reo", x, self.expert)
-        return l2_normalize(x + every.gather(1, domain[:, None, None].expand(-1, 1, x.shape[1]))[:, 0])
+        moved = torch.einsum("rd,eod->reo", x, self.expert)
+        return l2_normalize(x + moved.gather(1, domain[:, None, None].expand(-1, 1, x.shape[1]))[:, 0])
 
-    def forward(self, query: Tensor, key: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        return self._moved(query, metadata) @ self._moved(key, negative_metadata).T / self.temperature
+    def forward(
+        self, query: Tensor, negative: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
+        return self._moved(query, metadata) @ self._moved(negative, negative_metadata).T / self.temperature
 
     def paired(
         self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata

@@ -29,10 +29,10 @@ class LabelOverlap:
     requires = frozenset({"labels"})
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        y, y_key = pairs.metadata.label, pairs.negative_metadata.label
+        y, y_negative = pairs.metadata.label, pairs.negative_metadata.label
         f = label_overlap(
             require(y, "label-overlap", "metadata.label"),
-            require(y_key, "label-overlap", "negative_metadata.label"),
+            require(y_negative, "label-overlap", "negative_metadata.label"),
         )
         f = torch.where(pairs.mask, f, 0.0)
         return f / (1 + f.sum(-1, keepdim=True))

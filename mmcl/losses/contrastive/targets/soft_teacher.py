@@ -39,10 +39,10 @@ class SoftTeacher:
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
         own = l2_normalize(require(pairs.metadata.teacher, "soft-teacher", "metadata.teacher").detach())
-        key = l2_normalize(
+        negative = l2_normalize(
             require(pairs.negative_metadata.teacher, "soft-teacher", "negative_metadata.teacher").detach()
         )
-        cosine = torch.where(pairs.mask, own @ key.T / self.t, -torch.inf)
+        cosine = torch.where(pairs.mask, own @ negative.T / self.t, -torch.inf)
         positive = l2_normalize(
             require(pairs.positive_metadata.teacher, "soft-teacher", "positive_metadata.teacher").detach()
         )

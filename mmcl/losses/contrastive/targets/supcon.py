@@ -29,9 +29,9 @@ class SupCon:
     requires = frozenset({"labels"})
 
     def __call__(self, pairs: ContrastBatch) -> Tensor:
-        y, y_key = pairs.metadata.label, pairs.negative_metadata.label
+        y, y_negative = pairs.metadata.label, pairs.negative_metadata.label
         same = label_overlap(
-            require(y, "supcon", "metadata.label"), require(y_key, "supcon", "negative_metadata.label")
+            require(y, "supcon", "metadata.label"), require(y_negative, "supcon", "negative_metadata.label")
         )
         same = torch.where(pairs.mask, (same == 1).float(), 0.0)
         return same / (1 + same.sum(-1, keepdim=True))

@@ -42,6 +42,6 @@ class Extrapolate:
     def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
         share = torch.full((2,), self.alpha, device=pairs.query.device)
         drawn = torch.distributions.Beta(share[0], share[1]).sample((1,)).to(pairs.query.dtype)
-        part = 1 + all_gather_with_grad(drawn)[0]  # alike on all processes
+        factor = 1 + all_gather_with_grad(drawn)[0]  # alike on all processes
         a, b = pairs.query, pairs.positive
-        return replace(pairs, query=part * a + (1 - part) * b, positive=part * b + (1 - part) * a)
+        return replace(pairs, query=factor * a + (1 - factor) * b, positive=factor * b + (1 - factor) * a)

@@ -46,29 +46,33 @@ class GroupWhitening:
     def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
         if pairs.query.shape[1] % self.n_groups:
             return pairs
-        real = torch.ones(len(pairs.query), dtype=torch.bool, device=pairs.query.device)
-        real = all_gather_with_grad(real if pairs.valid is None else pairs.valid)
+        is_valid = torch.ones(len(pairs.query), dtype=torch.bool, device=pairs.query.device)
+        is_valid = all_gather_with_grad(is_valid if pairs.valid is None else pairs.valid)
         order, undo = self._order(pairs.query)
-        query = self._whiten(pairs.query, all_gather_with_grad(pairs.query), real, order, undo)
+        query = self._whiten(pairs.query, all_gather_with_grad(pairs.query), is_valid, order, undo)
         order, undo = self._order(pairs.positive)
-        every = all_gather_with_grad(pairs.positive)
-        positive, key = (self._whiten(x, every, real, order, undo) for x in (pairs.positive, pairs.negatives))
-        return replace(pairs, query=l2_normalize(query), positive=l2_normalize(positive), negatives=l2_normalize(key))
+        positives = all_gather_with_grad(pairs.positive)
+        positive, negatives = (
+            self._whiten(x, positives, is_valid, order, undo) for x in (pairs.positive, pairs.negatives)
+        )
+        return replace(
+            pairs, query=l2_normalize(query), positive=l2_normalize(positive), negatives=l2_normalize(negatives)
+        )
 
     def _order(self, x: Tensor) -> tuple[Tensor, Tensor]:
         order = all_gather_with_grad(torch.rand(1, x.shape[1], device=x.device))[0].argsort()
         return order, order.argsort()
 
-    def _whiten(self, x: Tensor, every: Tensor, real: Tensor, order: Tensor, undo: Tensor) -> Tensor:
+    def _whiten(self, x: Tensor, positives: Tensor, is_valid: Tensor, order: Tensor, undo: Tensor) -> Tensor:
         size = x.shape[1] // self.n_groups
 
         def groups(z):
             return z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)  # group row channel
 
         with torch.no_grad():
-            weight = real.to(x.dtype)[None, :, None]
+            weight = is_valid.to(x.dtype)[None, :, None]
             n = weight.sum().clamp(min=1)
-            z = groups(every)
+            z = groups(positives)
             mean = (z * weight).sum(1, keepdim=True) / n
             centred = (z - mean) * weight
             covariance = centred.transpose(1, 2) @ centred / n
@@ -77,4 +81,4 @@ class GroupWhitening:
             value, vector = torch.linalg.eigh(covariance + self.eps * scale * eye)
             whitening = vector @ (value.clamp(min=1e-12).rsqrt()[..., None] * vector.transpose(1, 2))
         white = ((groups(x) - mean) @ whitening).transpose(0, 1).flatten(1)[:, undo]
-        return torch.where(real.sum() > size, white, x)
+        return torch.where(is_valid.sum() > size, white, x)

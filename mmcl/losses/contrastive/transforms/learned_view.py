@@ -40,10 +40,10 @@ class LearnedView(nn.Module):
     def __init__(self, dim: int, hidden: int = 32):
         super().__init__()
 
-        def made():
+        def network():
             return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
 
-        self.first, self.second = made(), made()
+        self.first, self.second = network(), network()
 
     def forward(self, pairs: ContrastBatch) -> ContrastBatch:
         if not self.training:

@@ -39,24 +39,24 @@ class MixNegatives:
         self.alpha = alpha
 
     def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
-        key, n = pairs.negatives, len(pairs.negatives)
-        lottery = torch.rand(1, n, device=key.device)
-        share = torch.distributions.Beta(self.alpha, self.alpha).sample((1, n)).to(key)
+        candidates, n = pairs.negatives, len(pairs.negatives)
+        lottery = torch.rand(1, n, device=candidates.device)
+        share = torch.distributions.Beta(self.alpha, self.alpha).sample((1, n)).to(candidates)
         order, share = (
             all_gather_with_grad(lottery)[0].argsort(),
             all_gather_with_grad(share)[0][:, None],
         )  # alike on all processes
-        mixed = share * key + (1 - share) * key[order]
+        mixed = share * candidates + (1 - share) * candidates[order]
         both = pairs.mask & pairs.mask[:, order]
         weight = pairs.log_weight
         if weight is not None:
             weight = torch.cat([weight, torch.minimum(weight, weight[:, order])], 1)
         return replace(
             pairs,
-            negatives=torch.cat([key, mixed]),
+            negatives=torch.cat([candidates, mixed]),
             mask=torch.cat([pairs.mask, both], 1),
             logit=pairs.logit.new_zeros(len(pairs.query), 0),
             log_weight=weight,
             negative_metadata=pairs.negative_metadata.map(lambda x: torch.cat([x, x])),
-            parent=torch.cat([torch.arange(n, device=key.device), order]),
+            parent=torch.cat([torch.arange(n, device=candidates.device), order]),
         )

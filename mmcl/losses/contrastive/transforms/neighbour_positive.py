@@ -51,12 +51,12 @@ class NeighbourPositive(nn.Module):
         if not self.training:
             return pairs
         with torch.no_grad():
-            own, key = space_of(pairs)
-            near = (own @ key.T).topk(min(self.n, len(key)), dim=1).indices
+            own, candidates = space_of(pairs)
+            near = (own @ candidates.T).topk(min(self.n, len(candidates)), dim=1).indices
         candidates = torch.cat([pairs.positive[:, None], pairs.negatives[near]], 1)  # row, one of n + 1, dim
         e = self.map(candidates.detach())
-        asked = torch.cat([e[:, :1].expand_as(e), e], -1)
-        share = nn.functional.leaky_relu(self.ask(asked)[..., 0]).softmax(1)
+        pairs_of = torch.cat([e[:, :1].expand_as(e), e], -1)
+        share = nn.functional.leaky_relu(self.ask(pairs_of)[..., 0]).softmax(1)
         share = nn.functional.dropout(share, self.dropout)
         share = torch.where(share.sum(1, keepdim=True) > 0, share, torch.full_like(share, 1 / share.shape[1]))
         return replace(pairs, positive=l2_normalize((share[..., None] * candidates).sum(1)))
