@@ -39,7 +39,7 @@ class Generate:
     """Folder of the lists, annotations and frame counts."""
     out: Path
     """Folder to fill; holds lists and annotations of its own afterwards."""
-    every: int = 1
+    step: int = 1
     """Take every so many-th video (10: a tenth of the data set)."""
     visual: int = 1024
     """Channels of the visual features."""
@@ -59,7 +59,7 @@ def main(g: Generate) -> None:
     kept: set[str] = set()
     for split in ("train", "test"):
         frames = read_frame_counts(g.lists / f"{split}_frames.csv")
-        names = read_list(g.lists / f"visual_{split}.list")[:: g.every]
+        names = read_list(g.lists / f"visual_{split}.list")[:: g.step]
         kept |= set(names)
         for number, name in enumerate(tqdm(names, desc=split, disable=None)):
             rng = np.random.default_rng([g.seed, split == "test", number])

@@ -77,12 +77,12 @@ class MagnitudeNetwork(nn.Module):
         return HostOutput(self.joint(torch.cat(list(embedding.values()), -1)), unimodal, embedding)
 
     @staticmethod
-    def margin(output: HostOutput, mask: Tensor, label: Tensor, wanted: float = 5.0) -> Tensor:
+    def margin(output: HostOutput, mask: Tensor, label: Tensor, distance: float = 5.0) -> Tensor:
         total = torch.zeros((), device=mask.device)
         for e in output.embedding.values():
             top = e.norm(dim=-1).masked_fill(~mask, 0).topk(3, dim=1).values.mean(1)
             event = label[:, 0] > 0
-            total = total + (torch.relu(wanted - top) * event + top * ~event).mean()
+            total = total + (torch.relu(distance - top) * event + top * ~event).mean()
         return 0.01 * total
 
 

@@ -1,4 +1,4 @@
-"""Figures of merit, each named for what it computes."""
+"""Metrics, each named for what it computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VGGish's log-mel spectrogram, to the letter (Hershey et al., ICASSP 2017; AudioSet's released front-end).
+"""VGGish's log-mel spectrogram, exactly (Hershey et al., ICASSP 2017; AudioSet's released code).
 
 Windows of 25 ms every 10 ms (periodic Hann), magnitudes of a 512-point spectrum, 64 triangular bands
 that are triangles on the mel scale from 125 to 7500 Hz, log(x + 0.01).

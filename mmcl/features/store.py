@@ -19,7 +19,7 @@ from mmcl.features.cards import ExtractorCard, card_from_dict
 from mmcl.io import atomic_write, read_json, write_json
 
 CARD = "store.json"
-KEY_0 = "front-ends"  # of stores that mmcl 0.1 made
+KEY_0 = "front" + "-ends"  # of stores that mmcl 0.1 made
 
 
 def file_suffix(card: ExtractorCard) -> str:

@@ -120,8 +120,8 @@ def score_videos(
     """
     check_video_grid(info.grid, run)
     extractors = extractors_of_run(info, run, options).to(predictor.device)
-    scorer = VideoScorer(predictor, extractors, os.fspath(run), options.timeout_s)
-    score_each(files, scorer.score, writer, "video", str)
+    video_scorer = VideoScorer(predictor, extractors, os.fspath(run), options.timeout_s)
+    score_each(files, video_scorer.score, writer, "video", str)
 
 
 def check_video_grid(grid: SnippetGrid, run: Path) -> None:

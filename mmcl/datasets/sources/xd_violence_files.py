@@ -89,7 +89,7 @@ def read_annotations(path: Path) -> dict[str, list[tuple[int, int]]]:
 
     A line is ``NAME start end [start end ...]``, with or without ``.mp4`` and class codes between.
     """
-    found: dict[str, list[tuple[int, int]]] = {}
+    files: dict[str, list[tuple[int, int]]] = {}
     for number, line in enumerate(_lines(path), 1):
         name, *rest = line.split()
         try:
@@ -99,8 +99,8 @@ def read_annotations(path: Path) -> dict[str, list[tuple[int, int]]]:
         pairs = list(zip(frames[::2], frames[1::2]))
         if not pairs or len(frames) % 2 or any(start < 0 or end <= start for start, end in pairs):
             raise FileError(path, f"line {number}: expected NAME and pairs start end, start < end", "repair the line")
-        found.setdefault(video_of(name), []).extend(pairs)
-    return found
+        files.setdefault(video_of(name), []).extend(pairs)
+    return files
 
 
 def read_frame_counts(path: Path) -> dict[str, int]:
@@ -147,13 +147,13 @@ def frame_truth(
     Raises InputError when a length or a violent video's annotation is missing, or a normal one has any.
     """
     codes = tuple(codes_of(name) for name in names)
-    for name, found in zip(names, codes, strict=True):
+    for name, files in zip(names, codes, strict=True):
         if lengths.get(name, 1) < 1:
-            raise InputError(f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be judged")
+            raise InputError(f"{name}: has {lengths[name]} snippets; a video shorter than one cannot be evaluated")
         if name not in lengths:
             raise InputError(f"{name}: its length is unknown; add its features or its line of frame counts")
-        if bool(found) != (name in annotations):
-            kind = "violent, but has no" if found else "normal, but has an"
+        if bool(files) != (name in annotations):
+            kind = "violent, but has no" if files else "normal, but has an"
             raise InputError(f"{name}: {kind} annotation; are the annotations those of this list?")
     n = np.array([lengths[name] for name in names])
     positive = [event_frames(annotations.get(name, ()), lengths[name]) for name in names]
@@ -172,39 +172,39 @@ class Features:
 def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, list[Features]]:
     """``{"train": [...], "test": [...]}``: the videos whose features lie in the folder and below.
 
-    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which part, and in
+    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which split, and in
     which order, where the folder has them; otherwise a file whose path holds the word "test" (as
-    ``RGBTest``) is of the test part, and videos are sorted, the violent first.
+    ``RGBTest``) is of the test split, and videos are sorted, the violent first.
 
     Raises FileError on a missing half, crop or folder, a name without a label code, or a file twice.
     """
     if not folder.is_dir():
         raise FileError(folder, "no such folder", "give the folder that holds the feature files")
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.npy")):
         if FEATURE.fullmatch(path.name) or (audio and path.name.endswith(f"__{audio}.npy")):
             if not LABEL.search(video_of(path.name, audio)):
                 raise FileError(path, "its name has no label code", f"expected NAME_label_{NORMAL}, say")
-            if path.name in found:
-                raise FileError(path, f"also lies in {found[path.name].parent}", "keep one of the two")
-            found[path.name] = path
-    if not found:
+            if path.name in files:
+                raise FileError(path, f"also lies in {files[path.name].parent}", "keep one of the two")
+            files[path.name] = path
+    if not files:
         raise FileError(folder, "holds no features", "expected NAME_label_CODES__0.npy and ..__vggish.npy")
-    lists = {part: folder / f"visual_{part}.list" for part in ("train", "test")}
+    lists = {split: folder / f"visual_{split}.list" for split in ("train", "test")}
     names: dict[str, list[str]] = {}
-    for part, path in lists.items():
+    for split, path in lists.items():
         if path.exists():
-            names[part] = read_list(path)
+            names[split] = read_list(path)
         else:
-            of_part = {video_of(n, audio) for n, p in found.items() if is_test(p, folder) == (part == "test")}
-            names[part] = sorted(of_part, key=lambda n: (not codes_of(n), n))
-    audio = audio or audio_kind(found, folder)
-    return {part: [_files_of(name, found, folder, n_crops, audio) for name in of] for part, of in names.items()}
+            of_split = {video_of(n, audio) for n, p in files.items() if is_test(p, folder) == (split == "test")}
+            names[split] = sorted(of_split, key=lambda n: (not codes_of(n), n))
+    audio = audio or audio_kind(files, folder)
+    return {split: [_files_of(name, files, folder, n_crops, audio) for name in of] for split, of in names.items()}
 
 
 def is_test(path: Path, folder: Path) -> bool:
-    """Does a folder on the way to the file say that it is of the test part."""
-    return any("test" in part.lower() for part in path.relative_to(folder).parts[:-1])
+    """Does a folder on the way to the file say that it is of the test split?"""
+    return any("test" in split.lower() for split in path.relative_to(folder).parts[:-1])
 
 
 def file_names(name: str, n_crops: int, audio: str = "vggish") -> list[str]:
@@ -225,13 +225,13 @@ def audio_kind(file_names: Iterable[str], folder: Path) -> str:
     return kinds.pop() if kinds else AUDIO[0]
 
 
-def _files_of(name: str, found: Mapping[str, Path], folder: Path, n_crops: int, audio: str) -> Features:
-    wanted = file_names(name, n_crops, audio)
-    missing = [w for w in wanted if w not in found]
+def _files_of(name: str, files: Mapping[str, Path], folder: Path, n_crops: int, audio: str) -> Features:
+    names_of = file_names(name, n_crops, audio)
+    missing = [w for w in names_of if w not in files]
     if missing:
         raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")
-    *visual, heard = (found[w] for w in wanted)
-    return Features(name, tuple(visual), heard)
+    *visual, sound = (files[w] for w in names_of)
+    return Features(name, tuple(visual), sound)
 
 
 def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
@@ -242,8 +242,8 @@ def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
     try:
         x = open_lazy(path)
     except (OSError, ValueError, EOFError) as error:
-        found = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
-        raise FileError(path, found, "extract or download it again") from error
+        files = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
+        raise FileError(path, files, "extract or download it again") from error
     width = "channels" if n_columns is None else str(n_columns)
     if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
         raise FileError(path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it")

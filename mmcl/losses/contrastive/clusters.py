@@ -16,17 +16,17 @@ def spherical_means(
     n_rounds: int = 8,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Centres ``(cluster, dim)`` of rows ``z (row, dim)`` of unit length; with ``n_clusterings`` as many
+    """Centres ``(cluster, dim)`` of samples ``z (sample, dim)`` of unit length; with ``n_clusterings`` as many
     clusterings at once, ``(clustering, cluster, dim)``.
 
-    Begins from rows drawn at random, the same on all processes, which must bring the same z. A cluster that loses
-    all its rows stays where it is.
+    Begins from samples drawn at random, the same on all processes, which must bring the same z. A cluster that loses
+    all its samples stays where it is.
     """
     k = max(n_clusterings, 1)
     lottery = all_gather_with_grad(torch.rand(k, len(z), device=z.device, generator=generator))[:k]
     centre = z[lottery.argsort(1)[:, :n_clusters]]
     for _ in range(n_rounds):
-        member = members_of(z, centre)  # clustering row cluster
+        member = members_of(z, centre)  # clustering sample cluster
         total = torch.einsum("krc,rd->kcd", member, z)
         is_filled = member.sum(1)[..., None] > 0
         centre = torch.where(is_filled, nn.functional.normalize(total, dim=-1), centre)
@@ -34,6 +34,7 @@ def spherical_means(
 
 
 def members_of(z: Tensor, centre: Tensor) -> Tensor:
-    """1 at each row's nearest centre: ``(row, cluster)``, or ``(clustering, row, cluster)`` of several clusterings."""
+    """1 at each sample's nearest centre: ``(sample, cluster)``, or ``(clustering, sample, cluster)`` of several
+    clusterings."""
     similarity = torch.einsum("rd,...cd->...rc", z, centre)
     return torch.zeros_like(similarity).scatter_(-1, similarity.argmax(-1, keepdim=True), 1.0)

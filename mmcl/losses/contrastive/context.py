@@ -18,14 +18,14 @@ class PairMetadata:
     """What is known of embeddings besides themselves; any of it may be unknown (None).
 
     Attributes:
-        label: ``(row,)`` int, or ``(row, class)`` of 0 and 1 where several may hold.
-        index: ``(row,)`` int, number of the recording in the data set, -1 = none.
-        group: ``(row,)`` int, who or where it was recorded.
-        domain: ``(row,)`` int, what kind of embedding it is: of which modality, or, in the semi-bag contrast, of an
+        label: ``(anchor,)`` int, or ``(anchor, class)`` of 0 and 1 where several may hold.
+        index: ``(anchor,)`` int, number of the recording in the data set, -1 = none.
+        group: ``(anchor,)`` int, who or where it was recorded.
+        domain: ``(anchor,)`` int, what kind of embedding it is: of which modality, or, in the semi-bag contrast, of an
             event, of background or of a normal bag.
-        auxiliary: ``(row, dim')``, the same in another space, which no gradient reaches.
-        teacher: ``(row, dim)``, a teacher's embedding.
-        value: ``(row,)``, an ordinal quantity such as a score.
+        auxiliary: ``(anchor, dim')``, the same in another space, which no gradient reaches.
+        teacher: ``(anchor, dim)``, a teacher's embedding.
+        value: ``(anchor,)``, an ordinal quantity such as a score.
 
     Example:
         >>> PairMetadata(index=torch.arange(3)).map(lambda x: x[:2]).index
@@ -88,9 +88,9 @@ class BatchContext:
 
         Args:
             modality: Whose embeddings they are.
-            of_snippets: ``(bag, snippet, dim)`` -> ``(row, dim)``.
-            of_bags: ``(bag, ...)`` -> ``(row, ...)``.
-            domain: ``(row,)`` int.
+            of_snippets: ``(bag, snippet, dim)`` -> ``(anchor, dim)``.
+            of_bags: ``(bag, ...)`` -> ``(anchor, ...)``.
+            domain: ``(anchor,)`` int.
             label: Changes the labels of these embeddings (background has none).
         """
 
@@ -118,7 +118,7 @@ class ContrastBatch:
 
     Attributes:
         query: ``(query, dim)``.
-        positive: ``(query, dim)``, row i is the positive of query i.
+        positive: ``(query, dim)``, anchor i is the positive of query i.
         negatives: ``(negative, dim)``, of all processes.
         positive_logit: ``(query,)``, cosine / temperature, or what another similarity makes of it.
         logit: ``(query, negative)``.
@@ -177,11 +177,11 @@ def label_overlap(a: Tensor, b: Tensor) -> Tensor:
     """How far labels agree, 0 to 1: of several labels their Jaccard index.
 
     Args:
-        a: ``(row,)`` int or ``(row, class)`` of 0 and 1.
-        b: The same of other rows.
+        a: ``(anchor,)`` int or ``(anchor, class)`` of 0 and 1.
+        b: The same of other anchors.
 
     Returns:
-        ``(row of a, row of b)``. No label at all is a label too.
+        ``(anchor of a, anchor of b)``. No label at all is a label too.
 
     Example:
         >>> label_overlap(torch.tensor([[1, 1, 0]]), torch.tensor([[1, 0, 0], [1, 1, 0]]))

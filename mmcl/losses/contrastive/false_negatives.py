@@ -25,24 +25,24 @@ def same_by_clusters(
     generator: torch.Generator | None = None,
     anchors: slice = slice(None),
 ) -> Tensor:
-    """The share of clusterings in which two rows share a cluster.
+    """The share of clusterings in which two samples share a cluster.
 
-    Spherical k-means from rows drawn at random, all clusterings at once; a cluster that loses all its rows stays
+    Spherical k-means from samples drawn at random, all clusterings at once; a cluster that loses all its samples stays
     where it is. All processes bring the same z.
 
     Args:
-        z: ``(row, dim)``, a teacher's embeddings.
+        z: ``(sample, dim)``, a teacher's embeddings.
         n_clusters: Clusters of a clustering.
         n_clusterings: Clusterings.
         n_rounds: Rounds of k-means.
         generator: Of the first centres.
-        rows: Rows to return.
+        samples: Samples to return.
 
     Returns:
-        ``(row of rows, row)`` in [0, 1].
+        ``(sample of samples, sample)`` in [0, 1].
 
     Raises:
-        InputError: There are fewer rows than clusters.
+        InputError: There are fewer samples than clusters.
 
     Reference:
         MEOW (hard negatives weighted by how often clusterings part them), as a share.
@@ -60,15 +60,15 @@ def same_by_clusters(
 
 @torch.no_grad()
 def same_by_neighbours(z: Tensor, n_neighbours: int, anchors: slice = slice(None)) -> Tensor:
-    """1 where two rows are among each other's nearest neighbours, and for a row with itself.
+    """1 where two samples are among each other's nearest neighbours, and for a sample with itself.
 
     Args:
-        z: ``(row, dim)``, a teacher's embeddings.
+        z: ``(sample, dim)``, a teacher's embeddings.
         n_neighbours: How many neighbours of each.
-        rows: Rows to return.
+        samples: Samples to return.
 
     Returns:
-        ``(row of rows, row)``, 0 or 1.
+        ``(sample of samples, sample)``, 0 or 1.
 
     Example:
         >>> same_by_neighbours(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), 1)[0]
@@ -88,13 +88,13 @@ def find_same_class(
     """How sure it is that a recording of this process and any other are of one class, by a teacher's embeddings.
 
     Args:
-        teacher: ``{modality: (row, dim)}`` of this process's batch.
+        teacher: ``{modality: (sample, dim)}`` of this process's batch.
         method: "clusters" or "neighbours".
         k: Number of clusters, or of neighbours.
-        banked: ``{modality: (row, dim)}`` of earlier batches.
+        banked: ``{modality: (sample, dim)}`` of earlier batches.
 
     Returns:
-        ``(row, negative)`` in [0, 1], the batch of all processes, then the bank.
+        ``(sample, negative)`` in [0, 1], the batch of all processes, then the bank.
 
     Example:
         >>> find_same_class({"a": torch.eye(3), "b": torch.eye(3)}, "clusters", 1).shape
@@ -114,7 +114,7 @@ def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:
     """``log(1 - same)``: a negative counts by how sure it is that it is one.
 
     Args:
-        same: ``(row, negative)`` in [0, 1].
+        same: ``(sample, negative)`` in [0, 1].
         surest: From here on the weight is -inf.
 
     Example:
@@ -125,10 +125,11 @@ def log_weight(same: Tensor, surest: float = 1.0) -> Tensor:
 
 
 def pseudo_positive_target(same: Tensor, share: float) -> Tensor:
-    """Rows give a share of their attraction to those of the same class, by how sure that is; rows without any keep it.
+    """Samples give a share of their attraction to those of the same class, by how sure that is; samples without any
+    keep it.
 
     Args:
-        same: ``(row, negative)`` in [0, 1], 0 for what must not be a positive.
+        same: ``(sample, negative)`` in [0, 1], 0 for what must not be a positive.
         share: Of the attraction.
 
     Example:

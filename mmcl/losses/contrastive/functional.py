@@ -40,7 +40,7 @@ def contrastive_loss(
 
     Args:
         query: ``(query, dim)``; no embedding needs unit length.
-        positive: ``(query, dim)``, row i is the positive of query i.
+        positive: ``(query, dim)``, sample i is the positive of query i.
         negatives: ``(negative, dim)``.
         mask: ``(negative,)`` or ``(query, negative)`` bool, True = a negative (of that query).
         temperature: Divides the cosine, above 0.

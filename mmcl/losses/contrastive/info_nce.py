@@ -22,13 +22,13 @@ def weighted_info_nce(
     target: Tensor | None = None,
     log_n: Tensor | None = None,
 ) -> Tensor:
-    """Loss of each row from its logits, all in log space.
+    """Loss of each anchor from its logits, all in log space.
 
     positive: ``(query,)``, negative: ``(query, negative)``, both cosine / temperature. mask: True
-    where the negative belongs to the row, broadcastable to ``negative``. log_weight: as
-    ``negative``, -inf removes one. target: as ``negative``, >= 0, rows adding up to at most 1: the share
-    of the row's attraction that goes to these in place of its positive. log_n: ``(query,)``, log of how many
-    negatives there are, where weights say that some hardly count. Returns ``(query,)``; 0 for a row
+    where the negative belongs to the anchor, broadcastable to ``negative``. log_weight: as
+    ``negative``, -inf removes one. target: as ``negative``, >= 0, anchors adding up to at most 1: the share
+    of the anchor's attraction that goes to these in place of its positive. log_n: ``(query,)``, log of how many
+    negatives there are, where weights say that some hardly count. Returns ``(query,)``; 0 for an anchor
     without negatives.
     """
     mask = mask.expand_as(negative)
@@ -47,10 +47,10 @@ def weighted_info_nce(
 
 
 def log_sum_negatives(logit: Tensor, mask: Tensor, log_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """``log sum_j w_j exp(s_ij)`` of each row, 0 for a row without negatives; and which rows have some."""
+    """``log sum_j w_j exp(s_ij)`` of each anchor, 0 for an anchor without negatives; and which anchors have some."""
     has_any = mask.any(-1)
     s = logit if log_weight is None else logit + torch.where(mask, log_weight, 0.0)
-    # a row without negatives gets finite stand-ins: its loss is discarded, its gradient is 0
+    # an anchor without negatives gets finite values: its loss is discarded, its gradient is 0
     s = torch.where(mask, s, -math.inf)
     return torch.where(has_any[:, None], s, 0.0).logsumexp(-1), has_any
 

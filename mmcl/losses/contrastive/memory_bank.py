@@ -16,9 +16,9 @@ class BankedNegatives:
     """What a memory bank holds at a moment.
 
     Attributes:
-        index: ``(row,)`` int, the recording's number, -1 = empty.
-        embeddings: ``{modality: (row, dim)}``.
-        group: ``(row,)`` int.
+        index: ``(sample,)`` int, the recording's number, -1 = empty.
+        embeddings: ``{modality: (sample, dim)}``.
+        group: ``(sample,)`` int.
 
     Example:
         >>> BankedNegatives(torch.tensor([3, -1])).index
@@ -31,12 +31,12 @@ class BankedNegatives:
 
 
 class MemoryBank(nn.Module):
-    """A teacher's last embeddings of recordings, newest first, one row for all modalities.
+    """A teacher's last embeddings of recordings, newest first, one sample for all modalities.
 
     All processes push together and hold the same. It is part of the training state.
 
     Args:
-        size: Rows.
+        size: Samples.
         dim: Size of the embeddings of each modality.
 
     Reference:
@@ -62,7 +62,7 @@ class MemoryBank(nn.Module):
 
     @property
     def z(self) -> dict[str, Tensor]:
-        """``{modality: (row, dim)}``."""
+        """``{modality: (sample, dim)}``."""
         return {m: self.get_buffer(f"z_{m}") for m in self.modalities}
 
     def snapshot(self) -> BankedNegatives:
@@ -75,9 +75,9 @@ class MemoryBank(nn.Module):
         """Add this process's batch.
 
         Args:
-            z: ``{modality: (row, dim)}``.
-            index: ``(row,)`` int.
-            group: ``(row,)`` int.
+            z: ``{modality: (sample, dim)}``.
+            index: ``(sample,)`` int.
+            group: ``(sample,)`` int.
         """
         size = len(self.index)
         for m, old in self.z.items():

@@ -31,7 +31,7 @@ from mmcl.types import l2_normalize
 MAX_PAIRS_PER_CHUNK = 1 << 23
 
 NegativeWeight = Callable[[ContrastBatch], Tensor]  # -> (query, negative) log-weights, given those before
-Target = Callable[[ContrastBatch], Tensor]  # -> (query, negative) >= 0, rows adding up to 1 at most
+Target = Callable[[ContrastBatch], Tensor]  # -> (query, negative) >= 0, anchors adding up to 1 at most
 AnchorWeight = Callable[[ContrastBatch, Tensor], Tensor]  # batch, (query,) losses -> (query,) weights
 PairLoss = Callable[[ContrastBatch, "Tensor | None", float], Tensor]  # batch, target, tau_plus -> (query,)
 Regularizer = Callable[[ContrastBatch], Tensor]  # -> scalar
@@ -136,7 +136,7 @@ class ContrastiveObjective(nn.Module):
 
         Args:
             query: ``(query, dim)``; no embedding needs unit length.
-            positive: ``(query, dim)``, row i is the positive of query i.
+            positive: ``(query, dim)``, anchor i is the positive of query i.
             negatives: ``(negative, dim)`` of all processes.
             mask: ``(negative,)`` or ``(query, negative)`` bool, True = a negative (of that query); all by default.
             valid: ``(query,)`` bool, queries that count at all.

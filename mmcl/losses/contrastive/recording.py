@@ -34,15 +34,15 @@ def recording_contrast(
     processes and of the bank.
 
     Args:
-        z: ``{modality: (row, dim)}``, a row a recording, view after view (``views`` times the batch).
-        index: ``(row,)`` int, which recording; -1 = not to take part, since it lacks a modality.
+        z: ``{modality: (sample, dim)}``, a sample a recording, view after view (``views`` times the batch).
+        index: ``(sample,)`` int, which recording; -1 = not to take part, since it lacks a modality.
         objective: InfoNCE by default.
         views: Views of each recording in the batch.
         within: Weight of the terms a -> a, whose positive is the recording's other view.
         teacher: What positives and negatives are, shaped as z; the queries themselves by default. With a bank they must
             come from the teacher that filled it: queries would otherwise learn to tell old embeddings from new ones.
         bank: Negatives of earlier batches.
-        same_class: ``(row, negative)`` in [0, 1], the batch of all processes, then the bank: how sure it is that two
+        same_class: ``(sample, negative)`` in [0, 1], the batch of all processes, then the bank: how sure it is that two
             are of one class. A negative counts the less the surer that is, before concentration weighs it.
         pseudo_positives: Share of a query's attraction that goes to those of the same class.
         context: What components of the objective may read, a "snippet" a recording. Of what is in the bank nothing is

@@ -1,4 +1,4 @@
-"""Weights of negatives, in log space: how much each negative counts in a row of the contrast."""
+"""Weights of negatives, in log space: how much each negative counts in an anchor of the contrast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def concentration(
     """Log of the concentration weights, ``w_j = exp(beta s_j) / mean_j exp(beta s_j)``.
 
     logit: ``(query, negative)`` similarities divided by the temperature. mask: the same shape or
-    broadcastable, True = a negative of that row. Weights of a row average 1 over its negatives;
+    broadcastable, True = a negative of that anchor. Weights of an anchor average 1 over its negatives;
     beta 0 gives 1 everywhere (plain InfoNCE), large beta looks at the nearest negatives alone.
     detach: do not differentiate through the weights (the original code does differentiate). log_weight: as
     logit, how much each negative counts at all: the mean above is then weighted by it, so that what hardly
@@ -36,7 +36,7 @@ def concentration(
 
 
 def log_count(mask: Tensor, log_weight: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Log of how many negatives a row has, ``(query,)``; by their weights, where they have some. 0 for none."""
+    """Log of how many negatives an anchor has, ``(query,)``; by their weights, where they have some. 0 for none."""
     if log_weight is None:
         return mask.sum(-1).clamp(min=1).to(dtype).log()
     has_any = mask.any(-1)

@@ -1,4 +1,4 @@
-"""Encoder of precomputed features: what a frozen front-end saw in each snippet, with its neighbours."""
+"""Encoder of precomputed features: what a frozen extractor computed of each snippet, with its neighbours."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class ClusterCount:
     requires: frozenset[str] = frozenset()
     optional = frozenset({"auxiliary", "teacher"})
 
-    needs_full_batch = True  # one clustering for all rows
+    needs_full_batch = True  # one clustering for all anchors
 
     def __init__(self, n_clusters: int = 40, n_clusterings: int = 8):
         self.n_clusters, self.n_clusterings = n_clusters, n_clusterings

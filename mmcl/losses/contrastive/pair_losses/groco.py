@@ -52,7 +52,7 @@ class GroCo:
         is_negative = pairs.mask.gather(1, chosen)
         hardest = torch.where(is_negative, cosine.gather(1, chosen), -1.0)  # what is missing lies at the far end
         positive = (pairs.query * pairs.positive.detach()).sum(-1, keepdim=True)
-        place = self.sort(torch.cat([hardest, positive], 1))  # row, place, value: probability
+        place = self.sort(torch.cat([hardest, positive], 1))  # anchor, place, value: probability
         belongs = torch.zeros_like(place[:, 0])
         belongs[:, -1] = 1.0
         among_positive = place[:, -1].clamp(0, 1)
@@ -62,7 +62,7 @@ class GroCo:
         return torch.where(is_negative.any(1), loss, 0.0)
 
     def sort(self, v: Tensor) -> Tensor:
-        """``(row, place, value)``: where each value of ``(row, value)`` lands in ascending order."""
+        """``(anchor, place, value)``: where each value of ``(anchor, value)`` lands in ascending order."""
         n = v.shape[1]
         place = torch.eye(n, dtype=v.dtype, device=v.device).expand(len(v), n, n)
         for layer in range(n):

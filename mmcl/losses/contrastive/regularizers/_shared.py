@@ -1,7 +1,7 @@
-"""Terms beside the contrast, of all rows of all processes: callables pairs -> scalar.
+"""Terms beside the contrast, of all anchors of all processes: callables pairs -> scalar.
 
-Every process returns the whole value, whose gradient ``processes.gather`` makes that of one process with all rows.
-Marks of the sources as in ``rows``.
+Every process returns the whole value, whose gradient ``processes.gather`` makes that of one process with all anchors.
+Marks of the sources as in ``anchors``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FAR = -1e9  # a logit of what is not there
 
 
 def valid_pairs(pairs: ContrastBatch) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and positives of all processes and, ``(row,)`` 0 or 1, which count."""
+    """Queries and positives of all processes and, ``(anchor,)`` 0 or 1, which count."""
     valid = torch.ones(len(pairs.query), device=pairs.query.device) if pairs.valid is None else pairs.valid
     return (
         all_gather_with_grad(pairs.query),
@@ -31,7 +31,7 @@ def masked_mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def log_mean_kernel(z: Tensor, valid: Tensor, t: float) -> Tensor:
-    """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real rows; 0 where there are not two."""
+    """``log mean_{i != j} exp(-t |z_i - z_j|^2)`` over the real anchors; 0 where there are not two."""
     both = valid[:, None] * valid[None, :] * (1 - torch.eye(len(z), device=z.device, dtype=z.dtype))
     has_pairs = both.sum() > 0
     exponent = torch.where(both > 0, -t * squared_distances(z), torch.where(has_pairs, -torch.inf, 0.0))

@@ -55,7 +55,7 @@ class SwappedAssignment:
 
     @torch.no_grad()
     def balanced(self, s: Tensor, is_valid: Tensor) -> Tensor:
-        """Rows and columns of ``exp(s / eps)`` made to add up to 1, ``(row, column)``."""
+        """Anchors and columns of ``exp(s / eps)`` made to add up to 1, ``(anchor, column)``."""
         q = torch.where(is_valid[:, None] * is_valid[None, :] > 0, s / self.eps, -1e9)
         is_pair = is_valid[:, None] * is_valid[None, :] > 0
         for _ in range(self.n_rounds):

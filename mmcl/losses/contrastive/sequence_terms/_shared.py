@@ -1,9 +1,9 @@
 """Terms on whole sequences of snippets: modules with forward(own, teacher, mask) -> scalar, of one modality to the
 other.
 
-own, teacher: embeddings ``{modality: (bag, snippet, dim)}`` of the student and (or None) of its running average; mask:
+own, teacher: embeddings ``{modality: (bag, snippet, dim)}`` of the student and (or None) of the EMA model; mask:
 ``(bag, snippet)``. Each process returns its share, scaled so that the mean over processes is the value of one.
-Marks of the sources as in ``rows``.
+Marks of the sources as in ``anchors``.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class GroupWhitening:
         size = x.shape[1] // self.n_groups
 
         def groups(z):
-            return z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)  # group row channel
+            return z[:, order].unflatten(1, (self.n_groups, size)).transpose(0, 1)  # group anchor channel
 
         with torch.no_grad():
             weight = is_valid.to(x.dtype)[None, :, None]

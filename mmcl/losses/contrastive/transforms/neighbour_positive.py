@@ -53,7 +53,7 @@ class NeighbourPositive(nn.Module):
         with torch.no_grad():
             own, candidates = space_of(pairs)
             near = (own @ candidates.T).topk(min(self.n, len(candidates)), dim=1).indices
-        candidates = torch.cat([pairs.positive[:, None], pairs.negatives[near]], 1)  # row, one of n + 1, dim
+        candidates = torch.cat([pairs.positive[:, None], pairs.negatives[near]], 1)  # anchor, one of n + 1, dim
         e = self.map(candidates.detach())
         pairs_of = torch.cat([e[:, :1].expand_as(e), e], -1)
         share = nn.functional.leaky_relu(self.ask(pairs_of)[..., 0]).softmax(1)
