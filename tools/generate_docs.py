@@ -1,0 +1,127 @@
+"""Write the tables of docs/objectives.md and docs/extending.md from the classes: `python tools/generate_docs.py`.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. `--check` writes nothing and exits with 1 where a
+table is stale.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from mmcl.datasets import REGISTRY as DATASETS
+from mmcl.datasets import get_dataset
+from mmcl.features.extractors import REGISTRY as EXTRACTORS
+from mmcl.losses.contrastive.components import SLOTS, WEIGHTED, registry
+from mmcl.models.encoders import REGISTRY as ENCODERS
+from mmcl.readers.kinds import REGISTRY as KINDS
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = ("docs/objectives.md", "docs/extending.md")
+TABLE = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- end -->)", re.S)
+
+Row = tuple[str, ...]
+
+
+def first_line(cls: type) -> str:
+    """The summary of a class's docstring."""
+    return (cls.__doc__ or "").strip().split("\n")[0].rstrip(".")
+
+
+def components(slot: str) -> Iterator[Row]:
+    """A row a component of a slot."""
+    head: Row = ("name", "what it does", "when to use it", "formula", "requires", "source")
+    yield (*head, "weight") if slot in WEIGHTED else head
+    for name in registry(slot).names():
+        cls = registry(slot).resolve(name)
+        requires = ", ".join(sorted(getattr(cls, "requires", ())))
+        if optional := ", ".join(sorted(getattr(cls, "optional", ()))):
+            requires = f"{requires} ({optional})".strip()
+        cells = (f"`{name}`", first_line(cls), cls.use_when, cls.formula, requires, cls.source)
+        yield (*cells, f"{cls.default_weight:g}") if slot in WEIGHTED else cells
+
+
+def datasets() -> Iterator[Row]:
+    """A row a data set."""
+    yield "name", "what is learned", "task", "primary metric"
+    for name in DATASETS.names():
+        dataset = get_dataset(name)
+        yield f"`{name}`", dataset.summary, dataset.task, dataset.primary_metric
+
+
+def kinds() -> Iterator[Row]:
+    """A row a kind of source."""
+    yield "name", "what it is", "encoder", "samples a hop"
+    for name in KINDS.names():
+        cls = KINDS.resolve(name)
+        yield f"`{name}`", first_line(cls), f"`{cls.encoder}`", str(cls.frames_per_hop)
+
+
+def encoders() -> Iterator[Row]:
+    """A row an encoder."""
+    yield "name", "what it does", "kinds", "fits statistics"
+    for name in ENCODERS.names():
+        cls = ENCODERS.resolve(name)
+        fits = "yes" if getattr(cls, "fits_statistics", False) else "no"
+        yield f"`{name}`", first_line(cls), ", ".join(cls.kinds), fits
+
+
+def extractors() -> Iterator[Row]:
+    """A row a feature extractor."""
+    yield "name", "what it does", "modality", "channels"
+    for name in EXTRACTORS.names():
+        cls = EXTRACTORS.resolve(name)
+        yield f"`{name}`", first_line(cls), cls.modality, str(cls.dim)
+
+
+TABLES: dict[str, Callable[[], Iterator[Row]]] = {
+    **{slot: lambda slot=slot: components(slot) for slot in SLOTS},  # type: ignore[misc]
+    "datasets": datasets,
+    "kinds": kinds,
+    "encoders": encoders,
+    "extractors": extractors,
+}
+
+
+def markdown(rows: Iterator[Row]) -> str:
+    """A table; bars inside cells are escaped."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *body]
+    return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
+
+
+def updated(text: str) -> str:
+    """The document with every table as the classes have it now."""
+    return TABLE.sub(lambda m: m[1] + markdown(TABLES[m[2]]()) + m[3], text)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write the tables of the documents from the classes."""
+
+    check: bool = False
+    """Write nothing; exit with 1 where a table is stale."""
+
+
+def main() -> None:
+    """Update or check every document."""
+    options = tyro.cli(Options, description=__doc__)
+    stale = []
+    for name in FILES:
+        path = ROOT / name
+        text = path.read_text()
+        if updated(text) != text:
+            stale.append(name)
+            if not options.check:
+                path.write_text(updated(text))
+    if options.check and stale:
+        sys.exit(f"stale: {', '.join(stale)}; run python tools/generate_docs.py")
+
+
+if __name__ == "__main__":
+    main()
