@@ -1,20 +1,58 @@
-"""Documents are whole and up to date."""
+"""Documents are whole and up to date: tables are those of the classes, tests and files that they name exist."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from mmcl.losses.contrastive.components import SLOTS, registry
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
-def test_the_table_of_objectives_is_whole_and_its_tests_exist():
-    root = Path(__file__).resolve().parents[1]
-    text = (root / "docs" / "objectives.md").read_text()
-    rows = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.M))
-    assert rows == {name for slot in SLOTS for name in registry(slot).names()}
-    ours = "".join(p.read_text() for p in (root / "tests").rglob("test_*.py"))
+
+def check_tables(root: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(root / "tools" / "generate_docs.py"), "--check"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_tables_are_those_of_the_classes():
+    done = check_tables(ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stale_table_is_found_and_written_anew(tmp_path):
+    for name in ("tools/generate_docs.py", "docs/objectives.md", "docs/extending.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    stale = tmp_path / "docs" / "objectives.md"
+    stale.write_text(stale.read_text().replace("| `cacr` |", "| `crac` |"))
+    done = check_tables(tmp_path)
+    assert done.returncode == 1
+    assert "stale: docs/objectives.md; run python tools/generate_docs.py" in done.stderr
+    subprocess.run([sys.executable, str(tmp_path / "tools" / "generate_docs.py")], check=True)
+    assert stale.read_text() == (ROOT / "docs" / "objectives.md").read_text()
+
+
+def test_every_component_is_in_the_tables():
+    text = (ROOT / "docs" / "objectives.md").read_text()
+    names = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
+    assert names == {name for slot in SLOTS for name in registry(slot).names()}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
+def test_what_documents_name_exists(path):
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    tests = "".join(p.read_text() for p in (ROOT / "tests").rglob("*.py"))
     for name in re.findall(r"`(test_[a-z_]+)`", text):
-        assert f"def {name}(" in ours, name
-    for path, name in re.findall(r"`(tests/[a-z_/]+\.py)(?:::(test_[a-z_]+))?`", text):
-        assert f"def {name or 'test_'}" in (root / path).read_text(), (path, name)
+        assert f"def {name}(" in tests, name
+    files = r"`((?:tests|tools|pipelines|examples|docs)/[A-Za-z_/]+\.[a-z]+)(?:::(test_[a-z_]+))?`"
+    for place, test in re.findall(files, text):
+        assert (ROOT / place).exists(), place
+        assert not test or f"def {test}(" in (ROOT / place).read_text(), test
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", text):
+        assert (path.parent / link).exists(), link

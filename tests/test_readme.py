@@ -1,4 +1,4 @@
-"""Every command of the README, in its order, in one folder, as a newcomer would; sizes made small."""
+"""Every command of README and documents, in order, in one folder, as a newcomer would; sizes made small."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from support import write_csv
 from xd_features import make_features
 
+from mmcl.cli.main import parse
 from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.datasets.sources.synthetic_videos import make_clips
 from mmcl.datasets.sources.xd_violence_files import find_features
@@ -23,7 +24,10 @@ from mmcl.models.macil_sd import AUTHORS_NAMES, MacilSdNetwork
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", README, re.S) for line in block.splitlines()]
+TEXT = "\n".join(
+    [README, *((ROOT / "docs" / f"{n}.md").read_text() for n in ("guide", "objectives", "extending", "scale"))]
+)
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 SMALL = {
     "mmcl train utd-mhad-streams": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl train utd-mhad ": "--optim.epochs 1 --model.dim 16",
@@ -132,15 +136,30 @@ def test_install_lines():
     assert (ROOT / "constraints.txt").exists()
 
 
-def test_plug_in_example(capsys):
-    first, second = re.findall(r"```python\n(.*?)```", README, re.S)
+def test_code_of_the_readme(folder, monkeypatch):
+    """The first block needs the demo's run, which the commands made."""
+    load, semibags, objective = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     scope: dict = {}
-    exec(first, scope)
+    exec(semibags, scope)
     assert scope["loss"].isfinite()
     assert len(scope["terms"]) == 4
-    exec(second, scope)
+    exec(objective, scope)
     assert scope["output"].anchor_loss.isfinite().all()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in scope["encoder"].parameters())
+    monkeypatch.chdir(folder)
+    if Path("demo/run/config.json").exists():
+        exec(load, scope)
+        assert scope["predictor"].classes == ("violence",)
+
+
+def test_settings_file_of_the_guide(tmp_path):
+    (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    path = tmp_path / "my-settings.yaml"
+    path.write_text(block)
+    command = parse(["train", "--config", str(path), "--data", "x", "--out", "y", "--optim.epochs", "7"])
+    assert command.config.dataset == "utd-mhad-streams"
+    assert command.config.optim.epochs == 7
+    assert command.config.loss.snippet.negatives == ("cluster-count", "concentration")
 
 
 def test_numbers_are_filled_in():

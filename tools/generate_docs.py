@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -28,7 +29,7 @@ TABLE = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- end -->)", re.S)
 Row = tuple[str, ...]
 
 
-def first_line(cls: type) -> str:
+def first_line(cls: Any) -> str:
     """The summary of a class's docstring."""
     return (cls.__doc__ or "").strip().split("\n")[0].rstrip(".")
 
@@ -38,7 +39,7 @@ def components(slot: str) -> Iterator[Row]:
     head: Row = ("name", "what it does", "when to use it", "formula", "requires", "source")
     yield (*head, "weight") if slot in WEIGHTED else head
     for name in registry(slot).names():
-        cls = registry(slot).resolve(name)
+        cls: Any = registry(slot).resolve(name)
         requires = ", ".join(sorted(getattr(cls, "requires", ())))
         if optional := ", ".join(sorted(getattr(cls, "optional", ()))):
             requires = f"{requires} ({optional})".strip()
@@ -58,7 +59,7 @@ def kinds() -> Iterator[Row]:
     """A row a kind of source."""
     yield "name", "what it is", "encoder", "samples a hop"
     for name in KINDS.names():
-        cls = KINDS.resolve(name)
+        cls: Any = KINDS.resolve(name)
         yield f"`{name}`", first_line(cls), f"`{cls.encoder}`", str(cls.frames_per_hop)
 
 
@@ -66,7 +67,7 @@ def encoders() -> Iterator[Row]:
     """A row an encoder."""
     yield "name", "what it does", "kinds", "fits statistics"
     for name in ENCODERS.names():
-        cls = ENCODERS.resolve(name)
+        cls: Any = ENCODERS.resolve(name)
         fits = "yes" if getattr(cls, "fits_statistics", False) else "no"
         yield f"`{name}`", first_line(cls), ", ".join(cls.kinds), fits
 
@@ -75,7 +76,7 @@ def extractors() -> Iterator[Row]:
     """A row a feature extractor."""
     yield "name", "what it does", "modality", "channels"
     for name in EXTRACTORS.names():
-        cls = EXTRACTORS.resolve(name)
+        cls: Any = EXTRACTORS.resolve(name)
         yield f"`{name}`", first_line(cls), cls.modality, str(cls.dim)
 
 
