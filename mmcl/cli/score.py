@@ -91,7 +91,7 @@ class Score:
     exit code is 1.
 
     Videos: any file, folder or pattern such as 'videos/*.mp4'. One without sound, or sound without
-    picture, is scored by the stream that is there.
+    picture, is scored by the modality that is there.
 
     Sensor recordings: pairs of files that differ in the modality's name, NAME_inertial.mat and
     NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header. Inertial

@@ -13,7 +13,7 @@ from mmcl.readers.resample import interpolate
 from mmcl.types import SnippetGrid
 
 Signals = dict[str, np.ndarray]
-SEGMENT_HOPS = 8  # rotation and scale change every so many hops of a stream
+SEGMENT_HOPS = 8  # rotation and scale change every so many hops of a recording
 
 
 def augment(
@@ -23,7 +23,7 @@ def augment(
     strength: float = 1.0,
     shuffle_hops: int = 0,
 ) -> Signals:
-    """Speed, rotation, scale and noise, by strength; then segments of the stream shuffled."""
+    """Speed, rotation, scale and noise, by strength; then segments of the recording shuffled."""
     if strength > 0:
         signals = perturb(warp_speed(signals, grid, rng, 0.25 * strength), grid, rng, strength)
     return shuffle(signals, grid, rng, shuffle_hops) if shuffle_hops else signals
@@ -45,11 +45,15 @@ def retime(
     probability: float = 0.7,
     n_knots: int = 6,
 ) -> Signals:
-    """A stretch of the recording, played at an uneven pace to last as long as the whole.
+    """A stretch of the recording, played at an uneven pace to last as long as all of it.
 
-    With this probability the stretch is a part of ``smallest`` to 1, anywhere in it; the pace varies
-    smoothly by up to ``exp(spread)``. All modalities see the same moments. For recordings that are
-    played to one length.
+    Args:
+        signals: On the grid.
+        rng: Of all that is random.
+        spread: Of the pace, 0 = even.
+        smallest: Smallest share of the recording.
+        probability: That it is shorter than the recording.
+        n_knots: Of the pace.
     """
     share = rng.uniform(smallest, 1) if rng.random() < probability else 1.0
     start = rng.uniform(0, 1 - share)
@@ -64,9 +68,16 @@ def retime(
 
 
 def repeat(signals: Signals, grid: SnippetGrid, rng: np.random.Generator, most: float) -> Signals:
-    """Up to the share ``most`` of the hops are played twice, drawn at random, in all modalities alike.
+    """Repeat hops drawn at random, in all modalities alike.
 
-    Source: ESimCSE, Wu et al., COLING 2022, whose words are hops here.
+    Args:
+        signals: On the grid.
+        grid: How they are cut into hops.
+        rng: Of all that is random.
+        most: Largest share of the hops that are repeated.
+
+    Reference:
+        ESimCSE, Wu et al., COLING 2022, whose words are hops here.
     """
     n_hops = n_hops_of(signals, grid)
     n = int(rng.integers(0, int(most * n_hops) + 1))
@@ -144,9 +155,13 @@ def sample_down(signals: Signals, grid: SnippetGrid, n_most: int) -> Signals:
 
 
 def insert(signals: Signals, donor: Signals, grid: SnippetGrid, rng: np.random.Generator) -> Signals:
-    """Put a stretch of the donor, up to half of it, somewhere into the recording.
+    """Put a stretch of a donor, up to half of it, somewhere into the recording.
 
-    With a donor that holds no event the bag's label stands, whatever it is.
+    Args:
+        signals: On the grid.
+        donor: Signals of a recording that holds no event, so that the label stands.
+        grid: How both are cut into hops.
+        rng: Of all that is random.
     """
     n, n_donor = n_hops_of(signals, grid), n_hops_of(donor, grid)
     length = int(rng.integers(1, max(n_donor // 2, 1) + 1))

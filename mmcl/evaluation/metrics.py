@@ -9,9 +9,15 @@ from sklearn.metrics import average_precision_score, f1_score, precision_recall_
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
-    """Area under the precision-recall curve, step-wise. truth ``(n,)`` bool, score ``(n,)``.
+    """Area under the precision-recall curve, step-wise; NaN where nothing is true.
 
-    NaN when nothing is true.
+    Args:
+        truth: ``(n,)`` bool.
+        score: ``(n,)``.
+
+    Example:
+        >>> average_precision(np.array([True, False]), np.array([0.9, 0.1]))
+        1.0
     """
     return float(average_precision_score(truth, score)) if truth.any() else float("nan")
 
@@ -19,7 +25,15 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
 def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """Area under the precision-recall curve by trapezoids, as MACIL-SD computes "AP".
 
-    Optimistic on scores with few distinct values; give it beside ``average_precision``.
+    Optimistic on scores with few distinct values; report it beside ``average_precision``.
+
+    Args:
+        truth: ``(n,)`` bool.
+        score: ``(n,)``.
+
+    Example:
+        >>> trapezoid_pr_auc(np.array([True, False]), np.array([0.9, 0.1]))
+        1.0
     """
     if not truth.any():
         return float("nan")

@@ -66,7 +66,11 @@ class Extracted:
 def find_media(sources: Iterable[Path | str]) -> list[Path]:
     """Files, the media files in folders and below, and those that patterns (``*.mp4``) match.
 
-    Raises InputError where a source is or matches nothing, or two files have one name.
+    Args:
+        sources: Files, folders and patterns.
+
+    Raises:
+        InputError: A source is or matches nothing, or two files have one name.
     """
     files: list[Path] = []
     for source in map(Path, sources):
@@ -105,8 +109,14 @@ def extract_file(
 ) -> Extracted:
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
-    progress: told of every batch of snippets done. Raises FileError as ``read_snippets``, and where
-    the file holds no stream that the extractors take.
+    Args:
+        path: A media file.
+        extractors: Visual and audio.
+        timeout_s: Seconds without progress after which the decoder is given up.
+        progress: Is called with the number of snippets of every batch that is done.
+
+    Raises:
+        FileError: The file cannot be decoded, or holds no stream that the extractors take.
     """
     side = getattr(extractors.visual, "short_side", 16)
     media, snippets = read_snippets(path, side, timeout_s=timeout_s)
@@ -177,10 +187,18 @@ def extract(
     jobs: int = 2,
     timeout_s: float = TIMEOUT_S,
 ) -> None:
-    """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the
-    files. half: keep float16. jobs: files decoded at a time.
+    """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the files.
 
-    Raises InputError at the end when any file failed; a table of failures is printed before.
+    Args:
+        sources: Files, folders and patterns.
+        out: Folder of the store.
+        extractors: Visual and audio.
+        half: Keep float16.
+        jobs: Files decoded at a time.
+        timeout_s: Seconds without progress after which a decoder is given up.
+
+    Raises:
+        InputError: At the end, when any file failed; a table of failures is printed before.
     """
     if jobs < 1:
         raise InputError(f"--jobs: expected 1 or more, got {jobs}")

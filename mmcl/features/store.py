@@ -37,8 +37,17 @@ class StoreError(FileError):
 
 
 def read_cards(folder: Path) -> dict[str, ExtractorCard]:
-    """``{modality: card}`` of the store, or of the stores in the folders below, which must agree; empty
-    for a folder without one, as the data set's own features come."""
+    """``{modality: card}`` of the store, or of the stores in the folders below.
+
+    Args:
+        folder: Of features.
+
+    Returns:
+        Empty for a folder without a card, as the data set's own features come.
+
+    Raises:
+        FileError: A card is not readable, or two disagree.
+    """
     cards: dict[str, ExtractorCard] = {}
     for path in [folder / CARD] if (folder / CARD).exists() else sorted(folder.glob(f"*/{CARD}")):
         content = read_json(path)
@@ -75,7 +84,18 @@ def info_path(folder: Path, name: str) -> Path:
 def write_features(
     folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, ExtractorCard], info: dict
 ) -> None:
-    """visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``; each file whole, the info last."""
+    """Write the features of a file, each file whole, the info last.
+
+    Args:
+        folder: Of the store.
+        name: Of the media file, without its ending.
+        features: visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``.
+        cards: What made them.
+        info: What the media file held.
+
+    Raises:
+        StoreError: The store cannot be written.
+    """
     files: dict[str, np.ndarray] = {}
     if "visual" in features:
         files = {f"{name}__{c}.npy": features["visual"][:, c] for c in range(features["visual"].shape[1])}

@@ -44,10 +44,15 @@ def cache_folder() -> Path:
 
 
 def find_weights(source: PublicWeights, given: str, option: str) -> Path:
-    """The weights' file: ``given`` (a path, or an address with #sha256=HEX behind it), or else the
-    cache, or else fetched into the cache where the public file's hash is known.
+    """The weights' file: the given one, else that in the cache, else fetched into the cache.
 
-    Raises InputError that names the file, its address and where to put it.
+    Args:
+        source: Where the public weights are.
+        given: A path, or an address with #sha256=HEX behind it; "" = the public weights.
+        option: Names the option in errors.
+
+    Raises:
+        InputError: Naming the file, its address and where to put it.
     """
     if given and not given.startswith(("http://", "https://", "file://")):
         path = Path(given).expanduser()
@@ -92,8 +97,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_into(module: torch.nn.Module, path: Path, ignored: tuple[str, ...] = ()) -> None:
-    """Every entry of the module from the file; entries that begin with one of ``ignored`` may be left
-    over. Raises FileError naming the first that does not fit."""
+    """Load every entry of a module from a file.
+
+    Args:
+        module: Gets the weights.
+        path: A state dict.
+        ignored: Beginnings of entries of the file that may be left over.
+
+    Raises:
+        FileError: Naming the first entry that does not fit.
+    """
 
     def kept(names):
         return {k: v for k, v in names.items() if not k.endswith("num_batches_tracked") and not k.startswith(ignored)}

@@ -70,11 +70,26 @@ def cluster(
 ) -> tuple[SnippetSelection, SnippetSelection]:
     """The high-scored and the low-scored snippets of each bag, which never overlap.
 
-    score: ``(bag, snippet)`` in [0, 1]; mask: ``(bag, snippet)``. With "topk" (the authors') the
-    ``floor(length / topk_divisor) + 1`` highest and as many lowest. With "2-means" and "3-means" the
-    optimal split of the bag's own scores into clusters, the middle one of three being neither. A
-    bag whose outer centroids are closer than ``min_gap`` is one cluster: high if its mean is 0.5 or
-    more, else low, its top snippet excepted. A bag of one snippet has a high one only.
+    Args:
+        score: ``(bag, snippet)`` in [0, 1].
+        mask: ``(bag, snippet)`` bool.
+        clustering: "topk" (the authors'): the ``floor(length / topk_divisor) + 1`` highest and as many lowest.
+            "2-means", "3-means": the optimal clustering of the bag's own scores, the middle one of three being
+            neither.
+        topk_divisor: Of "topk".
+        min_gap: A bag whose outer centroids are closer is one cluster: high if its mean is 0.5 or more, else low, its
+            top snippet excepted.
+
+    Returns:
+        High-scored and low-scored selection. A bag of one snippet has a high one only.
+
+    Reference:
+        MACIL-SD (arXiv 2207.05500), section 3.3; k-means is ours.
+
+    Example:
+        >>> high, low = cluster(torch.tensor([[0.9, 0.1, 0.2]]), torch.ones(1, 3, dtype=torch.bool), "2-means")
+        >>> high.count, low.count
+        (tensor([1]), tensor([2]))
     """
     if clustering == "topk":
         return _topk(score, mask, topk_divisor)
@@ -146,11 +161,25 @@ def semi_bags(
     topk_divisor: int = 16,
     min_gap: float = 0.1,
 ) -> SemiBags:
-    """Cluster every modality's snippets by that modality's scores.
+    """Cluster every modality's snippets by that modality's scores. No gradient flows.
 
-    score[m]: ``(bag, snippet)`` in [0, 1]; is_event: ``(bag,)`` bool, by predicted bag score > 0.5
-    (the authors) or by label. In event bags the high snippets are the event, in the others they are
-    hard normal instances; the low ones are background everywhere. No gradient flows.
+    Args:
+        score: ``{modality: (bag, snippet)}`` in [0, 1].
+        mask: ``(bag, snippet)`` bool.
+        is_event: ``(bag,)`` bool: by label, or by a predicted bag score above 0.5 (the authors). In event bags the
+            high-scored snippets are the event, in the others hard normal ones; the low-scored ones are background
+            everywhere.
+        clustering: As of ``cluster``.
+        topk_divisor: As of ``cluster``.
+        min_gap: As of ``cluster``.
+
+    Reference:
+        MACIL-SD (arXiv 2207.05500), section 3.3.
+
+    Example:
+        >>> score, mask = {"audio": torch.rand(2, 20)}, torch.ones(2, 20, dtype=torch.bool)
+        >>> semi_bags(score, mask, torch.tensor([True, False])).event["audio"].count
+        tensor([2, 0])
     """
     event, background, normal = {}, {}, {}
     for m, s in score.items():

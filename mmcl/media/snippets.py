@@ -38,11 +38,14 @@ def read_snippets(
 ) -> tuple[Media, Iterator[Snippet]]:
     """What the file holds and its snippets, in order; a few at a time are in memory.
 
-    short_side: pixels of the shorter side that frames are scaled to. timeout_s: seconds without
-    progress after which the decoder is killed. reader: "auto", "decord" or "pyav".
+    Args:
+        path: A media file.
+        short_side: Pixels of the shorter side that frames are scaled to.
+        timeout_s: Seconds without progress after which the decoder is given up.
+        reader: "auto", "decord" or "pyav", which decodes the frames.
 
-    Raises FileError, here or while iterating, on a file that cannot be opened or decoded to its end,
-    that holds neither picture nor sound, or that is shorter than one snippet.
+    Raises:
+        FileError: The file cannot be decoded; also while snippets are read.
     """
     if not timeout_s > 0:
         raise InputError(f"--timeout-s: expected more than 0 seconds, got {timeout_s:g}")

@@ -23,10 +23,19 @@ def write_video(
     quality: int = 26,
     preset: str = "veryfast",
 ) -> None:
-    """frames: ``(height, width, 3)`` uint8 RGB, an odd row or column is dropped; sound: pieces of mono
-    float32 in [-1, 1], none = a silent film. quality: x264's rate factor, less is better.
+    """Write a video with sound.
 
-    Pictures and sound are taken and written in turn, so that neither need be in memory.
+    Args:
+        path: An mp4 file.
+        frames: ``(height, width, 3)`` uint8 RGB each; an odd row or column is dropped.
+        fps: Frames a second.
+        sound: Pieces of mono float32 in [-1, 1]; None = a silent film.
+        sound_hz: Of the sound.
+        quality: x264's rate factor, lower is better.
+        preset: x264's preset.
+
+    Raises:
+        FileError: The file cannot be written.
     """
     import av
 

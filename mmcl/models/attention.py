@@ -1,4 +1,4 @@
-"""Pre-norm transformer layer for one stream that asks another (or itself), within attention_window."""
+"""Pre-norm attention of one modality to another (or itself), within a window."""
 
 from __future__ import annotations
 
@@ -12,17 +12,28 @@ from mmcl.types import Packing
 
 
 class AttentionLayer(nn.Module):
-    """Multi-head attention of a query stream over a context stream, then feed-forward.
-
-    forward(query, context, mask): query and context ``(bag, snippet, dim)``, mask ``(bag, snippet)``
-    of the context; returns ``(bag, snippet, dim)``. ``attention_window`` limits attention to snippets at most
-    that many apart, None = the whole bag (as MACIL-SD). Short attention_window keeps a snippet's score about
-    its own surroundings: with whole-bag attention the weak bag label leaks to every snippet.
+    """Multi-head attention of query snippets over context snippets, then feed-forward.
 
     The norm is on the query path only; keys and values enter as they are (MACIL-SD's layer).
 
-    With a ``packing`` query and context are ``(row, dim)``, mask ``(row,)`` and so is what it returns:
-    attention then looks at groups of bags of like length, and padding is hardly computed.
+    forward: query and context ``(bag, snippet, dim)``, mask ``(bag, snippet)`` of the context -> ``(bag, snippet,
+        dim)``.
+    With a ``packing`` all are packed: attention then is within groups of bags of like length, and little padding is
+    computed.
+
+    Args:
+        dim: Size of the embeddings.
+        n_heads: Attention heads.
+        hidden: Size of the feed-forward layer.
+        dropout: Dropout.
+        attention_window: Snippets at most so many apart attend to each other, None = all of the bag (MACIL-SD). A short
+            window keeps a snippet's score about its own moment: with whole-bag attention the weak label leaks to every
+            snippet.
+        attention_dropout: Dropout of attention weights.
+
+    Example:
+        >>> AttentionLayer(8, 2)(*[torch.ones(1, 3, 8)] * 2, torch.ones(1, 3, dtype=torch.bool)).shape
+        torch.Size([1, 3, 8])
     """
 
     def __init__(

@@ -12,9 +12,19 @@ from mmcl.types import Packing
 
 
 class ModalityGate(nn.Module):
-    """How much each stream says, snippet by snippet: ``sum_m g_m x_m``, g the softmax over streams of a linear score of
-    each. forward(embedding) -> ``(bag, snippet, dim)``. Source: gated fusion of cold-start recommendation [abstract
-    alone].
+    """The gated sum of modalities, snippet by snippet.
+
+    ``sum_m g_m x_m``, g the softmax over modalities of a linear score of each.
+
+    forward: ``{modality: (bag, snippet, dim)}`` -> ``(bag, snippet, dim)``.
+
+    Args:
+        modalities: Names.
+        dim: Size of the embeddings.
+
+    Example:
+        >>> ModalityGate(("a", "b"), 4)({"a": torch.ones(1, 2, 4), "b": torch.ones(1, 2, 4)}).shape
+        torch.Size([1, 2, 4])
     """
 
     def __init__(self, modalities: Sequence[str], dim: int):
@@ -29,9 +39,19 @@ class ModalityGate(nn.Module):
 class CrossModalAttention(nn.Module):
     """One attention layer per modality, or ONE shared by all (MACIL-SD), over the other modalities.
 
-    forward(embedding, mask): embedding[m] ``(bag, snippet, dim)``; returns the same mapping, each
-    stream having asked each other stream (with more than two modalities: the mean of what they
-    answer; with one modality: itself). With a ``packing`` all are rows (see ``AttentionLayer``).
+    forward: ``{modality: (bag, snippet, dim)}``, mask, packing -> the same mapping, each modality having attended to
+        each
+    other one (of more than two modalities: the mean; of one: itself). With a ``packing`` all are packed.
+
+    Args:
+        modalities: Names.
+        dim: Size of the embeddings.
+        n_heads: Attention heads.
+        hidden: Size of the feed-forward layer.
+        dropout: Dropout.
+        attention_dropout: Dropout of attention weights.
+        attention_window: Snippets to either side, None = all of the bag.
+        shared: One layer for all modalities.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""MACIL-SD's two-stream network as its authors run it, for their weights and as the paper's baseline."""
+"""MACIL-SD's network as its authors run it, for their weights and as the paper's baseline."""
 
 from __future__ import annotations
 
@@ -15,14 +15,28 @@ from mmcl.types import Bags, ModelOutput
 
 
 class MacilSdNetwork(nn.Module):
-    """Precomputed features in, ``Encoded`` out (Yu et al. 2022, section 3.1).
+    """The network of MACIL-SD on precomputed features.
 
-    One linear map a stream, ONE attention layer shared by both directions over whole bags, ONE linear
-    score shared by the streams; the joint logit is the sum of the streams'. ``embedding`` and
-    ``projection`` are the fused streams themselves. With one modality it is the unimodal teacher: the
-    layer attends to its own stream. Bags with a ``packing`` are computed packed.
+    One linear map a modality, ONE attention layer shared by both directions over all of a bag, ONE linear score
+    shared by the modalities; the joint logit is the sum of theirs. ``embedding`` and ``projection`` are the fused
+    embeddings. With one modality it is the unimodal teacher: the layer attends to its own modality. Bags with a
+    ``packing`` are computed packed.
 
-    n_channels[m]: width of modality m's features.
+    forward: ``Bags`` -> ``ModelOutput``.
+
+    Args:
+        n_channels: Channels of each modality's features.
+        dim: Size of the embeddings.
+        n_classes: Number of classes.
+        n_heads: Attention heads.
+        dropout: Dropout.
+
+    Reference:
+        Yu et al., ACM MM 2022 (arXiv 2207.05500), section 3.1.
+
+    Example:
+        >>> MacilSdNetwork({"visual": 1024, "audio": 128}).modalities
+        ('visual', 'audio')
     """
 
     context: int | None = None  # attention sees the whole bag
@@ -47,7 +61,7 @@ class MacilSdNetwork(nn.Module):
 
     def forward(self, bags: Bags) -> ModelOutput:
         packing = bags.packing
-        if packing is None or bags.present or set(self.modalities) - set(bags.x):  # a missing stream: padded
+        if packing is None or bags.present or set(self.modalities) - set(bags.x):  # a missing modality: padded
             fused = self.fusion(encode(self.encoder, bags), bags.mask)
             logit = {m: self.classifier(e) for m, e in fused.items()}
         else:
@@ -76,9 +90,13 @@ AUTHORS_NAMES = {
 
 
 def from_authors_weights(weights: Mapping[str, Tensor]) -> MacilSdNetwork:
-    """Our network with the weights that the authors released, a plain state dict.
+    """Our network with the weights that the authors released.
 
-    Raises InputError naming the first entry that is missing or of another shape.
+    Args:
+        weights: A plain state dict.
+
+    Raises:
+        InputError: Naming the first entry that is missing or of another shape.
     """
     for theirs in (f"{name}.{kind}" for name in AUTHORS_NAMES for kind in ("weight", "bias")):
         if theirs not in weights:

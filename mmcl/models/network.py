@@ -1,4 +1,4 @@
-"""The multimodal network: encoders, scores of each stream, fusion, joint score, projections."""
+"""The multimodal network: encoders, scores of each modality, fusion, joint score, projections."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
 
 
 def projection_head(dim: int, n_out: int, n_layers: int = 1) -> nn.Module:
-    """From embeddings to what is contrasted. One linear layer makes the embedding itself carry what
-    the modalities share; two (as SimCLR's) let the head keep it from the embedding."""
+    """From embeddings to what is contrasted.
+
+    Args:
+        dim: Size of the embeddings.
+        n_out: Size of the projection; 0 = the embeddings themselves.
+        n_layers: One linear layer makes the embedding itself hold what the modalities share; two (as SimCLR's) let
+            the head keep it from the embedding.
+    """
     if n_out == 0:
         return nn.Identity()
     if n_layers == 1:
@@ -31,10 +37,19 @@ def projection_head(dim: int, n_out: int, n_layers: int = 1) -> nn.Module:
 
 
 def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
-    """Mean of the real logits among ``n`` (odd) snippets around each; ``(bag, snippet, class)``.
+    """Mean of the logits among ``n`` snippets around each, padding left out.
 
-    An event lasts longer than a snippet: at its edges, where a window holds a bit of it, the score
-    falls off instead of staying up.
+    An event outlasts a snippet: at its edges, where a window holds a little of it, this keeps scores from rising as
+    high as in its middle.
+
+    Args:
+        logit: ``(bag, snippet, class)``.
+        mask: ``(bag, snippet)`` bool.
+        n: Odd.
+
+    Example:
+        >>> moving_average(torch.tensor([[[0.0], [3.0]]]), torch.ones(1, 2, dtype=torch.bool), 3).flatten()
+        tensor([1.5000, 1.5000])
     """
     if n == 1:
         return logit
@@ -44,8 +59,15 @@ def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
 
 
 def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
-    """Every modality's own embedding, before fusion. Where a bag lacks a modality, the mean of those it
-    has stands in (``impute_missing``). InputError where the bags hold none of the modalities."""
+    """Every modality's own embedding, before fusion; a missing one is imputed.
+
+    Args:
+        encoders: By modality.
+        bags: The batch.
+
+    Raises:
+        InputError: The bags hold none of the modalities.
+    """
     own = {}
     for m, encoder in encoders.items():
         if m in bags.x:
@@ -57,10 +79,14 @@ def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
 
 
 def impute_missing(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]) -> dict[str, Tensor]:
-    """``x[m] (bag, snippet, ...)`` with the mean of a bag's present modalities where it lacks m.
+    """The mean of a bag's present modalities where it lacks one.
 
-    Attention between streams then is attention within the one that is there, and a sum over streams
-    keeps its size.
+    Attention between modalities then is attention within the one that is there, and sums keep their size.
+
+    Args:
+        x: ``{modality: (bag, snippet, ...)}``.
+        bags: Which bags have which modality.
+        modalities: All of the network.
     """
     if len(x) == len(modalities) and not bags.present:
         return x
@@ -72,16 +98,29 @@ def impute_missing(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]
 
 
 class MultimodalNetwork(nn.Module):
-    """Instance bags of any modalities in, ``Encoded`` out.
+    """Encoders, scores of each modality, fusion, joint score and projections.
 
-    encoders[m]: ``(x, mask) -> (bag, snippet, dim)``. A stream's own score is read from its encoder
-    alone, so that it is worth the same when the other sensor is missing; the joint score is read
-    from the fused streams side by side ("concat"), or as the sum of one score of each ("sum", as
-    MACIL-SD); "ensemble" adds the streams' own logits to the former, "late" has no fusion before the joint
-    score, "gate" reads it from the fused streams' gated sum.
+    A modality's own score is read from its encoder only, so that it is worth the same when the other sensor is missing.
 
-    projection: size of the projection heads, 0 = contrast the embeddings themselves. score_smoothing: odd
-    number of snippets that a logit is averaged over.
+    forward: ``Bags`` -> ``ModelOutput``.
+
+    Args:
+        encoders: By modality, ``(x, mask) -> (bag, snippet, dim)``.
+        dim: Size of the embeddings.
+        n_classes: Number of classes.
+        n_heads: Attention heads of the fusion.
+        dropout: Dropout; the score heads take twice as much.
+        attention_window: Snippets to either side that attention sees, None = all of the bag.
+        joint: The joint score is read from the fused modalities concatenated ("concat"), plus each modality's own
+            ("ensemble"); is the sum of one score each ("sum", MACIL-SD); is read without fusion ("late"), or from the
+            gated sum ("gate").
+        projection: Size of the projection heads, 0 = contrast the embeddings themselves.
+        projection_layers: 1 or 2.
+        score_smoothing: Snippets (odd) that logits are averaged over.
+
+    Example:
+        >>> from mmcl.models.encoders.linear import LinearEncoder
+        >>> MultimodalNetwork({"clip": LinearEncoder(8, 16)}, 16, 1).context
     """
 
     def __init__(

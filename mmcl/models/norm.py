@@ -28,10 +28,23 @@ class ChannelNorm(nn.Module):
 class MaskedBatchNorm(nn.Module):
     """Batch norm of ``(bag, channel, frame)`` whose statistics are those of real frames alone.
 
-    ``mask``: ``(bag, frame)``, 1 where real. In training the statistics are taken over the bags of
-    all processes, with exact gradients, so that neither padding nor the number of processes changes
-    a result; in evaluation the running ones serve, and a bag's result is its own. Statistics are
-    computed in float32 at least. Source: Ioffe and Szegedy, ICML 2015.
+    In training the statistics are taken over the bags of all processes, with exact gradients, so that neither padding
+    nor the number of processes changes a result; in evaluation the running ones are used. Statistics are computed in
+    float32 at least.
+
+    forward: ``x (bag, channel, frame)`` and ``mask (bag, frame)``, 1 where real -> the shape of x.
+
+    Args:
+        n_channels: Channels.
+        momentum: Of the running statistics.
+        eps: Is added to the variance.
+
+    Reference:
+        Ioffe and Szegedy, ICML 2015.
+
+    Example:
+        >>> MaskedBatchNorm(3)(torch.randn(2, 3, 5), torch.ones(2, 5)).shape
+        torch.Size([2, 3, 5])
     """
 
     running_mean: Tensor

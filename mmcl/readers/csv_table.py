@@ -15,10 +15,19 @@ TIME_COLUMN = "time_s"
 def read_csv(
     path: Path, n_columns: int | None, rate_hz: float | None, option: str
 ) -> tuple[np.ndarray, float, float | None]:
-    """``(frame, column)`` float32, the rate in Hz and the start in s of a CSV file with a header.
+    """A CSV file with a header; a column ``time_s`` (seconds, rising) gives the rate and is left out.
 
-    A column ``time_s`` (seconds, rising) gives the rate and is taken out of the signal. n_columns: how many
-    signal columns it must have, None = any number.
+    Args:
+        path: The file.
+        n_columns: Columns that are expected beside it, None = any.
+        rate_hz: Where there is no column time_s.
+        option: Names it in errors.
+
+    Returns:
+        ``(frame, column)`` float32, the rate [Hz], and the start [s] or None.
+
+    Raises:
+        FileError: Naming the line that is wrong.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -81,7 +90,15 @@ def read_csv(
 
 
 def resample_evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, float]:
-    """``x (frame, column)`` taken at rising moments, at even ones from the first to the last; and their rate in Hz."""
+    """Samples taken at rising moments, at even ones from the first to the last.
+
+    Args:
+        x: ``(frame, column)``.
+        time_s: ``(frame,)``, rising.
+
+    Returns:
+        The samples and their rate [Hz].
+    """
     rate_hz = (len(time_s) - 1) / float(time_s[-1] - time_s[0])
     even = time_s[0] + np.arange(len(time_s)) / rate_hz
     return np.stack([np.interp(even, time_s, column) for column in x.T], 1), rate_hz

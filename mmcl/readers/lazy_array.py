@@ -49,8 +49,15 @@ class LazyArray:
 
 
 def open_lazy(path: Path) -> LazyArray:
-    """Reads the file's header alone. Raises OSError, ValueError or EOFError on one that is no plain array
-    or shorter than it says."""
+    """Read a ``.npy`` file's header only.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: It cannot be opened.
+        ValueError: It is no plain array, or is shorter than it says.
+    """
     with open(path, "rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -14,13 +14,18 @@ SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
 
 
 def read_signal_file(path: Path, rate_hz: float | None, option: str) -> tuple[np.ndarray, float]:
-    """``(frame, ...)`` float32 and its rate in Hz.
+    """A signal of a .npy, .mat, .csv or .parquet file.
 
-    rate_hz: None where the file tells it, by a column ``time_s`` (.csv, .parquet). option: what the
-    user would give the rate by, for the message. A ``.mat`` file must hold one numeric array of two or more
-    frames; its first axis is time, of a skeleton ``(joint, coordinate, frame)`` the last.
+    Args:
+        path: The file.
+        rate_hz: None where the file has a column ``time_s``.
+        option: What the user would give the rate with, for errors.
 
-    Raises FileError on an unknown kind, an unreadable file, no rate, NaN or infinity, less than 2 frames.
+    Returns:
+        ``(frame, ...)`` float32 and its rate [Hz].
+
+    Raises:
+        FileError: The file is unreadable, or holds NaN, no rate, or several arrays.
     """
     if path.suffix not in SUFFIXES:
         raise FileError(path, "is of no kind that is read here", f"expected one of {', '.join(SUFFIXES)}")

@@ -2,7 +2,7 @@
 
 Discs drift over a dim ground while something hums. An event is a burst that is both seen (a fireball)
 and heard (a boom). There also are fireballs without a sound and booms without a picture, in clips with
-and without events: neither stream alone can tell. Nothing here looks like real violence: it shows
+and without events: neither modality alone says which. Nothing here looks like real violence: it shows
 that the machinery works.
 """
 

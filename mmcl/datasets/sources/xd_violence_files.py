@@ -40,7 +40,15 @@ FEATURE = re.compile(rf"(.+)__(?:[0-4]|{'|'.join(AUDIO)})(?:\.npy)?$")
 def codes_of(name: str) -> tuple[str, ...]:
     """The video's class codes, the most important first; empty for a normal video.
 
-    Raises InputError when the name ends in no known code.
+    Args:
+        name: Of a video, ``clip_label_B1-0-0``.
+
+    Raises:
+        InputError: The name ends in no known code.
+
+    Example:
+        >>> codes_of("clip_label_B1-0-0"), codes_of("clip_label_A")
+        (('B1',), ())
     """
     match = LABEL.search(name)
     codes = tuple(c for c in match[1].split("-") if c != "0") if match else ()
@@ -87,7 +95,11 @@ def read_list(path: Path) -> list[str]:
 def read_annotations(path: Path) -> dict[str, list[tuple[int, int]]]:
     """Events of each violent video as half-open intervals of frames at 24 fps.
 
-    A line is ``NAME start end [start end ...]``, with or without ``.mp4`` and class codes between.
+    Args:
+        path: A line is ``NAME start end [start end ...]``, with or without ``.mp4`` and class codes between.
+
+    Raises:
+        FileError: A line is not as expected.
     """
     files: dict[str, list[tuple[int, int]]] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -123,9 +135,18 @@ def n_snippets(n_frames: int) -> int:
 
 
 def event_frames(intervals: Iterable[tuple[int, int]], n: int) -> np.ndarray:
-    """``(snippet,)`` int, 0 to 16: how many frames of each of ``n`` snippets are annotated.
+    """How many frames of each snippet are annotated.
 
-    Intervals may overlap, and are cut where the features end.
+    Args:
+        intervals: May overlap, and are cut where the features end.
+        n: Snippets.
+
+    Returns:
+        ``(snippet,)`` int, 0 to 16.
+
+    Example:
+        >>> event_frames([(8, 40)], 3).tolist()
+        [8, 16, 8]
     """
     edges = np.arange(n + 1) * FRAMES_PER_SNIPPET
     before = np.zeros(n + 1, np.int64)  # annotated frames before each edge
@@ -141,10 +162,16 @@ def event_frames(intervals: Iterable[tuple[int, int]], n: int) -> np.ndarray:
 def frame_truth(
     names: Sequence[str], lengths: Mapping[str, int], annotations: Mapping[str, Sequence[tuple[int, int]]]
 ) -> FrameTruth:
-    """Truth from annotations and each video's number of snippets, never from a stored array: another
-    feature set has other lengths.
+    """Truth from annotations and each video's number of snippets, never from a stored array: another feature set has
+    other lengths.
 
-    Raises InputError when a length or a violent video's annotation is missing, or a normal one has any.
+    Args:
+        names: Of videos, in order.
+        lengths: Snippets of each video.
+        annotations: Event frames of each violent video.
+
+    Raises:
+        InputError: A length or a violent video's annotation is missing, or a normal video has one.
     """
     codes = tuple(codes_of(name) for name in names)
     for name, files in zip(names, codes, strict=True):
@@ -170,13 +197,22 @@ class Features:
 
 
 def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, list[Features]]:
-    """``{"train": [...], "test": [...]}``: the videos whose features lie in the folder and below.
+    """The videos whose features lie in the folder and below.
 
-    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which split, and in
-    which order, where the folder has them; otherwise a file whose path holds the word "test" (as
-    ``RGBTest``) is of the test split, and videos are sorted, the violent first.
+    The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which split, and in which order,
+    where the folder has them; otherwise a file whose path holds the word "test" (as ``RGBTest``) is of the test
+    split, and videos are sorted, the violent first.
 
-    Raises FileError on a missing half, crop or folder, a name without a label code, or a file twice.
+    Args:
+        folder: Of features.
+        n_crops: Crops that each video must have.
+        audio: Audio extractor other than the known ones.
+
+    Returns:
+        ``{"train": [...], "test": [...]}``.
+
+    Raises:
+        FileError: A half, crop or folder is missing, a name has no label code, or a file is there twice.
     """
     if not folder.is_dir():
         raise FileError(folder, "no such folder", "give the folder that holds the feature files")
@@ -235,9 +271,17 @@ def _files_of(name: str, files: Mapping[str, Path], folder: Path, n_crops: int, 
 
 
 def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
-    """``(snippet, channel)`` of one file, left in it. Its values are checked when they are used.
+    """The features of one file, left in it; values are checked when they are used.
 
-    Raises FileError on an unreadable file, a wrong shape or width, or no rows.
+    Args:
+        path: A ``.npy`` file.
+        n_columns: Channels that are expected.
+
+    Returns:
+        ``(snippet, channel)``.
+
+    Raises:
+        FileError: The file is unreadable, has another shape or width, or no rows.
     """
     try:
         x = open_lazy(path)

@@ -16,11 +16,23 @@ def spherical_means(
     n_rounds: int = 8,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Centres ``(cluster, dim)`` of samples ``z (sample, dim)`` of unit length; with ``n_clusterings`` as many
-    clusterings at once, ``(clustering, cluster, dim)``.
+    """Centres of spherical k-means, from samples drawn at random, the same on all processes.
 
-    Begins from samples drawn at random, the same on all processes, which must bring the same z. A cluster that loses
-    all its samples stays where it is.
+    A cluster that loses all its samples stays where it is.
+
+    Args:
+        z: ``(sample, dim)`` of unit length, the same on all processes.
+        n_clusters: Clusters of a clustering.
+        n_clusterings: Clusterings at once; 0 = one, without the first axis.
+        n_rounds: Rounds of k-means.
+        generator: Of the draw.
+
+    Returns:
+        ``(clustering, cluster, dim)`` or ``(cluster, dim)``.
+
+    Example:
+        >>> spherical_means(torch.eye(4), 2).shape
+        torch.Size([2, 4])
     """
     k = max(n_clusterings, 1)
     lottery = all_gather_with_grad(torch.rand(k, len(z), device=z.device, generator=generator))[:k]
@@ -34,7 +46,19 @@ def spherical_means(
 
 
 def members_of(z: Tensor, centre: Tensor) -> Tensor:
-    """1 at each sample's nearest centre: ``(sample, cluster)``, or ``(clustering, sample, cluster)`` of several
-    clusterings."""
+    """1 at each sample's nearest centre.
+
+    Args:
+        z: ``(sample, dim)``.
+        centre: ``(cluster, dim)`` or ``(clustering, cluster, dim)``.
+
+    Returns:
+        ``(sample, cluster)`` or ``(clustering, sample, cluster)``.
+
+    Example:
+        >>> members_of(torch.eye(2), torch.eye(2))
+        tensor([[1., 0.],
+                [0., 1.]])
+    """
     similarity = torch.einsum("rd,...cd->...rc", z, centre)
     return torch.zeros_like(similarity).scatter_(-1, similarity.argmax(-1, keepdim=True), 1.0)

@@ -24,12 +24,26 @@ def weighted_info_nce(
 ) -> Tensor:
     """Loss of each anchor from its logits, all in log space.
 
-    positive: ``(query,)``, negative: ``(query, negative)``, both cosine / temperature. mask: True
-    where the negative belongs to the anchor, broadcastable to ``negative``. log_weight: as
-    ``negative``, -inf removes one. target: as ``negative``, >= 0, anchors adding up to at most 1: the share
-    of the anchor's attraction that goes to these in place of its positive. log_n: ``(query,)``, log of how many
-    negatives there are, where weights say that some hardly count. Returns ``(query,)``; 0 for an anchor
-    without negatives.
+    Args:
+        positive: ``(query,)``, cosine / temperature.
+        negative: ``(query, negative)``, cosine / temperature.
+        mask: True where the negative belongs to the anchor, broadcastable to ``negative``.
+        log_weight: ``(query, negative)``; -inf removes one.
+        temperature: Of the logits.
+        tau_plus: Class prior.
+        target: ``(query, negative)``, 0 or more, adding up to at most 1: the share of the anchor's attraction that
+            goes to these instead of its positive.
+        log_n: ``(query,)``, log of the number of negatives, where weights say that some hardly count.
+
+    Returns:
+        ``(query,)``; 0 for an anchor without negatives.
+
+    Reference:
+        van den Oord et al. 2018; Chuang et al., NeurIPS 2020, eq. 8 (tau_plus).
+
+    Example:
+        >>> weighted_info_nce(torch.zeros(1), torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool), temperature=0.1)
+        tensor([1.3863])
     """
     mask = mask.expand_as(negative)
     if log_weight is not None:
@@ -47,7 +61,16 @@ def weighted_info_nce(
 
 
 def log_sum_negatives(logit: Tensor, mask: Tensor, log_weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """``log sum_j w_j exp(s_ij)`` of each anchor, 0 for an anchor without negatives; and which anchors have some."""
+    """``log sum_j w_j exp(s_ij)`` of each anchor.
+
+    Args:
+        logit: ``(query, negative)``.
+        mask: ``(query, negative)`` bool.
+        log_weight: ``(query, negative)`` or None.
+
+    Returns:
+        ``(query,)``, 0 for an anchor without negatives; and ``(query,)`` bool, which have some.
+    """
     has_any = mask.any(-1)
     s = logit if log_weight is None else logit + torch.where(mask, log_weight, 0.0)
     # an anchor without negatives gets finite values: its loss is discarded, its gradient is 0

@@ -13,15 +13,23 @@ def concentration(
 ) -> Tensor:
     """Log of the concentration weights, ``w_j = exp(beta s_j) / mean_j exp(beta s_j)``.
 
-    logit: ``(query, negative)`` similarities divided by the temperature. mask: the same shape or
-    broadcastable, True = a negative of that anchor. Weights of an anchor average 1 over its negatives;
-    beta 0 gives 1 everywhere (plain InfoNCE), large beta looks at the nearest negatives alone.
-    detach: do not differentiate through the weights (the original code does differentiate). log_weight: as
-    logit, how much each negative counts at all: the mean above is then weighted by it, so that what hardly
-    counts takes no concentration from the others; it is not part of what is returned.
+    Args:
+        logit: ``(query, negative)``, similarities divided by the temperature.
+        mask: ``(query, negative)`` bool, True = a negative of that anchor.
+        beta: 0 gives 1 everywhere (InfoNCE), a large one weighs the nearest negatives only.
+        detach: Do not differentiate through the weights (the original code does differentiate).
+        log_weight: How much each negative counts at all: the mean is weighted by it, so that what hardly counts takes
+            no concentration from the others; it is not contained in the result.
 
-    Source: Robinson et al., "Contrastive learning with hard negative samples", ICLR 2021, eq. 4;
-    Choi et al. 2023 (arXiv 2309.01262).
+    Returns:
+        ``(query, negative)``; weights of an anchor average 1 over its negatives.
+
+    Reference:
+        Robinson et al., ICLR 2021, eq. 4; Choi et al. 2023 (arXiv 2309.01262).
+
+    Example:
+        >>> concentration(torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), 1.0)
+        tensor([[0., 0.]])
     """
     if beta == 0:
         return torch.zeros_like(logit)
@@ -36,7 +44,16 @@ def concentration(
 
 
 def log_count(mask: Tensor, log_weight: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Log of how many negatives an anchor has, ``(query,)``; by their weights, where they have some. 0 for none."""
+    """Log of how many negatives an anchor has, by their weights where they have some.
+
+    Args:
+        mask: ``(query, negative)`` bool.
+        log_weight: ``(query, negative)`` or None.
+        dtype: Of the result.
+
+    Returns:
+        ``(query,)``; 0 for none.
+    """
     if log_weight is None:
         return mask.sum(-1).clamp(min=1).to(dtype).log()
     has_any = mask.any(-1)

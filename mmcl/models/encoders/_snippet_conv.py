@@ -1,10 +1,10 @@
-"""Encoders of raw sensor streams: convolution within a window, attention between windows.
+"""Encoders of raw sensor signals: convolution within a window, attention between windows.
 
-Both take ``x (bag, frame, ...)`` on the clock's grid and ``mask (bag, snippet)`` and return
+Both take ``x (bag, frame, ...)`` on the snippet grid and ``mask (bag, snippet)`` and return
 ``(bag, snippet, dim)``. Strides bring every hop down to two frames; then each window becomes exactly
 one embedding: by a last convolution as long as the window, or by the mean and the maximum over it, which
-suits windows that hold a whole trimmed action, wherever in them it is. Attention over time then lets
-a snippet look at its neighbours, no further than ``attention_window``.
+suits windows that hold a whole trimmed action, wherever in them it is. Attention over time then is between a snippet
+and its neighbours, no further than ``attention_window``.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ Pooling = Literal["convolution", "pool"]
 
 
 class SnippetConv(nn.Module):
-    """``(bag, channel, frame)`` -> ``(bag, snippet, dim)``: halve the rate until two frames a hop
-    are left, one embedding per window, then ``n_layers`` of attention within ``attention_window`` snippets.
+    """Halve the rate until two frames a hop are left, then one embedding a window, then attention between windows.
 
-    widths: channels of the blocks; the last ones stride by 2 each, as many as the rate asks for, but
-    with window "pool" the very last does not (it sees the window at its final rate).
+    forward: ``x (bag, channel, frame)`` and ``mask (bag, snippet)`` -> ``(bag, snippet, dim)``.
+
+    Args:
+        n_channels: Of the signal.
+        widths: Channels of the blocks; the last ones stride by 2 each, as many as the rate needs, but with pooling
+            "pool" the very last does not.
+        dim: Size of the embeddings.
     """
 
     def __init__(

@@ -60,11 +60,16 @@ class Skeleton(Kind):
 
 
 def body_frame(skeleton: np.ndarray) -> np.ndarray:
-    """Skeleton ``(frame, joint, coordinate)`` centred on the body, in its own lengths.
+    """A skeleton centred on the body, in its own lengths.
 
-    With 20 (UTD-MHAD) or 17 joints (COCO) that is the spine or the hips' middle, and the torso, its median over the
-    recording, so that one badly tracked frame changes nothing. Of any other skeleton the mean of its joints, and
-    their median distance from it.
+    With 20 (UTD-MHAD) or 17 joints (COCO) the centre is the spine or the hips' middle; otherwise the mean of the
+    joints.
+
+    Args:
+        skeleton: ``(frame, joint, coordinate)``.
+
+    Raises:
+        InputError: All joints coincide.
     """
     known = BODIES.get(skeleton.shape[1])
     if known is None:

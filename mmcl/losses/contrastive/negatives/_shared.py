@@ -22,8 +22,17 @@ def log_keep(share: Tensor) -> Tensor:
 
 
 def space_of(pairs: ContrastBatch) -> tuple[Tensor, Tensor]:
-    """Where queries and keys lie in the space that is clustered, unit length, no gradient. A query stands where its
-    positive does, in the keys' own stream: embeddings before projection of different streams have no cosine."""
+    """Embeddings of queries and negatives in the space that is clustered, unit length, no gradient.
+
+    A query is represented by its positive, which is of the negatives' modality: embeddings before projection of
+    different modalities have no cosine.
+
+    Args:
+        pairs: The auxiliary space is used where it is known, else the teacher's, else the embeddings themselves.
+
+    Returns:
+        ``(query, dim)`` and ``(negative, dim)``.
+    """
     for name in ("auxiliary", "teacher"):
         own, negative = getattr(pairs.positive_metadata, name), getattr(pairs.negative_metadata, name)
         if own is not None and negative is not None:

@@ -1,0 +1,233 @@
+"""A run's folder: what is in it and how it is read again.
+
+config.json        every setting, the seed, versions, classes, inputs
+state.pt           the whole state of training, to resume from
+best.safetensors   the selected epoch's weights (the last epoch's, without validation)
+last.safetensors   the last epoch's weights
+history.json       losses and validation metrics of every epoch
+metrics.json       every metric by name
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mmcl
+from mmcl.config.files import from_dict, to_dict
+from mmcl.config.migrations import SCHEMA_VERSION, migrate
+from mmcl.config.schema import RunConfig
+from mmcl.data.snippet_grid import create_grid
+from mmcl.datasets import Dataset, DataSplits, get_dataset
+from mmcl.errors import FileError, InputError
+from mmcl.features.cards import ExtractorCard, card_from_dict
+from mmcl.io import read_json
+from mmcl.types import InputSpec, SnippetGrid
+
+CONFIG, STATE, HISTORY, HISTOGRAMS = "config.json", "state.pt", "history.json", "histograms.json"
+BEST, LAST, METRICS = "best.safetensors", "last.safetensors", "metrics.json"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What ``config.json`` of a run says.
+
+    Attributes:
+        config: Every setting.
+        classes: Names of the classes.
+        inputs: What the network takes of each modality.
+        extractors: What made the features it was trained on, where it is known.
+        data: What it was trained on; None of imported and shared models.
+        start_from: The run whose weights it began with.
+        processes: That trained it.
+    """
+
+    config: RunConfig
+    classes: tuple[str, ...]
+    inputs: Mapping[str, InputSpec]
+    extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
+    data: Path | None = None
+    start_from: Path | None = None
+    processes: int = 1
+
+    @property
+    def dataset(self) -> Dataset:
+        """Its data set."""
+        return get_dataset(self.config.dataset)
+
+    @property
+    def grid(self) -> SnippetGrid:
+        """How it cuts recordings into snippets."""
+        return create_grid(self.config.snippets, {m: spec.kind for m, spec in self.inputs.items()})
+
+    @property
+    def has_scores(self) -> bool:
+        """Did it learn from labels?"""
+        return self.config.loss.mil.weight > 0
+
+
+def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: Path | None = None) -> dict[str, Any]:
+    """What is saved as config.json: enough to repeat the run and to use its network."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **versions(),
+        "processes": world_size_asked(),
+        "data": str(data.resolve()),
+        "start_from": None if start_from is None else str(start_from.resolve()),
+        "classes": list(splits.classes),
+        "inputs": {m: asdict(spec) for m, spec in splits.inputs.items()},
+        "extractors": {m: asdict(card) for m, card in splits.extractors.items()},
+        "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
+        "config": to_dict(config),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of mmcl, torch and Python."""
+    return {"mmcl": mmcl.__version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def read_saved(run: Path) -> dict[str, Any]:
+    """The content of a run's config.json in the present version.
+
+    Raises:
+        FileError: It is missing, or not a run's.
+    """
+    path = run / CONFIG
+    return migrate(read_json(path), path)
+
+
+def read_run(run: Path) -> RunInfo:
+    """What is known of a run.
+
+    Args:
+        run: Folder of a run, or of an imported or shared model.
+
+    Raises:
+        InputError: Its config.json is missing or not as expected.
+    """
+    path = run / CONFIG
+    saved = read_saved(run)
+    try:
+        dataset = get_dataset(saved["config"]["dataset"])
+        base = RunConfig(data=dataset.Config())
+        config: RunConfig = from_dict(RunConfig, _complete(saved["config"], path), path, base)
+        inputs = {m: InputSpec(spec["kind"], tuple(spec["shape"])) for m, spec in saved["inputs"].items()}
+        extractors = {m: card_from_dict(card, path) for m, card in saved["extractors"].items()}
+        return RunInfo(
+            config,
+            tuple(saved["classes"]),
+            inputs,
+            extractors,
+            Path(saved["data"]) if saved["data"] else None,
+            Path(saved["start_from"]) if saved.get("start_from") else None,
+            saved.get("processes", 1),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileError(
+            path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
+        ) from error
+
+
+def _complete(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """A run's settings leave nothing to defaults, which another version may change."""
+    missing = [s for s in to_dict(RunConfig()) if s not in values]
+    if missing:
+        raise FileError(path, f"lacks the settings '{missing[0]}'", "made by another version of mmcl?")
+    return values
+
+
+def data_of(run: Path) -> Path:
+    """What the run was trained on.
+
+    Raises:
+        InputError: It is an imported or shared model.
+    """
+    data = read_run(run).data
+    if data is None:
+        raise InputError(f"{run}: an imported model has no data of its own; give --data")
+    return data
+
+
+def check_extractors(run: Path, splits: DataSplits) -> None:
+    """The features of the splits were made by the run's extractors.
+
+    Raises:
+        InputError: They were made by others.
+    """
+    known = read_run(run).extractors
+    for m, card in splits.extractors.items():
+        difference = m in known and known[m].differs_from(card)
+        if difference:
+            raise InputError(f"{run}: was trained on {m} features of another extractor ({difference} of these)")
+
+
+def prepare_run_dir(out: Path, config: RunConfig, data: Path, resume: bool, start_from: Path | None = None) -> None:
+    """Make the folder of a run. Neither overwrite a run, nor resume one with other settings, weights, data or
+    processes.
+
+    Raises:
+        FileError: Naming what differs.
+    """
+    if resume and (out / CONFIG).exists():
+        before = read_run(out)
+        do = "resume with the same, or train into another --out"
+        if before.config != config:
+            difference = describe_difference(before.config, config)
+            raise FileError(out / CONFIG, f"the run was made with other settings ({difference})", do)
+        if before.data != data.resolve():
+            raise FileError(out / CONFIG, f"the run was made on {before.data}, not on {data.resolve()}", do)
+        begin = start_from and start_from.resolve()
+        if before.start_from != begin:
+
+            def weights_of(run: Path | None) -> str:
+                return f"the weights of {run}" if run else "weights of its own"
+
+            raise FileError(
+                out / CONFIG, f"the run began with {weights_of(before.start_from)}, not with {weights_of(begin)}", do
+            )
+        if before.processes != world_size_asked():
+            raise FileError(
+                out / CONFIG, f"the run was made by {before.processes} processes, not {world_size_asked()}", do
+            )
+    left = [name for name in (STATE, BEST, METRICS) if (out / name).exists()]
+    if left and not resume:
+        raise FileError(out, "already holds a run", "continue it with --resume or choose another --out")
+    if left and STATE not in left:
+        raise FileError(out / STATE, f"is missing beside {left[0]}", "nothing to resume from; choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ".lock").touch()
+    except OSError as error:
+        raise FileError(out, f"cannot be written ({error.strerror})", "choose another --out") from error
+
+
+def describe_difference(before: RunConfig, now: RunConfig) -> str:
+    """The first setting in which two configurations differ.
+
+    Example:
+        >>> describe_difference(RunConfig(seed=0), RunConfig(seed=1))
+        'seed: 0, now 1'
+    """
+
+    def first(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str) -> str:
+        for name, value in a.items():
+            other = b.get(name)
+            if isinstance(value, dict) and isinstance(other, dict) and value != other:
+                return first(value, other, f"{prefix}{name}.")
+            if value != other:
+                return f"{prefix}{name}: {value}, now {other}"
+        return "?"
+
+    return first(to_dict(before), to_dict(now), "")
+
+
+def world_size_asked() -> int:
+    """Processes that torchrun or Accelerate's launcher was asked for."""
+    return int(os.environ.get("WORLD_SIZE", 1))
