@@ -120,7 +120,8 @@ class MultimodalNetwork(nn.Module):
 
     Example:
         >>> from mmcl.models.encoders.linear import LinearEncoder
-        >>> MultimodalNetwork({"clip": LinearEncoder(8, 16)}, 16, 1).context
+        >>> MultimodalNetwork({"clip": LinearEncoder(8, 16)}, 16, 1).modalities
+        ('clip',)
     """
 
     def __init__(

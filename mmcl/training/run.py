@@ -40,10 +40,10 @@ Metrics = dict[str, float]
 
 def train(
     config: RunConfig,
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: Path | str,
     resume: bool = False,
-    start_from: Path | None = None,
+    start_from: Path | str | None = None,
     device: str = "auto",
 ) -> Metrics:
     """Train on the training split, evaluate on the test split, write the run's folder.
@@ -63,6 +63,8 @@ def train(
     Raises:
         InputError: An option, a file or the folder is not as expected; nothing that was made is lost.
     """
+    data, out = Path(data), Path(out)
+    start_from = None if start_from is None else Path(start_from)
     dataset = get_dataset(config.dataset)
     config = check_run(config, dataset, data)
     if config.optim.encoder_lr_scale == 0 and start_from is None:
