@@ -6,7 +6,9 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
+from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
 from mmcl.inference.score import ScoredRecording, score_each
 from mmcl.reporting.plots import plot_scores, score_strip
@@ -41,10 +43,8 @@ def test_one_failure_stops_nothing(tmp_path, capsys):
             raise MemoryError
         return ScoredRecording(scores(), {"file": name})
 
-    try:
+    with pytest.raises(InputError, match=r"^1 of 2 recordings failed: bad: not enough memory$"):
         score_each(["bad", "good"], score, writer, "recording", str)
-    except ValueError as error:  # an InputError is one
-        assert str(error) == "1 of 2 recordings failed: bad: not enough memory"
     assert json.loads((tmp_path / "r.json").read_text())["file"] == "good"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.csv", "r.json", "r.png"]
     assert "1 of 2 scored into" in capsys.readouterr().out
