@@ -22,7 +22,7 @@ from mmcl.config import override
 from mmcl.datasets import get_dataset
 from mmcl.datasets.sources.xd_violence_check import examine
 from mmcl.errors import InputError
-from mmcl.features.extract import extract
+from mmcl.features.extract_files import extract_files
 from mmcl.features.extractor_pair import create_extractors
 from mmcl.features.store import read_cards
 from mmcl.reporting.run_report import write_report
@@ -60,7 +60,7 @@ def main() -> None:
         n_crops = 1 if p.visual == "descriptors" else p.crops
         extractors = create_extractors(p.visual, p.audio, n_crops=n_crops).to(resolve_device(p.device))
         for split in ("train", "test"):
-            extract([p.videos / split], p.data / split, extractors)
+            extract_files([p.videos / split], p.data / split, extractors)
         shutil.copy(p.videos / "annotations.txt", p.data)
     cards = read_cards(p.data)
     crops = cards["visual"].crops if "visual" in cards else p.crops

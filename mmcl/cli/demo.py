@@ -19,7 +19,7 @@ from mmcl.datasets.sources.synthetic_videos import make_clips
 from mmcl.datasets.sources.xd_violence_scores import ANNOTATIONS
 from mmcl.datasets.xd_violence import XdViolenceConfig
 from mmcl.errors import FileError, InputError
-from mmcl.features.extract import extract
+from mmcl.features.extract_files import extract_files
 from mmcl.features.extractor_pair import create_extractors
 from mmcl.inference.predictor import load
 from mmcl.inference.videos import ExtractorOptions, score_videos
@@ -123,7 +123,7 @@ def _learn_videos(learn: Callable[..., Metrics], out: Path, run: Path, seed: int
     print("extracting features (descriptors, log-mel: no weights needed)", flush=True)
     features = out / "features"
     for split in ("train", "test"):
-        extract([out / "clips" / split], features / split, create_extractors())
+        extract_files([out / "clips" / split], features / split, create_extractors())
     shutil.copy(out / "clips" / "test" / ANNOTATIONS, features / ANNOTATIONS)
     print("training; a clip's label: something both flashes and booms, or not", flush=True)
     metrics = learn(data=features)

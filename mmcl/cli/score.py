@@ -56,7 +56,7 @@ class Extract:
 
     def run(self) -> None:
         """Extract what is missing."""
-        from mmcl.features.extract import extract
+        from mmcl.features.extract_files import extract_files
         from mmcl.features.extractor_pair import create_extractors
         from mmcl.runs.model import resolve_device
 
@@ -71,7 +71,7 @@ class Extract:
         rank = os.environ.get("LOCAL_RANK")  # of several processes each takes a GPU of its own
         on_gpu = resolve_device(self.device).type == "cuda" and ":" not in self.device
         device = resolve_device(f"cuda:{rank}" if on_gpu and rank else self.device)
-        extract(
+        extract_files(
             self.sources,
             self.out,
             extractors.to(device),
@@ -128,11 +128,11 @@ class Score:
     def run(self) -> None:
         """Score every recording."""
         from mmcl.evaluation.events import EventRule
-        from mmcl.features.extract import find_media
         from mmcl.inference.predictor import load
         from mmcl.inference.sensors import score_sensors
         from mmcl.inference.videos import score_videos
         from mmcl.interop.onnx import onnx_predictor
+        from mmcl.media.find import find_media
         from mmcl.reporting.score_files import ScoreFiles
         from mmcl.runs.run_dir import read_run
 

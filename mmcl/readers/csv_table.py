@@ -29,57 +29,16 @@ def read_csv(
     Raises:
         FileError: Naming the line that is wrong.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = csv.reader(file)
-            header = [name.strip() for name in next(rows, [])]
-            if not header or all(_is_number(name) for name in header):
-                raise FileError(path, "has no header", "name the columns in the first line")
-            x = np.array(
-                [[float(v) for v in _whole(row, header, path, rows.line_num)] for row in rows if row],
-                np.float64,
-            )
-    except FileError:
-        raise
-    except (ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise FileError(path, f"line {rows.line_num}: {error}", "expected numbers separated by commas") from error
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error})", "check the file") from error
-    if len(x) < 2:
-        raise FileError(path, f"holds {len(x)} samples", "expected at least two")
-    with np.errstate(over="ignore"):
-        in_range = np.isfinite(x.astype(np.float32))
-    if not in_range.all():
-        row, column = np.argwhere(~in_range)[0]
-        raise FileError(
-            path,
-            f"NaN or infinity in line {row + 2}, column '{header[column]}'",
-            "repair or cut the recording",
-        )
+    header, x = _parse(path)
     start_s = None
-    twice = {name for name in header if header.count(name) > 1}
-    if twice:
-        raise FileError(path, f"has two columns '{min(twice)}'", "name each column once")
     if TIME_COLUMN in header and rate_hz is not None:
         raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
     if TIME_COLUMN in header:
         at = header.index(TIME_COLUMN)
-        time, x = x[:, at], np.delete(x, at, axis=1)
-        step = np.diff(time)
-        if (step <= 0).any():
-            raise FileError(
-                path,
-                f"{TIME_COLUMN} does not rise in line {int(np.argmax(step <= 0)) + 3}",
-                "sort the rows by time",
-            )
-        if step.max() > 1.0:
-            raise FileError(
-                path,
-                f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
-                f"{TIME_COLUMN} is in seconds; split the recording there",
-            )
-        start_s = float(time[0])
-        x, rate_hz = resample_evenly(x, time)
+        time_s, x = x[:, at], np.delete(x, at, axis=1)
+        _check_times(path, time_s)
+        start_s = float(time_s[0])
+        x, rate_hz = resample_evenly(x, time_s)
     if rate_hz is None:
         raise FileError(path, f"has no column {TIME_COLUMN}", f"give its rate by {option}")
     if not 0.1 <= rate_hz <= 1e5:
@@ -87,6 +46,51 @@ def read_csv(
     if x.shape[1] != (n_columns or x.shape[1]) or x.shape[1] == 0:
         raise FileError(path, f"has {x.shape[1]} signal columns", f"expected {n_columns or 'one or more'}")
     return x.astype(np.float32), rate_hz, start_s
+
+
+def _parse(path: Path) -> tuple[list[str], np.ndarray]:
+    """The names of the columns, and finite numbers ``(line, column)``, at least two lines."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            header = [name.strip() for name in next(lines, [])]
+            if not header or all(_is_number(name) for name in header):
+                raise FileError(path, "has no header", "name the columns in the first line")
+            x = np.array(
+                [[float(v) for v in _check_width(line, header, path, lines.line_num)] for line in lines if line],
+                np.float64,
+            )
+    except FileError:
+        raise
+    except (ValueError, UnicodeDecodeError, csv.Error) as error:
+        raise FileError(path, f"line {lines.line_num}: {error}", "expected numbers separated by commas") from error
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error})", "check the file") from error
+    if len(x) < 2:
+        raise FileError(path, f"holds {len(x)} samples", "expected at least two")
+    with np.errstate(over="ignore"):
+        in_range = np.isfinite(x.astype(np.float32))
+    if not in_range.all():
+        line, column = np.argwhere(~in_range)[0]
+        where = f"line {line + 2}, column '{header[column]}'"
+        raise FileError(path, f"NaN or infinity in {where}", "repair or cut the recording")
+    repeated = {name for name in header if header.count(name) > 1}
+    if repeated:
+        raise FileError(path, f"has two columns '{min(repeated)}'", "name each column once")
+    return header, x
+
+
+def _check_times(path: Path, time_s: np.ndarray) -> None:
+    step = np.diff(time_s)
+    if (step <= 0).any():
+        line = int(np.argmax(step <= 0)) + 3
+        raise FileError(path, f"{TIME_COLUMN} does not rise in line {line}", "sort the rows by time")
+    if step.max() > 1.0:
+        raise FileError(
+            path,
+            f"a gap of {step.max():.1f} s in line {int(step.argmax()) + 3}",
+            f"{TIME_COLUMN} is in seconds; split the recording there",
+        )
 
 
 def resample_evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, float]:
@@ -104,10 +108,10 @@ def resample_evenly(x: np.ndarray, time_s: np.ndarray) -> tuple[np.ndarray, floa
     return np.stack([np.interp(even, time_s, column) for column in x.T], 1), rate_hz
 
 
-def _whole(row: list[str], header: list[str], path: Path, line: int) -> list[str]:
-    if len(row) != len(header):
-        raise FileError(path, f"line {line} has {len(row)} columns, the header {len(header)}", "repair the line")
-    return row
+def _check_width(line: list[str], header: list[str], path: Path, number: int) -> list[str]:
+    if len(line) != len(header):
+        raise FileError(path, f"line {number} has {len(line)} columns, the header {len(header)}", "repair the line")
+    return line
 
 
 def _is_number(text: str) -> bool:

@@ -18,11 +18,12 @@ from mmcl.cli.main import main
 from mmcl.datasets.sources.xd_violence_files import find_features
 from mmcl.errors import FileError
 from mmcl.features.cards import ExtractorCard
-from mmcl.features.extract import extract_file, find_media
+from mmcl.features.extract import extract_file
 from mmcl.features.extractor_pair import create_extractors
 from mmcl.features.extractors.descriptors import Descriptors
 from mmcl.features.extractors.log_mel import LogMel
 from mmcl.features.store import open_store
+from mmcl.media.find import find_media
 from mmcl.media.snippets import read_snippets
 
 
@@ -87,7 +88,7 @@ def test_extract_shares_files_among_processes(videos, tmp_path):
         words = [sys.executable, "-m", "mmcl", "extract", str(videos), "--out", str(tmp_path)]
         done = subprocess.run(words, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        assert f"1 extracted, 0 were there already, 0 failed (part {rank + 1} of 2)" in done.stdout
+        assert f"1 extracted, 0 were there already, 0 failed (share {rank + 1} of 2)" in done.stdout
     assert len(list(tmp_path.glob("*__info.json"))) == 2
     features = find_features(tmp_path, 1)
     assert [v.name for v in features["train"]] == ["größe_label_G-0-0", "a b#1_label_A"]
