@@ -3,7 +3,7 @@
     predictor = mmcl.load("RUN")                            # of a trained run, or of a shared model
     for scores in predictor.predict(recordings): ...        # snippet scores
 
-    config = mmcl.datasets.get_dataset("utd-mhad").recipe()
+    config = mmcl.datasets.get_dataset("utd-mhad").default_config()
     metrics = mmcl.train(config, data=Path("UTD-MHAD"), out=Path("run"))
 
 Everything is imported when it is used first; ``import mmcl`` alone imports neither torch nor numpy.

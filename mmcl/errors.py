@@ -21,14 +21,14 @@ class FileError(InputError):
 
     Args:
         path: The file or folder.
-        found: What is wrong with it.
-        do: What to do about it.
+        problem: What is wrong with it.
+        remedy: What to do about it.
 
     Example:
         >>> str(FileError("a.npy", "is empty", "copy it again"))
         'a.npy: is empty; copy it again'
     """
 
-    def __init__(self, path: str | Path, found: str, do: str):
-        self.path, self.parts = Path(path), (found, do)
-        super().__init__(f"{path}: {found}; {do}")
+    def __init__(self, path: str | Path, problem: str, remedy: str):
+        self.path, self.parts = Path(path), (problem, remedy)
+        super().__init__(f"{path}: {problem}; {remedy}")

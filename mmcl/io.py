@@ -48,10 +48,10 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
         full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        found = "the disk is full" if full else f"cannot be written ({first_line(error)})"
+        problem = "the disk is full" if full else f"cannot be written ({first_line(error)})"
         raise FileError(
             path,
-            found,
+            problem,
             "what was saved before is intact; make room or choose another --out",
         ) from error
 
@@ -162,11 +162,11 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def first_mismatch(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+def first_mismatch(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """The first entry of a state dict that is missing, too many or of another shape, for a message; empty when all fit.
 
     Args:
-        found: In a file.
+        actual: In a file.
         expected: Of a network.
 
     Example:
@@ -177,8 +177,8 @@ def first_mismatch(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str
     def describe(t: Any) -> str:
         return "missing" if t is None else f"of shape {tuple(t.shape)}"
 
-    for name in [*expected, *found]:
-        ours, theirs = found.get(name), expected.get(name)
+    for name in [*expected, *actual]:
+        ours, theirs = actual.get(name), expected.get(name)
         if ours is None or theirs is None or ours.shape != theirs.shape:
             return f"'{name}' is {describe(ours)} in the file and {describe(theirs)} in the network"
     return ""

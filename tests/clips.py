@@ -96,14 +96,14 @@ def cut(source: Path, path: Path, from_s: float) -> Path:
     """A stream copy from a moment between two key frames, as fast cutters make it: it begins with the key
     frame before, and says that what lies before the moment is not to be shown."""
     with av.open(str(source)) as file, av.open(str(path), "w") as out:
-        made = {s.index: out.add_stream_from_template(s) for s in (*file.streams.video, *file.streams.audio)}
+        copies = {s.index: out.add_stream_from_template(s) for s in (*file.streams.video, *file.streams.audio)}
         file.seek(int(from_s * av.time_base), backward=True)
-        for packet in file.demux(*(file.streams[i] for i in made)):
+        for packet in file.demux(*(file.streams[i] for i in copies)):
             if packet.pts is None or (packet.stream.type == "audio" and packet.pts * packet.time_base < from_s):
                 continue
             shift = round(from_s / packet.time_base)
             packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-            packet.stream = made[packet.stream.index]
+            packet.stream = copies[packet.stream.index]
             out.mux(packet)
     return path
 

@@ -15,7 +15,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory) -> Path:
+def dataset_dir(tmp_path_factory) -> Path:
     """Made-up recordings in UTD-MHAD's layout: 8 subjects, 4 actions, 2 trials."""
     folder = tmp_path_factory.mktemp("made")
     make_recordings(folder, n_trials=2, actions=(1, 3, 13, 18))
@@ -36,10 +36,10 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def trained(made, tmp_path_factory) -> Path:
+def trained(dataset_dir, tmp_path_factory) -> Path:
     """A small run of streams; a second one of another seed lies beside it."""
     folder = tmp_path_factory.mktemp("runs")
     for seed in (0, 1):
         config = recipe("utd-mhad-streams", {**SMALL, "optim.epochs": 1, "seed": seed})
-        train(config, made, folder / f"seed-{seed}")
+        train(config, dataset_dir, folder / f"seed-{seed}")
     return folder / "seed-0"

@@ -7,11 +7,11 @@ import math
 import torch
 
 
-def topk_pool(logit, lengths, divisor):
+def topk_pool(logit, lengths, topk_divisor):
     """logit: list-like (bag, snippet, class); returns (bag, class)."""
     rows = []
     for b, n in enumerate(lengths):
-        k = min(n // divisor + 1, n)
+        k = min(n // topk_divisor + 1, n)
         row = []
         for c in range(logit.shape[2]):
             values = sorted((logit[b, t, c] for t in range(n)), key=float, reverse=True)
@@ -51,10 +51,10 @@ def anchor_loss(query, positive, negatives, temperature, beta=0.0, tau=0.0, deta
     return -torch.log(pos / (pos + ng))
 
 
-def split_topk(score, n, divisor):
+def split_topk(score, n, topk_divisor):
     """Indices of the high and the low snippets of one bag."""
     order = sorted(range(n), key=lambda t: -float(score[t]))
-    k = min(n // divisor + 1, n)
+    k = min(n // topk_divisor + 1, n)
     low = order[k:][-k:] if n > k else []
     return order[:k], low
 
@@ -89,15 +89,15 @@ def semi_bag_terms(
     lengths,
     is_event,
     *,
-    divisor,
+    topk_divisor,
     temperature,
     beta=0.0,
     tau=0.0,
-    by_picks=False,
+    by_snippets=False,
     split=None,
 ):
     """The four terms of two modalities a, b: ``{"a->b/kind": value}``."""
-    split = split or (lambda s, n: split_topk(s, n, divisor))
+    split = split or (lambda s, n: split_topk(s, n, topk_divisor))
     parts = {m: [split(s[b], n) for b, n in enumerate(lengths)] for m, s in score.items()}
     terms = {}
     for b in embedding:
@@ -113,7 +113,7 @@ def semi_bag_terms(
                         continue
                     q = torch.stack([embedding[a][i, t] for t in parts[a][i][0]]).mean(0)
                     p = torch.stack([embedding[b][i, t] for t in parts[b][i][0]]).mean(0)
-                    w = len(parts[a][i][0]) if by_picks else 1
+                    w = len(parts[a][i][0]) if by_snippets else 1
                     total = total + w * anchor_loss(q, p, negatives, temperature, beta, tau)
                     weights += w
                 terms[f"{a}->{b}/{kind}"] = total / weights if weights else torch.zeros((), dtype=torch.float64)
@@ -165,36 +165,36 @@ class TwoStream:
         return embedding, logit
 
 
-def mean_of_highest(values, divisor):
+def mean_of_highest(values, topk_divisor):
     n = len(values)
-    return sum(sorted(values, key=lambda v: v.item(), reverse=True)[: min(n // divisor + 1, n)]) / min(
-        n // divisor + 1, n
+    return sum(sorted(values, key=lambda v: v.item(), reverse=True)[: min(n // topk_divisor + 1, n)]) / min(
+        n // topk_divisor + 1, n
     )
 
 
-def bag_loss(logits, labels, divisor):
+def bag_loss(logits, labels, topk_divisor):
     """Binary cross-entropy of the pooled logit, mean over bags."""
     total = 0.0
     for values, label in zip(logits, labels, strict=True):
-        p = 1 / (1 + torch.exp(-mean_of_highest(values, divisor)))
+        p = 1 / (1 + torch.exp(-mean_of_highest(values, topk_divisor)))
         total = total - (torch.log(p) if label else torch.log(1 - p))
     return total / len(labels)
 
 
-def macil_sd_losses(student, teacher, bags, labels, weight, divisor, temperature):
+def macil_sd_losses(student, teacher, bags, labels, weight, topk_divisor, temperature):
     """All losses of one step: ``{"mil", "teacher", "contrast a->b/kind"}``, the contrast already weighted."""
     results = [student(bag) for bag in bags]
     joint = [[sum(parts) for parts in zip(*logit.values(), strict=True)] for _, logit in results]
-    losses = {"mil": bag_loss(joint, labels, divisor)}
+    losses = {"mil": bag_loss(joint, labels, topk_divisor)}
     visual = [teacher({"visual": bag["visual"]})[1]["visual"] for bag in bags]
-    losses["teacher"] = bag_loss(visual, labels, divisor)
-    is_event = [1 / (1 + math.exp(-mean_of_highest(j, divisor).item())) > 0.5 for j in joint]
+    losses["teacher"] = bag_loss(visual, labels, topk_divisor)
+    is_event = [1 / (1 + math.exp(-mean_of_highest(j, topk_divisor).item())) > 0.5 for j in joint]
     lengths = [len(j) for j in joint]
     embedding, score = {}, {}
     for m in student.modalities:
         embedding[m] = {(b, t): e for b, (emb, _) in enumerate(results) for t, e in enumerate(emb[m])}
         score[m] = [[1 / (1 + math.exp(-v.item())) for v in logit[m]] for _, logit in results]
-    terms = semi_bag_terms(embedding, score, lengths, is_event, divisor=divisor, temperature=temperature)
+    terms = semi_bag_terms(embedding, score, lengths, is_event, topk_divisor=topk_divisor, temperature=temperature)
     return losses | {f"contrast {k}": weight * v for k, v in terms.items()}
 
 
@@ -254,18 +254,18 @@ class LoopMacilSd(torch.nn.Module):
         return embedding, logit
 
 
-def loop_pool(logit, lengths, divisor=16):
+def loop_pool(logit, lengths, topk_divisor=16):
     """One bag after the other; the result grows."""
     pooled = torch.zeros(0, dtype=logit.dtype, device=logit.device)
     for i in range(len(lengths)):
         n = int(lengths[i])
-        k = min(n // divisor + 1, n)
+        k = min(n // topk_divisor + 1, n)
         top, _ = torch.topk(logit[i][:n], k=k, largest=True)
         pooled = torch.cat([pooled, top.mean().reshape(1)])
     return pooled
 
 
-def loop_contrast(embedding, logit, joint_score, lengths, temperature, divisor=16):
+def loop_contrast(embedding, logit, joint_score, lengths, temperature, topk_divisor=16):
     """The four terms, a violent bag's mean repeated as often as it has picks."""
     parts = {}
     for m, e in embedding.items():
@@ -273,7 +273,7 @@ def loop_contrast(embedding, logit, joint_score, lengths, temperature, divisor=1
         violent, normal, background = empty, empty, empty
         for i in range(len(lengths)):
             n = int(lengths[i])
-            k = min(n // divisor + 1, n)
+            k = min(n // topk_divisor + 1, n)
             _, high = torch.topk(logit[m][i][:n], k=k, largest=True)
             _, low = torch.topk(logit[m][i][:n], k=min(k, n - k), largest=False)
             background = torch.cat([background, e[i][low]])

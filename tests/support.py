@@ -27,7 +27,7 @@ SHAPES = {"skeleton": (20, 3), "inertial": (6,), "visual": (1024,), "audio": (12
 
 def recipe(name: str, changes: Mapping[str, Any] | None = None) -> RunConfig:
     """A data set's settings, some of them changed."""
-    return override(get_dataset(name).recipe(), changes or {})
+    return override(get_dataset(name).default_config(), changes or {})
 
 
 def inputs_of(modalities, shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, InputSpec]:

@@ -43,7 +43,7 @@ def imports(path: Path) -> set[str]:
 
 def violations(source: Path) -> list[str]:
     """Imports that go up or sideways; ``types`` and the like may import each other."""
-    found = []
+    violations = []
     for path in source.rglob("*.py"):
         package = path.relative_to(source).parts[0].removesuffix(".py")
         if package in ("__init__", "__main__"):
@@ -55,8 +55,8 @@ def violations(source: Path) -> list[str]:
             if other == package or other == "__version__":
                 continue
             if LAYER[other] > LAYER[package] or (LAYER[other] == LAYER[package] > 0):
-                found.append(f"{path.relative_to(source)} imports {name}")
-    return found
+                violations.append(f"{path.relative_to(source)} imports {name}")
+    return violations
 
 
 def test_layers():

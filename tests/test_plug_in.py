@@ -23,14 +23,14 @@ def run(*options: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_every_host_on_both_data_sets(made, tmp_path):
+def test_every_host_on_both_data_sets(dataset_dir, tmp_path):
     make_features(tmp_path / "clips", n_crops=5)
-    options = ["--streams", str(made), "--clips", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
+    options = ["--streams", str(dataset_dir), "--clips", str(tmp_path / "clips"), "--out", str(tmp_path / "out")]
     done = run(*options, "--n-streams", "16", "8")
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
-    assert set(found) == {f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")}
-    assert all(0 < v <= 1 for v in found.values())
+    results = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert set(results) == {f"{t}/{h}/{w}/0" for t in ("streams", "clips") for h in HOSTS for w in ("with", "without")}
+    assert all(0 < v <= 1 for v in results.values())
     again = run(*options, "--n-streams", "16", "8")  # nothing is left to do
     assert again.returncode == 0
     assert not [line for line in again.stdout.splitlines() if line.startswith(("streams/", "clips/"))]

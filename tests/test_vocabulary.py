@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [p for folder in ("mmcl", "tools", "pipelines", "examples") for p in (ROOT / folder).rglob("*.py")]
+TESTS = list((ROOT / "tests").rglob("*.py"))
 MIGRATIONS = ROOT / "mmcl" / "config" / "migrations.py"  # has the old names of settings
 SETTINGS = ROOT / "mmcl" / "cli" / "settings.py"  # has the old names of options
 DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
@@ -29,7 +30,7 @@ NAMES = {
     "Scorer", "scorer", "Timeline", "timeline", "Waiting",  # Predictor, SnippetScores, LazyRecording
     "stand_in", "only_one", "at_least_float32", "write_whole", "reader_is_gone",
     "divisor", "accumulate", "warmup", "encoder_rate", "per_group", "draws", "exclusive",
-    "made", "some", "every", "met", "asked", "said", "wanted",  # nouns that say what it is
+    "made", "some", "every", "met", "found", "asked", "said", "wanted",  # nouns that say what it is
 }  # fmt: skip
 # Names that losses may not use: elsewhere a table has rows and a dict has keys.
 IN_LOSSES = {"row", "rows", "key", "keys", "real", "counts", "counted", "tau", "part", "parts", "found", "unit"}
@@ -60,24 +61,24 @@ def names_in(path: Path) -> set[str]:
 
 
 def test_names():
-    found = {}
-    for path in CODE:
+    violations = {}
+    for path in (*CODE, *TESTS):
         forbidden = NAMES | (IN_LOSSES if "losses" in path.parts and "mmcl" in path.parts else set())
         if words := names_in(path) & forbidden:
-            found[str(path.relative_to(ROOT))] = sorted(words)
-    assert found == {}
+            violations[str(path.relative_to(ROOT))] = sorted(words)
+    assert violations == {}
 
 
 @pytest.mark.parametrize("pattern", PHRASES)
 def test_phrases(pattern):
-    found = []
+    violations = []
     for path in (*CODE, *DOCS):
         if path in (MIGRATIONS, SETTINGS):
             continue
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if re.search(pattern, line, re.IGNORECASE):
-                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
-    assert not found, f"use: {PHRASES[pattern]}\n" + "\n".join(found)
+                violations.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not violations, f"use: {PHRASES[pattern]}\n" + "\n".join(violations)
 
 
 def test_a_forbidden_word_would_be_found(tmp_path):

@@ -34,12 +34,19 @@ def first_line(cls: Any) -> str:
     return (cls.__doc__ or "").strip().split("\n")[0].rstrip(".")
 
 
+def is_own(cls: Any) -> bool:
+    """Whether a class is mmcl's, not one of another installed package."""
+    return cls.__module__.startswith("mmcl.")
+
+
 def components(slot: str) -> Iterator[Row]:
     """A row a component of a slot."""
     head: Row = ("name", "what it does", "when to use it", "formula", "requires", "source")
     yield (*head, "weight") if slot in WEIGHTED else head
     for name in registry(slot).names():
         cls: Any = registry(slot).resolve(name)
+        if not is_own(cls):
+            continue
         requires = ", ".join(sorted(getattr(cls, "requires", ())))
         if optional := ", ".join(sorted(getattr(cls, "optional", ()))):
             requires = f"{requires} ({optional})".strip()
@@ -52,6 +59,8 @@ def datasets() -> Iterator[Row]:
     yield "name", "what is learned", "task", "primary metric"
     for name in DATASETS.names():
         dataset = get_dataset(name)
+        if not is_own(type(dataset)):
+            continue
         yield f"`{name}`", dataset.summary, dataset.task, dataset.primary_metric
 
 
@@ -60,6 +69,8 @@ def kinds() -> Iterator[Row]:
     yield "name", "what it is", "encoder", "samples a hop"
     for name in KINDS.names():
         cls: Any = KINDS.resolve(name)
+        if not is_own(cls):
+            continue
         yield f"`{name}`", first_line(cls), f"`{cls.encoder}`", str(cls.frames_per_hop)
 
 
@@ -68,6 +79,8 @@ def encoders() -> Iterator[Row]:
     yield "name", "what it does", "kinds", "fits statistics"
     for name in ENCODERS.names():
         cls: Any = ENCODERS.resolve(name)
+        if not is_own(cls):
+            continue
         fits = "yes" if getattr(cls, "fits_statistics", False) else "no"
         yield f"`{name}`", first_line(cls), ", ".join(cls.kinds), fits
 
@@ -77,6 +90,8 @@ def extractors() -> Iterator[Row]:
     yield "name", "what it does", "modality", "channels"
     for name in EXTRACTORS.names():
         cls: Any = EXTRACTORS.resolve(name)
+        if not is_own(cls):
+            continue
         yield f"`{name}`", first_line(cls), cls.modality, str(cls.dim)
 
 

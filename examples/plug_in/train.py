@@ -92,10 +92,10 @@ def read(name: str, data: Path, n_streams: tuple[int, int]) -> tuple[BagSet, Bag
     """Training and test split. A sensor's window becomes one vector of raw numbers, standardized."""
     dataset = get_dataset("utd-mhad-streams" if name == "streams" else "xd-violence")
     changes: dict[str, Any] = {"data.validation_share": 0.0}
-    config = override(clips_recipe(), {"dataset": "xd-violence", "data": dataset.recipe().data})
+    config = override(clips_recipe(), {"dataset": "xd-violence", "data": dataset.default_config().data})
     if name == "streams":
         changes = {"data.validation_subjects": (), "data.n_train_streams": n_streams[0]}
-        config = override(dataset.recipe(), {"data.n_test_streams": n_streams[1]})
+        config = override(dataset.default_config(), {"data.n_test_streams": n_streams[1]})
     config = override(config, changes)
     splits = load_splits(dataset, data, config.data)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
@@ -194,8 +194,8 @@ def table(results: Mapping[str, float], options: Options) -> str:
     for name in ("streams", "clips"):
         for host in options.hosts:
             keys = [tuple(f"{name}/{host}/{w}/{s}" for w in ("without", "with")) for s in options.seeds]
-            if found := [[results[k] for k in pair] for pair in keys if all(k in results for k in pair)]:
-                without, plugged = np.array(found).T
+            if paired := [[results[k] for k in pair] for pair in keys if all(k in results for k in pair)]:
+                without, plugged = np.array(paired).T
                 gain = plugged - without
                 each = ", ".join(f"{g:+.3f}" for g in gain)
                 lines.append(

@@ -141,7 +141,7 @@ def sensor_config(seed: int) -> RunConfig:
         1
     """
     return override(
-        get_dataset("utd-mhad-streams").recipe(),
+        get_dataset("utd-mhad-streams").default_config(),
         {
             "data.n_train_streams": 120,
             "data.n_test_streams": 60,

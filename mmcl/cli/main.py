@@ -113,7 +113,7 @@ def _parse_of_dataset(args: list[str]) -> Any:
     else:
         name, *left = left
     dataset = get_dataset(name)
-    recipe = dataset.recipe()
+    recipe = dataset.default_config()
     if command == "compare":
         recipe = comparison_recipe(recipe)
     if command == "pretrain":

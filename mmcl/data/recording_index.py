@@ -140,6 +140,9 @@ class RecordingIndex:
         path: The data set's folder or manifest.
         extractors: What made the features of a modality, where it is known.
 
+    Raises:
+        InputError: Two recordings have one name, or a split or label is none that is expected.
+
     Example:
         >>> index = RecordingIndex((RecordingRow("r1", "train"), RecordingRow("r2", "test")), ("wave",))
         >>> [row.name for row in index.of("test")]
@@ -150,6 +153,19 @@ class RecordingIndex:
     classes: tuple[str, ...]
     path: Path = Path()
     extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = frozenset(self.classes)
+        names: set[str] = set()
+        for row in self.rows:
+            where = row.where or f"{self.path}, recording {row.name}"
+            if row.name in names:
+                raise InputError(f"{where}: two recordings have the name {row.name}; expected names that differ")
+            names.add(row.name)
+            if row.split not in (*SPLITS, ""):
+                raise InputError(f"{where}: split '{row.split}'; expected {', '.join(SPLITS)} or none")
+            if unknown := [label for label in row.labels if label not in known]:
+                raise InputError(f"{where}: label '{unknown[0]}' is no class; expected {', '.join(self.classes)}")
 
     def of(self, split: str) -> list[RecordingRow]:
         """The rows of a split, in order."""

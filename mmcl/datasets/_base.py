@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -42,8 +43,12 @@ class Dataset:
     name: str = ""
 
     def recipe(self) -> RunConfig:
-        """The settings that it is trained with."""
+        """The settings that it is trained with; ``default_config`` adds its name."""
         raise NotImplementedError
+
+    def default_config(self) -> RunConfig:
+        """Every setting of a run on it, as its recipe has them."""
+        return replace(self.recipe(), dataset=self.name)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """Its recordings; no signal is read.

@@ -31,7 +31,7 @@ class Events(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(detection_recipe(), {"dataset": "events", "data": ManifestConfig()})
+        return override(detection_recipe(), {"data": ManifestConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

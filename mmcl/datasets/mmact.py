@@ -68,7 +68,7 @@ class Mmact(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"dataset": "mmact", "data": MmactConfig()})
+        return override(recognition_recipe(), {"data": MmactConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

@@ -49,7 +49,7 @@ class Recordings(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"dataset": "recordings", "data": ManifestConfig()})
+        return override(recognition_recipe(), {"data": ManifestConfig()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

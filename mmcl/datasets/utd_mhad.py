@@ -67,7 +67,7 @@ class UtdMhad(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"dataset": "utd-mhad", "data": UtdMhadConfig()})
+        return override(recognition_recipe(), {"data": UtdMhadConfig()})
 
     def check(self, options: DataConfig) -> None:
         """See ``Dataset.check``."""

@@ -66,7 +66,7 @@ class UtdMhadStreams(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(detection_recipe(), {"dataset": "utd-mhad-streams", "data": UtdMhadStreamsConfig()})
+        return override(detection_recipe(), {"data": UtdMhadStreamsConfig()})
 
     def check(self, options: DataConfig) -> None:
         """See ``Dataset.check``."""

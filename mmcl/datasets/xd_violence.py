@@ -77,7 +77,7 @@ class XdViolence(Dataset):
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
         return override(
-            RunConfig(dataset="xd-violence", data=XdViolenceConfig()),
+            RunConfig(data=XdViolenceConfig()),
             {
                 "snippets.hop_s": 2 / 3,
                 "snippets.window_s": 2 / 3,

@@ -30,7 +30,7 @@ def finetune_config(info: RunInfo, labels: float, label_seed: int, modalities: S
         modalities: Of the new run.
     """
     before = info.config
-    recipe = get_dataset(before.dataset).recipe()
+    recipe = get_dataset(before.dataset).default_config()
     model = dataclasses.replace(before.model, dropout=recipe.model.dropout, joint=recipe.model.joint)
     kept = ("hop_s", "window_s", "stretch_s", "frames_per_hop")
     snippets = {f"snippets.{name}": getattr(before.snippets, name) for name in kept}

@@ -11,7 +11,7 @@ from mmcl.data.recording_index import RecordingIndex, RecordingRow
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
 from mmcl.inference.predictor import Predictor
-from mmcl.inference.score import ScoredRecording, ScoreWriter, score_each
+from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
 from mmcl.readers.recording_files import FILE_NAME, SHAPES, find_recordings, read_recording
 from mmcl.types import InputSpec, Recording
 

@@ -16,7 +16,7 @@ from mmcl.errors import InputError
 from mmcl.features.extract import Extracted, extract_file
 from mmcl.features.extractor_pair import ExtractorPair, create_extractors
 from mmcl.inference.predictor import Predictor
-from mmcl.inference.score import ScoredRecording, ScoreWriter, score_each
+from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import Recording, SnippetGrid, SnippetScores

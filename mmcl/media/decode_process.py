@@ -64,7 +64,7 @@ def main(args: list[str]) -> int:
                 send({"shape": None if frames is None else frames.shape}, *blocks)
         send({"end": True})
     except Unreadable as error:
-        send({"error": str(error), "do": error.do})
+        send({"error": str(error), "do": error.remedy})
     except BrokenPipeError:
         return 1  # nobody reads on
     return 0

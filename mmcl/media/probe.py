@@ -99,9 +99,9 @@ def media_from_header(header: dict[str, Any]) -> Media:
 class Unreadable(Exception):
     """What is wrong with the file, and what to do."""
 
-    def __init__(self, found: str, do: str = "repair or leave it out"):
-        super().__init__(found)
-        self.do = do
+    def __init__(self, problem: str, remedy: str = "repair or leave it out"):
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 def probe_media(path: str) -> Media:

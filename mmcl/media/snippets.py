@@ -50,8 +50,8 @@ def read_snippets(
     if not timeout_s > 0:
         raise InputError(f"--timeout-s: expected more than 0 seconds, got {timeout_s:g}")
     if not path.is_file():
-        found = "is no regular file" if path.exists() else "no such file"
-        raise FileError(path, found, "check the path")
+        problem = "is no regular file" if path.exists() else "no such file"
+        raise FileError(path, problem, "check the path")
     child = _DecodeProcess(path, short_side, reader, timeout_s)
     try:
         media = media_from_header(child.header())

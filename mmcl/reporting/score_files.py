@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmcl.evaluation.events import EventRule, find_events
-from mmcl.inference.score import ScoredRecording
+from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, printable, write_json
 from mmcl.reporting.overlay import write_overlay
 from mmcl.reporting.plots import plot_scores

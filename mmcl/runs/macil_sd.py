@@ -50,7 +50,7 @@ def import_macil_sd(weights: Path, out: Path) -> None:
     except InputError as error:
         raise FileError(weights, str(error), "give the authors' macil_sd.pkl") from error
     save_weights(out / BEST, student)
-    recipe = get_dataset("xd-violence").recipe()
+    recipe = get_dataset("xd-violence").default_config()
     model = {
         "schema_version": SCHEMA_VERSION,
         **versions(),

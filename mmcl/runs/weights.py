@@ -53,7 +53,7 @@ def load_weights(path: Path, network: nn.Module, prefixes: tuple[str, ...] = ())
     network.load_state_dict(weights, strict=not prefixes)
 
 
-def match_weights(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+def match_weights(path: Path, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Raises FileError naming the first entry that does not fit."""
-    if misfit := first_mismatch(found, expected):
+    if misfit := first_mismatch(actual, expected):
         raise FileError(path, f"holds another architecture: {misfit}", "use the config.json that was saved with it")

@@ -49,7 +49,7 @@ def train(
     """Train on the training split, evaluate on the test split, write the run's folder.
 
     Args:
-        config: Every setting; ``get_dataset(name).recipe()`` has those of a data set.
+        config: Every setting; ``get_dataset(name).default_config()`` has those of a data set.
         data: The data set's folder, or a manifest.
         out: The run's folder, which is made.
         resume: Go on from the last saved training state; start where there is none.
@@ -193,7 +193,7 @@ def check_splits(splits: DataSplits, data: Path, options: DataConfig) -> None:
         needed.append("validation")
     for split in needed:
         if not splits.of(split):
-            raise InputError(f"{data}: holds no recordings of the {split} split; add them, or choose other subjects")
+            raise InputError(f"{data}: holds no recordings of the {split} split")
 
 
 def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGrid) -> BagDataset:

@@ -251,9 +251,11 @@ class Trainer:
         if counts:
             progress.histograms.append(log_histograms(accelerator, counts, len(progress.histograms) + 1))
         if not math.isfinite(metrics["loss total"]) or not self._is_finite():
+            terms = [k for k, v in metrics.items() if k.startswith("loss ") and not math.isfinite(v)]
+            what = " and ".join(k for k in terms if k != "loss total") or "a weight"
             raise InputError(
-                f"{self.out}: the loss or a weight became infinite or NaN in epoch {epoch + 1}; lower "
-                "--optim.learning-rate or use --trainer.precision no"
+                f"{self.out}: {what} became infinite or NaN in epoch {epoch + 1}; lower --optim.learning-rate or use "
+                "--trainer.precision no"
             )
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:

@@ -14,12 +14,12 @@ from support import write_csv
 from mmcl.cli.main import main
 
 
-def test_mat_pair_and_csv_pair_to_json_csv_png(trained, made, tmp_path, rng, capsys):
+def test_mat_pair_and_csv_pair_to_json_csv_png(trained, dataset_dir, tmp_path, rng, capsys):
     write_csv(tmp_path / "walk ü_inertial.csv", rng.standard_normal((500, 6)), list("abcdef"), np.arange(500) / 50)
     write_csv(tmp_path / "walk ü_skeleton.csv", rng.standard_normal((300, 60)), [f"j{i}" for i in range(60)])
     pair = [
-        str(made / "Inertial" / "a13_s2_t1_inertial.mat"),
-        str(made / "Skeleton" / "a13_s2_t1_skeleton.mat"),
+        str(dataset_dir / "Inertial" / "a13_s2_t1_inertial.mat"),
+        str(dataset_dir / "Skeleton" / "a13_s2_t1_skeleton.mat"),
     ]
     csvs = [str(tmp_path / f"walk ü_{m}.csv") for m in ("inertial", "skeleton")]
     out = tmp_path / "out"
@@ -35,12 +35,12 @@ def test_mat_pair_and_csv_pair_to_json_csv_png(trained, made, tmp_path, rng, cap
     assert (out / "a13_s2_t1.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_bad_recording_is_told_and_the_others_are_scored(trained, made, tmp_path, capsys):
+def test_a_bad_recording_is_told_and_the_others_are_scored(trained, dataset_dir, tmp_path, capsys):
     folder = tmp_path / "data"
     for name in ("a1_s2_t1", "a3_s2_t1"):
         for kind in ("inertial", "skeleton"):
             folder.mkdir(exist_ok=True)
-            shutil.copy(made / kind.capitalize() / f"{name}_{kind}.mat", folder)
+            shutil.copy(dataset_dir / kind.capitalize() / f"{name}_{kind}.mat", folder)
     (folder / "a1_s2_t1_skeleton.mat").write_bytes(b"\0" * 99)
     assert main(["score", str(trained), str(folder), "--out", str(tmp_path / "out")]) == 1
     captured = capsys.readouterr()

@@ -52,7 +52,7 @@ OPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
+def demo_dir(tmp_path_factory) -> Path:
     """Clips, their features and two small models: macil-sd's network and ours, trained with dropout of
     modalities."""
     folder = tmp_path_factory.mktemp("av")
@@ -98,14 +98,14 @@ def mixed(tmp_path) -> Path:
     return folder
 
 
-def test_scores_are_those_of_the_features(made, tmp_path):
-    clip = next((made / "clips/test").glob("*.mp4"))
-    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path)]) == 0
+def test_scores_are_those_of_the_features(demo_dir, tmp_path):
+    clip = next((demo_dir / "clips/test").glob("*.mp4"))
+    assert main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path)]) == 0
     content = json.loads((tmp_path / f"{clip.stem}.json").read_text())
-    predictor = load(made / "model", "cpu")
+    predictor = load(demo_dir / "model", "cpu")
     x = {
-        "visual": np.load(made / f"features/{clip.stem}__0.npy"),
-        "audio": np.load(made / f"features/{clip.stem}__log-mel.npy"),
+        "visual": np.load(demo_dir / f"features/{clip.stem}__0.npy"),
+        "audio": np.load(demo_dir / f"features/{clip.stem}__log-mel.npy"),
     }
     (expected,) = predictor.predict([Recording("x", x, dict.fromkeys(x, 1.5))])
     scores = np.array([[s["joint"][0], s["visual"][0], s["audio"][0]] for s in content["snippets"]])
@@ -117,9 +117,9 @@ def test_scores_are_those_of_the_features(made, tmp_path):
     assert len(rows) == 1 + len(content["snippets"])
 
 
-def test_one_bad_video_stops_nothing(made, mixed, tmp_path, capsys):
+def test_one_bad_video_stops_nothing(demo_dir, mixed, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["score", str(made / "model"), str(mixed), "--out", str(out)]) == 1
+    assert main(["score", str(demo_dir / "model"), str(mixed), "--out", str(out)]) == 1
     printed = capsys.readouterr()
     assert "3 of 9 scored" in printed.out
     for name in ("short", "text", "empty", "damaged", "noise", "truncated"):
@@ -136,28 +136,28 @@ def test_one_bad_video_stops_nothing(made, mixed, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("model", ["model", "macil"])
-def test_a_missing_modality_is_scored_by_the_other(made, model, tmp_path):
-    clip = next((made / "clips/test").glob("*.mp4"))
-    found = extract_file(clip, create_extractors())
-    predictor = load(made / model, "cpu")
+def test_a_missing_modality_is_scored_by_the_other(demo_dir, model, tmp_path):
+    clip = next((demo_dir / "clips/test").glob("*.mp4"))
+    extracted = extract_file(clip, create_extractors())
+    predictor = load(demo_dir / model, "cpu")
     for m in ("visual", "audio"):
-        alone = score_features("x", type(found)(found.media, {m: found.features[m]}), predictor)
+        alone = score_features("x", type(extracted)(extracted.media, {m: extracted.features[m]}), predictor)
         assert list(alone.modality_score) == [m]
         assert np.isfinite(alone.score).all()
 
 
-def test_json_lines_alone_on_standard_output(made, mixed, tmp_path, capsys):
-    assert main(["score", str(made / "model"), str(mixed), "--json", "-"]) == 1
+def test_json_lines_alone_on_standard_output(demo_dir, mixed, tmp_path, capsys):
+    assert main(["score", str(demo_dir / "model"), str(mixed), "--json", "-"]) == 1
     printed = capsys.readouterr()
     lines = [json.loads(line) for line in printed.out.splitlines()]
     assert {x["name"] for x in lines} == {"größe #1 b", "silent", "blind"}
     assert "failed:" in printed.err
-    assert not (made / "model" / "scores").exists()
+    assert not (demo_dir / "model" / "scores").exists()
 
 
-def test_overlay_and_embedding(made, tmp_path):
+def test_overlay_and_embedding(demo_dir, tmp_path):
     clip = write_clip(tmp_path / "a.avi", 96, video="mpeg4", audio="mp2")
-    words = ["score", str(made / "model"), str(clip), "--out", str(tmp_path / "out")]
+    words = ["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path / "out")]
     assert main([*words, "--overlay"]) == 0
     media, snippets = read_snippets(tmp_path / "out" / "a-scored.mp4", 64)
     assert media.video.codec == "h264"
@@ -168,16 +168,16 @@ def test_overlay_and_embedding(made, tmp_path):
     assert "data:video/mp4;base64," in html
     assert "Browsers do not play .avi files" in html
     mp4 = write_clip(tmp_path / "b #1.mp4", 96)
-    assert main(["score", str(made / "model"), str(mp4), "--out", str(tmp_path / "out"), "--embed-mb", "0"]) == 0
+    assert main(["score", str(demo_dir / "model"), str(mp4), "--out", str(tmp_path / "out"), "--embed-mb", "0"]) == 0
     html = (tmp_path / "out" / "b #1.html").read_text()
     assert 'src="../b%20%231.mp4"' in html
     assert main([*words[:2], str(mp4), "--out", str(tmp_path / "bare"), "--no-page"]) == 0
     assert not list((tmp_path / "bare").glob("*.html"))
 
 
-def test_refusals(made, tmp_path, capsys):
-    clip = str(next((made / "clips/test").glob("*.mp4")))
-    model = str(made / "model")
+def test_refusals(demo_dir, tmp_path, capsys):
+    clip = str(next((demo_dir / "clips/test").glob("*.mp4")))
+    model = str(demo_dir / "model")
     for words, message in (
         (["--visual", "i3d"], "was trained on visual features of descriptors"),
         (["--threshold", "0.2"], "low <= threshold"),
@@ -189,50 +189,50 @@ def test_refusals(made, tmp_path, capsys):
     assert main(["score", model, str(tmp_path / "none.mp4")]) == 1
     assert "no such file" in capsys.readouterr().err
     unknown = tmp_path / "unknown"
-    shutil.copytree(made / "model", unknown)
+    shutil.copytree(demo_dir / "model", unknown)
     config = json.loads((unknown / "config.json").read_text())
     config["extractors"] = {}
     (unknown / "config.json").write_text(json.dumps(config))
     assert main(["score", str(unknown), clip, "--out", str(tmp_path / "x")]) == 1
     assert "does not say what made its visual features; say so with --visual NAME" in capsys.readouterr().err
-    said = ["--visual", "descriptors", "--audio", "log-mel"]
-    assert main(["score", str(unknown), clip, "--out", str(tmp_path / "x"), *said]) == 0
+    extractor_options = ["--visual", "descriptors", "--audio", "log-mel"]
+    assert main(["score", str(unknown), clip, "--out", str(tmp_path / "x"), *extractor_options]) == 0
 
 
-def test_features_of_another_extractor_are_refused(made, tmp_path, capsys):
+def test_features_of_another_extractor_are_refused(demo_dir, tmp_path, capsys):
     other = tmp_path / "features"
-    shutil.copytree(made / "features", other)
+    shutil.copytree(demo_dir / "features", other)
     card = json.loads((other / "store.json").read_text())
     card["extractors"]["visual"]["name"] = "i3d"
     (other / "store.json").write_text(json.dumps(card))
-    assert main(["evaluate", str(made / "model"), "--data", str(other)]) == 1
+    assert main(["evaluate", str(demo_dir / "model"), "--data", str(other)]) == 1
     assert "was trained on visual features of another extractor (name descriptors, not i3d" in capsys.readouterr().err
     words = ["train", "xd-violence", "--data", str(other), "--out", str(tmp_path / "run"), *OPTIONS]
-    assert main([*words, "--start-from", str(made / "model")]) == 1
+    assert main([*words, "--start-from", str(demo_dir / "model")]) == 1
     assert "another extractor" in capsys.readouterr().err
 
 
-def test_evaluate_without_a_modality(made, capsys):
-    assert main(["evaluate", str(made / "model"), "--without", "audio"]) == 0
+def test_evaluate_without_a_modality(demo_dir, capsys):
+    assert main(["evaluate", str(demo_dir / "model"), "--without", "audio"]) == 0
     printed = capsys.readouterr().out
     assert "test, without audio" in printed
     assert "visual alone" in printed
     assert "audio alone" not in printed
-    assert main(["evaluate", str(made / "model"), "--without", "smell"]) == 1
-    before = json.loads((made / "model" / "metrics.json").read_text())
+    assert main(["evaluate", str(demo_dir / "model"), "--without", "smell"]) == 1
+    before = json.loads((demo_dir / "model" / "metrics.json").read_text())
     assert not any("without" in name for name in before)
 
 
-def test_one_name_a_video(made):
-    assert [v.name for v in find_features(made / "features", 1)["test"]] == [
-        p.stem for p in sorted((made / "clips/test").glob("*.mp4"))
+def test_one_name_a_video(demo_dir):
+    assert [v.name for v in find_features(demo_dir / "features", 1)["test"]] == [
+        p.stem for p in sorted((demo_dir / "clips/test").glob("*.mp4"))
     ]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_click_on_a_curve_seeks(made, tmp_path):
+def test_a_click_on_a_curve_seeks(demo_dir, tmp_path):
     clip = write_clip(tmp_path / "a.mp4", 240)
-    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path / "out")]) == 0
+    assert main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path / "out")]) == 0
     html = (tmp_path / "out" / "a.html").read_text()
     script = """<script>
     const act = () => {
@@ -262,19 +262,21 @@ def test_a_click_on_a_curve_seeks(made, tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "video").exists(), reason="the real videos are not here")
-def test_real_videos_end_to_end(made, tmp_path, capsys):
+def test_real_videos_end_to_end(demo_dir, tmp_path, capsys):
     """6-channel sound, extra data streams, sound shorter than the picture."""
     sources = [str(SHARED / "video"), str(SHARED / "xd_violence" / "clips" / "*.mp4")]
-    assert main(["score", str(made / "macil"), *sources, "--out", str(tmp_path)]) == 0
+    assert main(["score", str(demo_dir / "macil"), *sources, "--out", str(tmp_path)]) == 0
     assert "10 of 10 scored" in capsys.readouterr().out
     for path in tmp_path.glob("*.json"):
         content = json.loads(path.read_text())
         assert content["scored by"] == ["visual", "audio"]
 
 
-def test_sound_of_the_overlay_is_in_time(made, tmp_path):
+def test_sound_of_the_overlay_is_in_time(demo_dir, tmp_path):
     clip = write_clip(tmp_path / "a.mp4", 120, click_s=(1.0, 2.5))
-    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay", "--no-page"]) == 0
+    assert (
+        main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay", "--no-page"]) == 0
+    )
     with av.open(str(tmp_path / "o" / "a-scored.mp4")) as file:
         pieces = [(f.time, f.to_ndarray()[0]) for f in file.decode(audio=0)]
     sound = np.concatenate([x for _, x in pieces])
@@ -283,7 +285,7 @@ def test_sound_of_the_overlay_is_in_time(made, tmp_path):
     assert loud[loud > 2][0] == pytest.approx(2.5, abs=0.03)
 
 
-def test_names_of_all_kinds(made, tmp_path, capfd):
+def test_names_of_all_kinds(demo_dir, tmp_path, capfd):
     folder = tmp_path / "in"
     folder.mkdir()
     source = write_clip(tmp_path / "source.mp4", 24)
@@ -296,24 +298,24 @@ def test_names_of_all_kinds(made, tmp_path, capfd):
     ]
     for name in names:
         shutil.copy(source, folder / name)
-    assert main(["score", str(made / "model"), str(folder), "--out", str(tmp_path / "out")]) == 0
+    assert main(["score", str(demo_dir / "model"), str(folder), "--out", str(tmp_path / "out")]) == 0
     assert f"{len(names)} of {len(names)} scored" in capfd.readouterr().out
     assert len(list((tmp_path / "out").glob("*.html"))) == len(names)
     assert "<script>alert" not in (tmp_path / "out" / "<script>alert(1)<b>.html").read_text()
-    assert main(["score", str(made / "model"), str(folder), "--json", "-"]) == 0
+    assert main(["score", str(demo_dir / "model"), str(folder), "--json", "-"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert {json.loads(line)["name"] for line in lines} == {Path(name).stem for name in names}
 
 
-def test_sources_are_never_overwritten(made, tmp_path, capsys):
+def test_sources_are_never_overwritten(demo_dir, tmp_path, capsys):
     clip = write_clip(tmp_path / "a.mp4", 24)
-    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path)]) == 1
+    assert main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path)]) == 1
     assert "holds a.mp4, one of the videos" in capsys.readouterr().err
 
 
-def test_overlay_of_a_silent_video(made, tmp_path):
+def test_overlay_of_a_silent_video(demo_dir, tmp_path):
     clip = write_clip(tmp_path / "a.mp4", 72, audio=None)
-    assert main(["score", str(made / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay"]) == 0
+    assert main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path / "o"), "--overlay"]) == 0
     media, snippets = read_snippets(tmp_path / "o" / "a-scored.mp4", 64)
     assert media.audio is None
     assert len(list(snippets)) == 3

@@ -15,7 +15,7 @@ from mmcl.errors import FileError, InputError
 
 @pytest.mark.parametrize("name", REGISTRY.names())
 def test_there_and_back(name):
-    config = get_dataset(name).recipe()
+    config = get_dataset(name).default_config()
     values = json.loads(json.dumps(to_dict(config)))
     assert from_dict(RunConfig, values, "x", config) == config
     base = RunConfig(data=get_dataset(name).Config())

@@ -12,8 +12,8 @@ from mmcl.types import SnippetGrid
 GRID = SnippetGrid(0.5, 1.0, {"skeleton": 8, "inertial": 16})
 
 
-def test_augmentation_keeps_the_grid(made, rng):
-    grid = dict(resample_to_grid(read_utd_mhad(made)[0], GRID))
+def test_augmentation_keeps_the_grid(dataset_dir, rng):
+    grid = dict(resample_to_grid(read_utd_mhad(dataset_dir)[0], GRID))
     for shuffle_hops in (0, 2):
         new = augment(grid, GRID, rng, 1.0, shuffle_hops)
         assert len(new["skeleton"]) // 8 == len(new["inertial"]) // 16 == n_hops_of(new, GRID)
@@ -45,9 +45,9 @@ def test_retime_shows_all_modalities_the_same_moments_in_order(rng):
     grid = {"skeleton": ramp(64), "inertial": ramp(128)}
     shortest = 1.0
     for _ in range(200):
-        made = retime(grid, rng, 0.25, 0.6)
-        assert {m: x.shape for m, x in made.items()} == {m: x.shape for m, x in grid.items()}
-        slow, fast = made["skeleton"][:, 0], made["inertial"][:, 0]
+        output = retime(grid, rng, 0.25, 0.6)
+        assert {m: x.shape for m, x in output.items()} == {m: x.shape for m, x in grid.items()}
+        slow, fast = output["skeleton"][:, 0], output["inertial"][:, 0]
         assert (np.diff(slow) > 0).all()
         assert (np.diff(fast) > 0).all()
         np.testing.assert_allclose(fast.reshape(64, 2).mean(1), slow, atol=0.004)
@@ -60,11 +60,11 @@ def test_repeated_hops():
     snippet_grid = SnippetGrid(0.5, 1.0, {"a": 2, "b": 1})
     grid = {"a": np.arange(40.0).reshape(40, 1), "b": np.arange(20.0).reshape(20, 1)}
     for seed in range(20):
-        made = repeat(grid, snippet_grid, np.random.default_rng(seed), 0.32)
-        hops = made["b"][:, 0].astype(int)
+        output = repeat(grid, snippet_grid, np.random.default_rng(seed), 0.32)
+        hops = output["b"][:, 0].astype(int)
         count = np.bincount(hops, minlength=20)
         assert (np.diff(hops) >= 0).all()
         assert count.min() >= 1
         assert count.max() <= 2
         assert len(hops) <= 20 + 6
-        assert (made["a"][:, 0] // 2 == np.repeat(hops, 2)).all()  # both modalities repeat the same moments
+        assert (output["a"][:, 0] // 2 == np.repeat(hops, 2)).all()  # both modalities repeat the same moments

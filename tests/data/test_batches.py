@@ -21,22 +21,22 @@ def test_batches_of_two_processes_are_those_of_one():
     two = [BatchSampler(11, 4, shuffled=True, seed=3, rank=r, n_ranks=2) for r in range(2)]
     for epoch in range(2):
         one.epoch = two[0].epoch = two[1].epoch = epoch
-        for whole, left, right in zip(one, *two, strict=True):
-            assert whole == left + right
+        for one_process, left, right in zip(one, *two, strict=True):
+            assert one_process == left + right
     with pytest.raises(InputError, match="multiple of the 2 processes"):
         BatchSampler(11, 3, shuffled=True, n_ranks=2)
 
 
-def test_workers_change_nothing(made):
-    data = BagDataset(read_utd_mhad(made)[:6], GRID, insertion=0.5, shuffle_hops=2)
+def test_workers_change_nothing(dataset_dir):
+    data = BagDataset(read_utd_mhad(dataset_dir)[:6], GRID, insertion=0.5, shuffle_hops=2)
     batches = BatchSampler(6, 2, shuffled=True)
     for a, b in zip(bag_loader(data, batches, 0), bag_loader(data, batches, 2), strict=True):
         assert torch.equal(a.index, b.index)
         assert all(torch.equal(a.x[m], b.x[m]) for m in a.x)
 
 
-def test_collate_pads_at_the_end(made):
-    data = BagDataset(read_utd_mhad(made)[:5], GRID)
+def test_collate_pads_at_the_end(dataset_dir):
+    data = BagDataset(read_utd_mhad(dataset_dir)[:5], GRID)
     bags = collate([data[-1, i] for i in range(5)])
     for i in range(5):
         n = int(bags.mask[i].sum())

@@ -50,8 +50,8 @@ def make_mmact(folder: Path, subjects=(1, 13, 17), actions=("carrying", "fall", 
 def test_mmact_is_read_as_published(tmp_path):
     folder = make_mmact(tmp_path)
     (folder / "gyro_clip/subject1/scene1/session1/fall.csv").unlink()
-    found, lacking = find_recordings(folder)
-    assert len(found) == 17
+    recordings, lacking = find_recordings(folder)
+    assert len(recordings) == 17
     assert lacking == ["subject1/scene1/session1/fall: no gyro_clip"]
     splits = splits_of(recipe("mmact"), folder, ("train",))
     recording = splits.train[0]
@@ -59,7 +59,7 @@ def test_mmact_is_read_as_published(tmp_path):
     assert recording.signal["skeleton"].shape == (90, 17, 2)
     assert recording.duration_s == pytest.approx(3.0)
     assert CLASSES[int(recording.label.argmax())] == "carrying"
-    pose = json.loads(next(iter(found.values()))["pose"].read_text())
+    pose = json.loads(next(iter(recordings.values()))["pose"].read_text())
     want = np.reshape(pose["0"]["person1"], (17, 3))[:, :2]
     np.testing.assert_allclose(recording.signal["skeleton"][0], want, rtol=1e-5)
     between = (recording.signal["skeleton"][2] + recording.signal["skeleton"][4]) / 2

@@ -22,16 +22,16 @@ def test_real_data_set(utd_mhad):
     assert all(abs(len(r.signal["skeleton"]) / r.rate_hz["skeleton"] - r.duration_s) < 1e-9 for r in recordings)
 
 
-def copy(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "data")
+def copy(dataset_dir, tmp_path):
+    return shutil.copytree(dataset_dir, tmp_path / "data")
 
 
-def test_bad_files_are_named(made, tmp_path):
+def test_bad_files_are_named(dataset_dir, tmp_path):
     name = "Skeleton/a1_s1_t1_skeleton.mat"
     inertial = "Inertial/a1_s1_t1_inertial.mat"
 
     def breaks(match, change):
-        folder = copy(made, tmp_path)
+        folder = copy(dataset_dir, tmp_path)
         change(folder)
         with pytest.raises(FileError, match=match):
             read_utd_mhad(folder)

@@ -8,8 +8,8 @@ from mmcl.datasets.utd_mhad import find_pairs
 from mmcl.datasets.utd_mhad_streams import EVENT, Action, UtdMhadStreamsConfig, compose_streams
 
 
-def test_streams_are_a_function_of_the_seed(made):
-    actions = [Action(key, files) for key, files in find_pairs(made).items()]
+def test_streams_are_a_function_of_the_seed(dataset_dir):
+    actions = [Action(key, files) for key, files in find_pairs(dataset_dir).items()]
     config = UtdMhadStreamsConfig(targets=(13, 18), actions_per_stream=(4, 6), targets_per_stream=(1, 2))
 
     def streams(seed):

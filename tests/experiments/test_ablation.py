@@ -15,9 +15,9 @@ from mmcl.losses.contrastive.components import SLOTS, registry
 
 def test_components_go_to_their_slots():
     base = recipe("utd-mhad-streams")
-    made = with_components(base, "cluster-count(n_clusters=9)+dcl+std-hinge*0.5+repetition").loss.snippet
-    assert made.negatives == ("cluster-count(n_clusters=9)", "concentration")
-    assert (made.pair_loss, made.regularizers) == ("dcl", ("std-hinge*0.5",))
+    dataset_dir = with_components(base, "cluster-count(n_clusters=9)+dcl+std-hinge*0.5+repetition").loss.snippet
+    assert dataset_dir.negatives == ("cluster-count(n_clusters=9)", "concentration")
+    assert (dataset_dir.pair_loss, dataset_dir.regularizers) == ("dcl", ("std-hinge*0.5",))
     assert with_components(base, "repetition").augment.repetition == 0.32
     assert with_components(base, "unimodal-teacher").teacher.unimodal == "skeleton"
     with pytest.raises(InputError, match="--objectives nonsense: expected names from"):
@@ -63,14 +63,14 @@ def test_all_is_what_differs_on_this_data_set(name, capsys):
 
 def test_a_third_party_s_component_is_compared_in_the_slot_that_is_named():
     base = recipe("utd-mhad-streams")
-    made = with_components(
+    dataset_dir = with_components(
         base, "negatives=mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel+std-hinge"
     ).loss.snippet
-    assert made.negatives == (
+    assert dataset_dir.negatives == (
         "mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel",
         "concentration",
     )
-    assert made.regularizers == ("std-hinge",)
+    assert dataset_dir.regularizers == ("std-hinge",)
     check_settings(
         with_components(base, "negatives=mmcl.losses.contrastive.negatives.exclude_same_label:ExcludeSameLabel")
     )

@@ -207,8 +207,8 @@ def test_fine_tuning_takes_the_snippets_and_the_network_of_the_run():
         },
     )
     info = RunInfo(config, ("a",), inputs_of(config.data.modalities))
-    made = finetune_config(info, 1.0, 2, ("inertial",))
-    assert (made.snippets.frames_per_hop, made.snippets.window_s) == ({"inertial": 16}, 2.0)
-    assert (made.model.dim, made.model.n_heads, made.model.kernel) == (18, 3, 5)
-    assert (made.labels.labelled, made.labels.seed, made.seed) == (1.0, 2, 2)
-    assert made.loss.mil.weight == 1.0
+    dataset_dir = finetune_config(info, 1.0, 2, ("inertial",))
+    assert (dataset_dir.snippets.frames_per_hop, dataset_dir.snippets.window_s) == ({"inertial": 16}, 2.0)
+    assert (dataset_dir.model.dim, dataset_dir.model.n_heads, dataset_dir.model.kernel) == (18, 3, 5)
+    assert (dataset_dir.labels.labelled, dataset_dir.labels.seed, dataset_dir.seed) == (1.0, 2, 2)
+    assert dataset_dir.loss.mil.weight == 1.0

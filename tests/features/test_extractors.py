@@ -64,17 +64,17 @@ def test_vggish_reads_the_960_ms_that_end_with_the_snippet():
     patch = mel.log_mel(sound[:, -15600:])
     assert patch.shape == (2, 96, 64)
     with torch.inference_mode():
-        whole = net(sound)
-        torch.testing.assert_close(whole, net.embed(patch))
+        uncut = net(sound)
+        torch.testing.assert_close(uncut, net.embed(patch))
         changed = sound.clone()
         changed[:, :400] = 1.0  # before the window
-        torch.testing.assert_close(net(changed), whole)
-    assert whole.shape == (2, 128)
+        torch.testing.assert_close(net(changed), uncut)
+    assert uncut.shape == (2, 128)
     # the port's order: (frame, band, channel) flattened, not (channel, frame, band)
     x = net.features(patch[:, None])
     by_hand = torch.stack([x[0, c, f, b] for f in range(6) for b in range(4) for c in range(512)])
     with torch.inference_mode():
-        torch.testing.assert_close(net.embeddings(by_hand[None]), whole[:1])
+        torch.testing.assert_close(net.embeddings(by_hand[None]), uncut[:1])
 
 
 VGGISH_KEYS = [f"features.{i}" for i in (0, 3, 6, 8, 11, 13)] + [f"embeddings.{i}" for i in (0, 2, 4)]

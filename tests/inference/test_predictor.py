@@ -22,16 +22,16 @@ def test_chunks_give_the_scores_of_the_whole(trained, rng):
     recording = Recording("long", signal, {"inertial": 50.0, "skeleton": 25.0})
     (chunked,) = predictor.predict([recording])
     predictor.network.context = None  # whole at once
-    (whole,) = predictor.predict([recording])
-    assert len(whole.score) == 2 * n_s - 1
-    np.testing.assert_allclose(chunked.score, whole.score, atol=1e-5)
-    for m in whole.modality_score:
-        np.testing.assert_allclose(chunked.modality_score[m], whole.modality_score[m], atol=1e-5)
+    (uncut,) = predictor.predict([recording])
+    assert len(uncut.score) == 2 * n_s - 1
+    np.testing.assert_allclose(chunked.score, uncut.score, atol=1e-5)
+    for m in uncut.modality_score:
+        np.testing.assert_allclose(chunked.modality_score[m], uncut.modality_score[m], atol=1e-5)
 
 
-def test_scores_do_not_depend_on_what_is_scored_beside(trained, made):
+def test_scores_do_not_depend_on_what_is_scored_beside(trained, dataset_dir):
     predictor = load(trained, "cpu")
-    recordings = read_utd_mhad(made)[:5]
+    recordings = read_utd_mhad(dataset_dir)[:5]
     together = list(predictor.predict(recordings))
     for one, r in zip(together, recordings, strict=True):
         (alone,) = predictor.predict([r])

@@ -12,11 +12,11 @@ from mmcl.losses.mil import mil_loss, topk_pool
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
-@pytest.mark.parametrize("divisor", [1, 4, 16])
-def test_pooling_equals_loop(lengths, divisor):
+@pytest.mark.parametrize("topk_divisor", [1, 4, 16])
+def test_pooling_equals_loop(lengths, topk_divisor):
     logit, mask, _, _ = bags(lengths, n_classes=3)
     torch.testing.assert_close(
-        topk_pool(logit, mask, divisor), reference.topk_pool(logit, lengths, divisor), atol=1e-12, rtol=0
+        topk_pool(logit, mask, topk_divisor), reference.topk_pool(logit, lengths, topk_divisor), atol=1e-12, rtol=0
     )
 
 

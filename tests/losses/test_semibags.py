@@ -27,8 +27,8 @@ def test_clusters_equal_loop(lengths, clustering):
 
 def test_adaptive_clustering_is_sensible():
     short = torch.full((1, 40), 0.1).index_fill(1, torch.tensor([7]), 0.9)
-    whole = 0.9 + 0.02 * torch.rand(1, 40)
+    uniform = 0.9 + 0.02 * torch.rand(1, 40)
     quiet = 0.1 + 0.02 * torch.rand(1, 40)
     mask = torch.ones(1, 40, dtype=torch.bool)
-    counts = [[p.count.item() for p in cluster(s, mask, "2-means")] for s in (short, whole, quiet)]
+    counts = [[p.count.item() for p in cluster(s, mask, "2-means")] for s in (short, uniform, quiet)]
     assert counts == [[1, 39], [40, 0], [1, 39]]

@@ -20,15 +20,15 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def read(path: Path, **options):
-    found, snippets = read_snippets(path, 64, **options)
-    return found, list(snippets)
+    media, snippets = read_snippets(path, 64, **options)
+    return media, list(snippets)
 
 
 def shown(snippets) -> list[int]:
     return [number_of(frame) for s in snippets for frame in s.frames]
 
 
-def heard(snippets) -> np.ndarray:
+def sound_of(snippets) -> np.ndarray:
     """The sound put together again of what each snippet adds."""
     ends = [round((i + 1) * HOP) for i in range(len(snippets))]
     return np.concatenate([s.audio[-(e - b) :] for s, e, b in zip(snippets, ends, [0, *ends])])
@@ -68,15 +68,15 @@ KINDS = {
 def test_right_frame_and_sound(kind, reader, tmp_path):
     name, options = KINDS[kind]
     path = write_clip(tmp_path / name, **options)
-    found, snippets = read(path, reader=reader)
+    media, snippets = read(path, reader=reader)
     fps = options.get("fps", 24)
     n = (round(options.get("n_frames", 72) / fps * FPS) - 1) // 16
     assert len(snippets) == n
     for k, number in enumerate(shown(snippets)):  # time stamps may be off by half a millisecond
         assert number in {int((k / FPS + off) * fps) for off in (1e-6, 1.01e-3)}
-    at = onsets(heard(snippets))
+    at = onsets(sound_of(snippets))
     assert at == pytest.approx(options.get("click_s", (0.5, 1.75)), abs=0.02)
-    assert found.audio.n_channels == options.get("n_channels", 1)
+    assert media.audio.n_channels == options.get("n_channels", 1)
 
 
 def test_variable_rate(tmp_path):
@@ -86,13 +86,13 @@ def test_variable_rate(tmp_path):
         _, snippets = read(write_clip(tmp_path / name, 61, times_s=times, click_s=(0.5, 1.75), sound_s=4.0))
         k = np.arange(16 * len(snippets)) / FPS
         assert shown(snippets) == (np.searchsorted(times, k + 1e-3, side="right") - 1).tolist()
-        assert onsets(heard(snippets)) == pytest.approx([0.5, 1.75], abs=0.02)
+        assert onsets(sound_of(snippets)) == pytest.approx([0.5, 1.75], abs=0.02)
 
 
 def test_turned_picture_is_upright(tmp_path):
     path = turn(write_clip(tmp_path / "a.mp4"), tmp_path / "turned.mp4")
-    found, snippets = read(path)
-    assert found.video.rotation != 0
+    media, snippets = read(path)
+    assert media.video.rotation != 0
     frames = [f for s in snippets for f in s.frames]
     assert frames[0].shape[0] > frames[0].shape[1]
     # turned clockwise, the bars run from top to bottom
@@ -106,10 +106,10 @@ def test_stream_copied_cut(tmp_path):
         numbers = shown(snippets)
         if name == "cut.mp4":  # its edit list says what is not to be shown
             assert numbers == list(range(24, 24 + len(numbers)))
-            assert onsets(heard(snippets)) == pytest.approx([2.0], abs=0.03)
+            assert onsets(sound_of(snippets)) == pytest.approx([2.0], abs=0.03)
         else:  # all of it is shown; picture and sound stay together
             at = numbers.index(72)
-            assert onsets(heard(snippets)) == pytest.approx([at / FPS], abs=0.03)
+            assert onsets(sound_of(snippets)) == pytest.approx([at / FPS], abs=0.03)
 
 
 def test_sound_shorter_than_picture_is_silent_at_the_end(tmp_path):
@@ -119,13 +119,13 @@ def test_sound_shorter_than_picture_is_silent_at_the_end(tmp_path):
 
 
 def test_one_stream_alone(tmp_path):
-    found, snippets = read(write_clip(tmp_path / "silent.mp4", audio=None))
-    assert found.audio is None
+    media, snippets = read(write_clip(tmp_path / "silent.mp4", audio=None))
+    assert media.audio is None
     assert all(s.audio is None for s in snippets)
-    found, snippets = read(write_clip(tmp_path / "blind.m4a", video=None))
-    assert found.video is None
+    media, snippets = read(write_clip(tmp_path / "blind.m4a", video=None))
+    assert media.video is None
     assert len(snippets) == 4  # 3 s are 72 frames' worth: (72 - 1) // 16
-    assert onsets(heard(snippets)) == pytest.approx([0.5, 1.75], abs=0.02)
+    assert onsets(sound_of(snippets)) == pytest.approx([0.5, 1.75], abs=0.02)
 
 
 def test_decord_and_pyav_agree(tmp_path):
@@ -242,7 +242,7 @@ def test_nothing_is_left_running(tmp_path):
 @pytest.mark.parametrize("reader", ["auto", "pyav"])
 def test_real_videos(reader):
     for path in [*(SHARED / "video").glob("*.mp4"), *(SHARED / "xd_violence" / "clips").glob("*.mp4")]:
-        found, snippets = read(path, reader=reader)
-        assert len(snippets) == (round(found.video.duration_s * FPS) - 1) // 16
+        media, snippets = read(path, reader=reader)
+        assert len(snippets) == (round(media.video.duration_s * FPS) - 1) // 16
         assert all(s.audio is not None for s in snippets)
-        assert heard(snippets).std() > 1e-3
+        assert sound_of(snippets).std() > 1e-3

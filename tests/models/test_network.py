@@ -44,11 +44,11 @@ def net(**model) -> MultimodalNetwork:
     return network_of(config, 2).eval()
 
 
-def heads(encoded):
+def heads(output):
     return {
-        "joint": encoded.joint_logit,
-        **encoded.logit,
-        **{f"z {m}": z for m, z in encoded.projection.items()},
+        "joint": output.joint_logit,
+        **output.logit,
+        **{f"z {m}": z for m, z in output.projection.items()},
     }
 
 
@@ -177,9 +177,9 @@ def test_late_fusion_has_no_attention_between_modalities():
 def test_runs_under_autocast(dtype):
     network = net().train()
     with torch.autocast("cpu", dtype=dtype):
-        encoded = network(bags())
-        loss = encoded.joint_logit.float().square().mean() + sum(
-            z.float().square().mean() for z in encoded.projection.values()
+        output = network(bags())
+        loss = output.joint_logit.float().square().mean() + sum(
+            z.float().square().mean() for z in output.projection.values()
         )
     loss.backward()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
@@ -212,15 +212,15 @@ def test_a_missing_modality_is_never_read(training):
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout | torch.nn.Dropout1d):
             module.p = 0.0
-    whole = bags()
-    n = len(whole.mask)
+    complete = bags()
+    n = len(complete.mask)
     present = torch.arange(n) % 2 == 0
     results = []
     for filling in (0.0, 7.0):
-        x = dict(whole.x)
+        x = dict(complete.x)
         shape = (-1, *[1] * (x["inertial"].ndim - 1))
         x["inertial"] = torch.where(present.view(shape), x["inertial"], filling)
-        results.append(network(Bags(x, whole.mask, whole.label, whole.index, {"inertial": present})))
+        results.append(network(Bags(x, complete.mask, complete.label, complete.index, {"inertial": present})))
     for a, b in (
         (results[0].joint_logit, results[1].joint_logit),
         *zip(*(r.logit.values() for r in results)),
@@ -229,9 +229,11 @@ def test_a_missing_modality_is_never_read(training):
     if training:
         return  # batch norm sees the other bags
     odd = slice(1, None, 2)
-    alone = Bags({"skeleton": whole.x["skeleton"][odd]}, whole.mask[odd], whole.label[odd], whole.index[odd])
+    alone = Bags(
+        {"skeleton": complete.x["skeleton"][odd]}, complete.mask[odd], complete.label[odd], complete.index[odd]
+    )
     without = network(alone)
     torch.testing.assert_close(without.joint_logit, results[0].joint_logit[odd], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(without.logit["inertial"], without.logit["skeleton"])
-    both = network(whole)
+    both = network(complete)
     torch.testing.assert_close(both.joint_logit[::2], results[0].joint_logit[::2], atol=1e-5, rtol=1e-5)

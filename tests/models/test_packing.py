@@ -76,11 +76,11 @@ def test_packed_equals_padded(bucket_size):
         task.zero_grad()
         losses = task(batch, StepState(semibag_weight=1.0))
         losses["total"].backward()
-        encoded = task.student(batch)
-        real = {f"logit {m}": v[batch.mask] for m, v in encoded.logit.items()}
-        real |= {f"embedding {m}": v[batch.mask] for m, v in encoded.embedding.items()}
+        output = task.student(batch)
+        real = {f"logit {m}": v[batch.mask] for m, v in output.logit.items()}
+        real |= {f"embedding {m}": v[batch.mask] for m, v in output.embedding.items()}
         grads = {k: p.grad.clone() for k, p in task.named_parameters() if p.grad is not None}
-        results.append({**losses, **grads, **real, "joint": encoded.joint_logit[batch.mask]})
+        results.append({**losses, **grads, **real, "joint": output.joint_logit[batch.mask]})
     assert sum(v.item() > 0 for k, v in results[0].items() if "background" in k) == 2  # the contrast took part
     assert results[0].keys() == results[1].keys()
     for k, v in results[0].items():
@@ -101,8 +101,8 @@ def test_collate_packs_on_request():
     from mmcl.data.bags import BagDataset
     from mmcl.types import Recording, SnippetGrid
 
-    made = [Recording(str(n), {"visual": torch.randn(n, 6).numpy()}, {"visual": 1.5}) for n in (3, 90, 4, 80)]
-    data = BagDataset(made, SnippetGrid(2 / 3, 2 / 3, {"visual": 1}), strength=0.0)
+    recordings = [Recording(str(n), {"visual": torch.randn(n, 6).numpy()}, {"visual": 1.5}) for n in (3, 90, 4, 80)]
+    data = BagDataset(recordings, SnippetGrid(2 / 3, 2 / 3, {"visual": 1}), strength=0.0)
     items = [data[-1, i] for i in range(4)]
     assert collate(items).packing is None
     packing = collate(items, 2).packing

@@ -16,10 +16,10 @@ def test_resample_keeps_a_line_and_the_time():
 
 
 def test_stretched_recordings_all_last_the_same(rng):
-    clock = SnippetGrid(0.5, 1.0, {"inertial": 16}, 4.0)
+    snippet_grid = SnippetGrid(0.5, 1.0, {"inertial": 16}, 4.0)
     for n in (50, 137, 400):
         x = np.linspace(0, 1, n)[:, None].repeat(6, 1).astype(np.float32)
-        (grid,) = resample_to_grid(Recording("r", {"inertial": x}, {"inertial": 50.0}), clock).values()
+        (grid,) = resample_to_grid(Recording("r", {"inertial": x}, {"inertial": 50.0}), snippet_grid).values()
         assert grid.shape == (128, 6)
         np.testing.assert_allclose(
             grid[:, 0], np.interp((np.arange(128) + 0.5) / 128 * n - 0.5, np.arange(n), x[:, 0]), atol=1e-6

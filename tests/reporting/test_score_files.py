@@ -10,7 +10,7 @@ import pytest
 
 from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
-from mmcl.inference.score import ScoredRecording, score_each
+from mmcl.inference.score_each import ScoredRecording, score_each
 from mmcl.reporting.plots import plot_scores, score_strip
 from mmcl.reporting.score_files import ScoreFiles, summarize, to_csv
 from mmcl.types import SnippetScores

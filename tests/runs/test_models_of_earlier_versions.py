@@ -46,7 +46,7 @@ def expected(models):
 @pytest.fixture(scope="module")
 def recordings(data):
     dataset = get_dataset("utd-mhad")
-    test = load_splits(dataset, data, dataset.recipe().data, splits=("test",)).test
+    test = load_splits(dataset, data, dataset.default_config().data, splits=("test",)).test
     by_trial = sorted((r for r in test if r.group in ("2", "4")), key=_number)
     return by_trial[:6]
 
@@ -107,7 +107,7 @@ def test_starts_from_a_shared_model_as_then(models, data, tmp_path, expected):
     from mmcl.config import override
 
     config = override(
-        get_dataset("utd-mhad-streams").recipe(),
+        get_dataset("utd-mhad-streams").default_config(),
         {
             "model.dim": 16, "trainer.tracker": "none", "optim.epochs": 1, "loader.batch_size": 8,
             "data.n_train_streams": 16, "data.n_test_streams": 6, "data.targets": (13, 18),

@@ -77,7 +77,7 @@ def result(part: slice) -> dict[str, torch.Tensor]:
 def without_labels(part: slice) -> dict[str, torch.Tensor]:
     """Two steps without labels, with a memory bank, neighbours and clusters (a cluster an embedding, so that the start
     does not matter)."""
-    found = {}
+    results = {}
     for same, size in (("neighbours", 2), ("clusters", 14)):
         torch.manual_seed(0)
         encoders = {"a": LinearEncoder(5, 8), "b": InertialEncoder(6, 8, widths=(8, 8, 8), dropout=0.0)}
@@ -96,11 +96,13 @@ def without_labels(part: slice) -> dict[str, torch.Tensor]:
             losses = learn(bags(part), StepState(find_false_negatives=True), learn.student(bags(part)))
             losses["total"].backward()
         assert learn.memory_bank is not None
-        found |= {f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith(("monitored", "histogram"))}
+        results |= {
+            f"{same} {k}": v.detach() for k, v in losses.items() if not k.startswith(("monitored", "histogram"))
+        }
         grads = {k: p.grad for k, p in learn.named_parameters() if p.grad is not None}
-        found |= {f"{same} grad {k}": v for k, v in grads.items()}
-        found[f"{same} memory"] = learn.memory_bank.z["a"].double()
-    return found
+        results |= {f"{same} grad {k}": v for k, v in grads.items()}
+        results[f"{same} memory"] = learn.memory_bank.z["a"].double()
+    return results
 
 
 # components whose random draws are of the samples of one process alone draw nothing
@@ -136,32 +138,32 @@ def with_every_component(part: slice) -> dict[str, torch.Tensor]:
         )
 
     mask = (torch.rand(8, 16, generator=g) < 0.7)[part]
-    found = {}
+    results = {}
     for option, slot in OPTION_SLOTS.items():
         for name in registry(slot).names():
             torch.manual_seed(0)
             text = name + (DETERMINISTIC[name] if DETERMINISTIC.get(name, "").startswith("(") else "")
             named = {option: text if option in ("similarity", "target", "pair_loss") else (text,)}
-            made = build_objective(0.3, 0.0, 1.0, False, dim=6, n_classes=3, n_recordings=30, **named).double()
-            made.train(DETERMINISTIC.get(name) != "eval")
+            objective = build_objective(0.3, 0.0, 1.0, False, dim=6, n_classes=3, n_recordings=30, **named).double()
+            objective.train(DETERMINISTIC.get(name) != "eval")
             a, b = (x.clone().requires_grad_() for x in (query, positive))
             own = metadata(slice(0, 8)).map(lambda x: x[part])
             real = torch.ones(8, dtype=torch.bool)[part]
             torch.manual_seed(1)
-            contrast = made(
+            contrast = objective(
                 a[part], b[part], negatives, mask, valid=real, metadata=own, positive_metadata=own,
                 negative_metadata=metadata(slice(8, 24)),
                 progress=0.9,
             )  # fmt: skip
             terms = mean_anchor_loss(contrast, real, "anchor")
             torch.stack(list(terms.values())).sum().backward()
-            found |= {f"{slot} {name} {k}": v.detach() for k, v in terms.items()}
+            results |= {f"{slot} {name} {k}": v.detach() for k, v in terms.items()}
             for side, x in (("query", a), ("positive", b)):
                 if x.grad is not None:
-                    found[f"{slot} {name} grad {side}"] = x.grad
-            for k, p in made.named_parameters():
-                found[f"{slot} {name} grad {k}"] = torch.zeros_like(p) if p.grad is None else p.grad
-    return found
+                    results[f"{slot} {name} grad {side}"] = x.grad
+            for k, p in objective.named_parameters():
+                results[f"{slot} {name} grad {k}"] = torch.zeros_like(p) if p.grad is None else p.grad
+    return results
 
 
 def with_every_sequence_term(part: slice) -> dict[str, torch.Tensor]:
@@ -172,7 +174,7 @@ def with_every_sequence_term(part: slice) -> dict[str, torch.Tensor]:
     lengths = torch.tensor(LENGTHS)[part]
     longest = int(lengths.max())
     mask = torch.arange(longest) < lengths[:, None]
-    found = {}
+    results = {}
     for name in registry("sequence_terms").names():
         torch.manual_seed(0)
         spec = parse_spec(name + DETERMINISTIC.get(name, ""))
@@ -187,10 +189,10 @@ def with_every_sequence_term(part: slice) -> dict[str, torch.Tensor]:
         value = term(cut(own), cut(teacher), mask)
         inputs = {**own, **parameters}
         grads = torch.autograd.grad(value, list(inputs.values()), allow_unused=True)
-        found[f"sequences {name}"] = value.detach()
+        results[f"sequences {name}"] = value.detach()
         for (k, p), grad in zip(inputs.items(), grads, strict=True):
-            found[f"sequences {name} grad {k}"] = torch.zeros_like(p) if grad is None else grad
-    return found
+            results[f"sequences {name} grad {k}"] = torch.zeros_like(p) if grad is None else grad
+    return results
 
 
 def child(out: str) -> None:

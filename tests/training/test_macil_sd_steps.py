@@ -30,12 +30,12 @@ SHAPES = {m: (n,) for m, n in CHANNELS.items()}
 
 def recordings(n: int = 12) -> list[Recording]:
     rng = np.random.default_rng(0)
-    made = []
+    items = []
     for i in range(n):
         length = int(rng.integers(1, 14))
         x = {m: rng.standard_normal((length, c)).astype(np.float32) for m, c in CHANNELS.items()}
-        made.append(Recording(f"r{i}", x, dict.fromkeys(x, 1.5), np.array([i % 2], np.float32)))
-    return made
+        items.append(Recording(f"r{i}", x, dict.fromkeys(x, 1.5), np.array([i % 2], np.float32)))
+    return items
 
 
 def to_double(module, args):
@@ -103,10 +103,10 @@ def test_ten_steps(tmp_path):
         with torch.no_grad():
             for name, value in start_teacher.items():
                 start[name].mul_(m).add_((1 - m) * value)
-        found = history[epoch]
+        losses = history[epoch]
         names = {"mil": "loss mil joint", "teacher": "loss teacher mil joint"}
         for k, v in sums.items():
-            assert found[names.get(k, f"loss {k}")] == pytest.approx(v, abs=1e-5), (epoch, k)
+            assert losses[names.get(k, f"loss {k}")] == pytest.approx(v, abs=1e-5), (epoch, k)
     assert step == 10
     assert n_events > 10  # the contrast took part
     for k, v in start.items():

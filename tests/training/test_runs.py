@@ -40,7 +40,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-def command(made, out, *options):
+def command(dataset_dir, out, *options):
     return [
         sys.executable,
         "-m",
@@ -48,7 +48,7 @@ def command(made, out, *options):
         "train",
         "utd-mhad-streams",
         "--data",
-        str(made),
+        str(dataset_dir),
         "--out",
         str(out),
         *SMALL,
@@ -56,9 +56,9 @@ def command(made, out, *options):
     ]
 
 
-def run(made, out, *options):
+def run(dataset_dir, out, *options):
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command(made, out, *options), capture_output=True, text=True, timeout=300, env=env)
+    done = subprocess.run(command(dataset_dir, out, *options), capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -74,31 +74,33 @@ def same_weights(a, b, **tolerance):
 
 
 @pytest.fixture(scope="module")
-def whole(made, tmp_path_factory):
+def uninterrupted(dataset_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
-    run(made, out)
+    run(dataset_dir, out)
     return out
 
 
-def test_files_of_a_run(whole):
-    metrics = json.loads((whole / "metrics.json").read_text())
-    saved = json.loads((whole / "config.json").read_text())
+def test_files_of_a_run(uninterrupted):
+    metrics = json.loads((uninterrupted / "metrics.json").read_text())
+    saved = json.loads((uninterrupted / "config.json").read_text())
     assert 0 <= metrics["test snippet average precision"] <= 1
     assert "test snippet average precision, inertial alone" in metrics
     assert saved["config"]["seed"] == 0
     assert saved["torch"] == torch.__version__
-    assert any((whole / "tensorboard").rglob("events*"))
-    assert evaluate(whole)["snippet average precision"] == pytest.approx(metrics["test snippet average precision"])
-    history = json.loads((whole / "history.json").read_text())
+    assert any((uninterrupted / "tensorboard").rglob("events*"))
+    assert evaluate(uninterrupted)["snippet average precision"] == pytest.approx(
+        metrics["test snippet average precision"]
+    )
+    history = json.loads((uninterrupted / "history.json").read_text())
     assert metrics["selected epoch"] == max(history, key=lambda h: h["validation snippet average precision"])["epoch"]
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.7])
-def test_killed_and_resumed_ends_the_same(made, whole, tmp_path, after_s):
+def test_killed_and_resumed_ends_the_same(dataset_dir, uninterrupted, tmp_path, after_s):
     """kill -9 at some moment after the first checkpoint, dropout on, workers on: bit for bit."""
     out = tmp_path / "run"
     child = subprocess.Popen(
-        command(made, out, "--loader.num-workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command(dataset_dir, out, "--loader.num-workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -109,15 +111,15 @@ def test_killed_and_resumed_ends_the_same(made, whole, tmp_path, after_s):
     child.wait()
     assert (out / "state.pt").exists()
     assert not (out / "metrics.json").exists()
-    run(made, out, "--loader.num-workers", "1", "--resume")
-    same_weights(out / "last.safetensors", whole / "last.safetensors")
-    same_weights(out / "best.safetensors", whole / "best.safetensors")
+    run(dataset_dir, out, "--loader.num-workers", "1", "--resume")
+    same_weights(out / "last.safetensors", uninterrupted / "last.safetensors")
+    same_weights(out / "best.safetensors", uninterrupted / "best.safetensors")
 
 
-def test_two_processes_train_like_one(made, tmp_path):
+def test_two_processes_train_like_one(dataset_dir, tmp_path):
     options = ["--model.dropout", "0", "--optim.epochs", "2", "--loss.distill.start", "0"]
-    run(made, tmp_path / "one", *options)
-    done = torchrun("-m", *command(made, tmp_path / "two", *options)[2:])
+    run(dataset_dir, tmp_path / "one", *options)
+    done = torchrun("-m", *command(dataset_dir, tmp_path / "two", *options)[2:])
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
     one, two = (json.loads((tmp_path / n / "history.json").read_text()) for n in ("one", "two"))
@@ -127,9 +129,9 @@ def test_two_processes_train_like_one(made, tmp_path):
     same_weights(tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", atol=2e-3, rtol=0)
 
 
-def test_mixed_precision_accumulation_and_one_modality(made, tmp_path):
+def test_mixed_precision_accumulation_and_one_modality(dataset_dir, tmp_path):
     run(
-        made,
+        dataset_dir,
         tmp_path / "bf16",
         "--trainer.precision",
         "bf16",
@@ -139,18 +141,18 @@ def test_mixed_precision_accumulation_and_one_modality(made, tmp_path):
         "1",
     )
     options = ["--data.modalities", "inertial", "--teacher.unimodal", "", "--optim.epochs", "1"]
-    run(made, tmp_path / "alone", *options)
+    run(dataset_dir, tmp_path / "alone", *options)
     metrics = json.loads((tmp_path / "alone" / "metrics.json").read_text())
     assert "test snippet average precision, inertial alone" in metrics
     assert "test snippet average precision, skeleton alone" not in metrics
 
 
-def test_refusals(made, whole, tmp_path):
+def test_refusals(dataset_dir, uninterrupted, tmp_path):
     small = recipe("utd-mhad-streams")
     with pytest.raises(FileError, match="already holds a run"):
-        train(small, made, whole)
+        train(small, dataset_dir, uninterrupted)
     with pytest.raises(FileError, match="other settings"):
-        train(small, made, whole, resume=True)
+        train(small, dataset_dir, uninterrupted, resume=True)
     with pytest.raises(FileError, match="is this the folder of a run"):
         load_model(tmp_path)
     for setting, value, match in (
@@ -174,20 +176,20 @@ def test_refusals(made, whole, tmp_path):
         if value == "fp16" and torch.cuda.is_available():
             continue
         with pytest.raises(InputError, match=match):
-            train(override(small, {setting: value}), made, tmp_path / "new")
+            train(override(small, {setting: value}), dataset_dir, tmp_path / "new")
     assert not (tmp_path / "new" / "state.pt").exists()
 
 
-def test_a_finished_run_is_never_changed_by_accident(made, whole, tmp_path):
+def test_a_finished_run_is_never_changed_by_accident(dataset_dir, uninterrupted, tmp_path):
     import shutil
 
     out = tmp_path / "run"
-    shutil.copytree(whole, out)
+    shutil.copytree(uninterrupted, out)
     before = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
-    again = run(made, out, "--resume")
+    again = run(dataset_dir, out, "--resume")
     assert "finished already" in again.stdout
     other = tmp_path / "other"
-    shutil.copytree(made, other)
+    shutil.copytree(dataset_dir, other)
     evaluate(out, other)  # other data's figures are not this run's
     config = read_run(out).config
     with pytest.raises(FileError, match="the run was made on"):
@@ -195,14 +197,14 @@ def test_a_finished_run_is_never_changed_by_accident(made, whole, tmp_path):
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
     (out / "state.pt").unlink()
     with pytest.raises(FileError, match="nothing to resume from"):
-        train(config, made, out, resume=True)
+        train(config, dataset_dir, out, resume=True)
 
 
-def test_one_training_at_a_time(made, tmp_path):
+def test_one_training_at_a_time(dataset_dir, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     with run_lock(out):
-        done = subprocess.run(command(made, out), capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command(dataset_dir, out), capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "is being trained into by another process" in done.stderr
 
@@ -215,10 +217,10 @@ def test_undefined_metrics_are_null(tmp_path):
         read_metrics(path)
 
 
-def test_weights_of_another_architecture(whole, tmp_path):
+def test_weights_of_another_architecture(uninterrupted, tmp_path):
     import shutil
 
-    shutil.copytree(whole, tmp_path / "run")
+    shutil.copytree(uninterrupted, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     saved = json.loads(path.read_text())
     saved["config"]["model"]["dim"] = 32
@@ -236,7 +238,7 @@ def test_weights_of_another_architecture(whole, tmp_path):
         write_json(tmp_path / "run" / "other" / "config.json", broken)
         with pytest.raises(InputError, match=match):
             load_model(tmp_path / "run" / "other")
-    weights = safetensors.torch.load_file(whole / "best.safetensors")
+    weights = safetensors.torch.load_file(uninterrupted / "best.safetensors")
     next(iter(weights.values())).view(-1)[0] = float("nan")
     safetensors.torch.save_file(weights, tmp_path / "run" / "best.safetensors")
     saved["config"]["model"]["dim"] = 16

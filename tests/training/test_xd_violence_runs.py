@@ -81,16 +81,16 @@ def test_six_classes_and_one_modality(data, tmp_path):
 
 @pytest.mark.skipif(not (SHARED / "xd_violence").exists(), reason="the real lists are not here")
 def test_a_tenth_of_the_real_names(tmp_path):
-    """Generated features under real names and lengths: checked, trained on for an epoch, judged by frames."""
+    """Generated features under real names and lengths: checked, trained on for an epoch, evaluated by frames."""
     tool = Path(__file__).parents[2] / "tools" / "generate_xd_violence.py"
-    words = ["--lists", str(SHARED / "xd_violence"), "--out", str(tmp_path / "data"), "--every", "10"]
+    words = ["--lists", str(SHARED / "xd_violence"), "--out", str(tmp_path / "data"), "--step", "10"]
     small = ["--visual", "16", "--audio", "16", "--links"]
     subprocess.run([sys.executable, str(tool), *words, *small], check=True, capture_output=True)
     assert main(["check", "xd-violence", "--data", str(tmp_path / "data")]) == 0
     words = ["train", "xd-violence", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
     assert main([*words, "--optim.epochs", "1", "--model.dim", "16", "--trainer.tracker", "none"]) == 0
-    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert 0 < figures["test frame average precision"] <= 1
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 < metrics["test frame average precision"] <= 1
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on a CPU needs a C++ compiler")

@@ -33,7 +33,7 @@ class Tones(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"dataset": "toy-tones", "data": TonesConfig(), "optim.epochs": 5})
+        return override(recognition_recipe(), {"data": TonesConfig(), "optim.epochs": 5})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

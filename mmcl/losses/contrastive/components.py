@@ -57,6 +57,10 @@ def named_by(config: Any, option: str) -> list[str]:
     return split_specs([value] if isinstance(value, str) else value)
 
 
+# What ``requires`` and ``optional`` of a component may name.
+READABLE = frozenset(("labels", "index", "groups", "domain", "auxiliary", "scores", "teacher"))
+
+
 @cache
 def registry(slot: str) -> Registry:
     """The registry of a slot.
@@ -107,13 +111,20 @@ def declared(slot: str, texts: Sequence[str], attribute: str) -> frozenset[str]:
     ``requires`` names what a component reads of a ``BatchContext`` and cannot do without: "labels", "index", "groups",
     "domain", "auxiliary", "scores", "teacher"; ``optional`` what it reads where it is known.
 
+    Raises:
+        InputError: A component declares what no batch has.
+
     Example:
         >>> sorted(declared("targets", ["soft-teacher"], "requires"))
         ['teacher']
     """
     names: set[str] = set()
     for text in split_specs(texts):
-        names |= set(getattr(registry(slot).resolve(parse_spec(text).name), attribute, ()))
+        name = parse_spec(text).name
+        of_component = set(getattr(registry(slot).resolve(name), attribute, ()))
+        if unknown := sorted(of_component - READABLE):
+            raise InputError(f"{name}: {attribute} '{unknown[0]}'; expected some of {', '.join(sorted(READABLE))}")
+        names |= of_component
     return frozenset(names)
 
 

@@ -174,8 +174,8 @@ class ContrastiveObjective(nn.Module):
             contributing = has_any if valid is None else has_any & valid
             batch = replace(batch, positive_logit=positive_logit, contributing=contributing)
             for anchor_weight in self.anchor_weights:
-                loss = loss * anchor_weight(batch, loss)
-            extra = {name: weight * term(batch) for name, weight, term in self.regularizers}
+                loss = loss * _shaped(anchor_weight(batch, loss), loss.shape, anchor_weight)
+            extra = {name: weight * _shaped(term(batch), (), term) for name, weight, term in self.regularizers}
             if (penalty := getattr(self.similarity, "penalty", None)) is not None:
                 extra["similarity"] = penalty(batch)
         return ContrastOutput(loss, extra)
@@ -193,12 +193,13 @@ class ContrastiveObjective(nn.Module):
         """Logits of the positives, losses, and which queries have a negative left."""
         batch = self._with_logits(batch)
         for weight in self.negatives:
-            batch = batch.weighted(weight(batch))
+            batch = batch.weighted(_shaped(weight(batch), batch.mask.shape, weight))
         if batch.parent is not None:  # a mixture with what a weight removed is no negative
             batch = replace(batch, mask=batch.mask & batch.mask[:, batch.parent])
         if self.target is not None:
-            target = self.target(batch)
-        return batch.positive_logit, self.pair_loss(batch, target, self.tau_plus), batch.mask.any(-1)
+            target = _shaped(self.target(batch), batch.mask.shape, self.target)
+        loss = _shaped(self.pair_loss(batch, target, self.tau_plus), batch.positive_logit.shape, self.pair_loss)
+        return batch.positive_logit, loss, batch.mask.any(-1)
 
     def _in_chunks(self, batch: ContrastBatch, target: Tensor | None, limit: int) -> tuple[Tensor, Tensor, Tensor]:
         size = max(limit // len(batch.negatives), 1)
@@ -222,6 +223,14 @@ class ContrastiveObjective(nn.Module):
             )
         logits, losses, has_any = (torch.cat(x) for x in zip(*outputs, strict=True))
         return logits, losses, has_any
+
+
+def _shaped(x: Tensor, shape: Sequence[int], component: object) -> Tensor:
+    """x, when a component returned what its slot expects: a shape that broadcasts would be a wrong loss."""
+    if tuple(x.shape) != tuple(shape):
+        name = getattr(component, "__name__", type(component).__name__)
+        raise InputError(f"{name}: expected to return the shape {tuple(shape)}, got {tuple(x.shape)}")
+    return x
 
 
 def mean_anchor_loss(output: ContrastOutput, valid: Tensor, name: str) -> dict[str, Tensor]:

@@ -35,8 +35,8 @@ def test_weights_and_targets_equal_loop():
         want += sum(0.3 * (same[i, j] / same[i].sum()).item() * term(e[j]) for j in range(5))
         assert got[i].item() == pytest.approx(want, abs=1e-5)  # log(1 - same) stays off 0 by 1e-6
     blocks = contrastive_loss(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target, max_pairs=5)
-    whole = contrastive_loss(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target)
-    torch.testing.assert_close(blocks, whole)
+    unblocked = contrastive_loss(q, p, n, temperature=0.4, beta=1.0, log_weight=weight, target=target)
+    torch.testing.assert_close(blocks, unblocked)
 
 
 def test_a_removed_negative_is_as_if_it_were_not_there():

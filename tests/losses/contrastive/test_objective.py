@@ -44,10 +44,10 @@ def test_chunks_and_regularizers_change_nothing():
     grads, results = [], []
     for max_pairs in (None, 2 * K):
         query = draw(N, D).requires_grad_()
-        made = objective(query, draw(N, D, seed=1), draw(K, D, seed=2), max_pairs=max_pairs, **given)
-        total = made.anchor_loss.sum() + sum(made.extra_terms.values())
+        output = objective(query, draw(N, D, seed=1), draw(K, D, seed=2), max_pairs=max_pairs, **given)
+        total = output.anchor_loss.sum() + sum(output.extra_terms.values())
         grads.append(torch.autograd.grad(total, query)[0])
-        results.append(made)
+        results.append(output)
     close(results[0].anchor_loss, results[1].anchor_loss)
     close(grads[0], grads[1])
 
@@ -71,7 +71,7 @@ def test_finite_in_half_precision(option, name, dtype):
 
     of = [metadata(m, s).map(float32) for m, s in ((n, 6), (n, 7), (2 * n, 8))]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        made = base(
+        output = base(
             query,
             positive,
             key,
@@ -81,9 +81,9 @@ def test_finite_in_half_precision(option, name, dtype):
             negative_metadata=of[2],
             progress=0.9,
         )
-        total = made.anchor_loss.sum() + sum(made.extra_terms.values())
+        total = output.anchor_loss.sum() + sum(output.extra_terms.values())
     total.backward()
-    assert made.anchor_loss.dtype == torch.float32
+    assert output.anchor_loss.dtype == torch.float32
     assert total.isfinite()
     for x in (query, positive, key, *base.parameters()):
         assert x.grad is None or x.grad.isfinite().all()
@@ -112,11 +112,11 @@ def test_batches_with_hardly_a_valid_anchor(option, name, n_real):
     """As a batch of bags without events makes them: finite values and gradients, also at weight 0."""
     torch.manual_seed(0)
     named = {option: name} if option in ("similarity", "target", "pair_loss") else {option: (name,)}
-    made = build_objective(0.2, 0.0, 1.0, False, dim=D, n_classes=3, n_recordings=200, **named).double()
+    objective = build_objective(0.2, 0.0, 1.0, False, dim=D, n_classes=3, n_recordings=200, **named).double()
     query, positive, key = (draw(m, D, seed=s).requires_grad_() for m, s in ((N, 0), (N, 1), (K, 2)))
     real = torch.arange(N) < n_real
     of = [metadata(m, s) for m, s in ((N, 6), (N, 7), (K, 8))]
-    contrast = made(
+    contrast = objective(
         query * real[:, None], positive * real[:, None], key, valid=real,
         metadata=of[0], positive_metadata=of[1], negative_metadata=of[2], progress=0.9,
     )  # fmt: skip
@@ -129,15 +129,15 @@ def test_batches_with_hardly_a_valid_anchor(option, name, n_real):
 
 def test_a_mixture_with_what_a_weight_removed_is_no_negative():
     own, of_key = metadata(N, 6), metadata(K, 8)
-    made = ContrastiveObjective(T, transforms=(MixNegatives(),), negatives=(WithinGroup(),))
+    objective = ContrastiveObjective(T, transforms=(MixNegatives(),), negatives=(WithinGroup(),))
     seen = []
 
     def look(pairs, target, tau_plus):
         seen.append(pairs)
         return InfoNCE()(pairs, target, tau_plus)
 
-    made.pair_loss = look
-    made(
+    objective.pair_loss = look
+    objective(
         draw(N, D),
         draw(N, D, seed=1),
         draw(K, D, seed=2),
@@ -162,8 +162,8 @@ def test_what_is_counted_is_what_weights_left():
 
     own = PairMetadata(index=torch.arange(N))
     of_key = PairMetadata(index=torch.tensor([0, 0, 1, 2, 9, 9, 9, 5, 5]))
-    made = ContrastiveObjective(T, negatives=(WithinRecording(),), anchor_weights=(anchor,))
-    made(draw(N, D), draw(N, D, seed=1), draw(K, D, seed=2), metadata=own, negative_metadata=of_key)
+    objective = ContrastiveObjective(T, negatives=(WithinRecording(),), anchor_weights=(anchor,))
+    objective(draw(N, D), draw(N, D, seed=1), draw(K, D, seed=2), metadata=own, negative_metadata=of_key)
     assert seen[0].tolist() == [True, True, True, False, False, True]
 
 

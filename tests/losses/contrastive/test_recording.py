@@ -54,7 +54,7 @@ def test_recordings_that_lack_a_modality_take_no_part():
     z = {m: draw(6, 4, seed=s) for s, m in enumerate("ab")}
     index = torch.tensor([0, 1, -1, 3, -1, 5])
     got = recording_contrast(z, index, info_nce_objective(0.5, 1.0))
-    whole = index >= 0
-    want = recording_contrast({m: v[whole] for m, v in z.items()}, index[whole], info_nce_objective(0.5, 1.0))
+    has_label = index >= 0
+    want = recording_contrast({m: v[has_label] for m, v in z.items()}, index[has_label], info_nce_objective(0.5, 1.0))
     for name, value in want.items():
         torch.testing.assert_close(got[name], value)

@@ -16,16 +16,16 @@ from mmcl.losses.semibags import semi_bags
 
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("events", ["some", "none", "all"])
-@pytest.mark.parametrize("by_picks", [False, True])
-def test_semibag_contrast_equals_loop(lengths, events, by_picks):
+@pytest.mark.parametrize("by_snippets", [False, True])
+def test_semibag_contrast_equals_loop(lengths, events, by_snippets):
     _, mask, z, score = bags(lengths, seed=5)
     is_event = torch.tensor([{"some": i % 2 == 0, "none": False, "all": True}[events] for i in range(len(lengths))])
     parts = semi_bags(score, mask, is_event, topk_divisor=4)
     got = semibag_contrast(
-        z, parts, None, info_nce_objective(0.4, 1.0, 0.05), bag_weight="snippets" if by_picks else "uniform"
+        z, parts, None, info_nce_objective(0.4, 1.0, 0.05), bag_weight="snippets" if by_snippets else "uniform"
     )
     want = reference.semi_bag_terms(
-        z, score, lengths, is_event, divisor=4, temperature=0.4, beta=1.0, tau=0.05, by_picks=by_picks
+        z, score, lengths, is_event, topk_divisor=4, temperature=0.4, beta=1.0, tau=0.05, by_snippets=by_snippets
     )
     assert got.keys() == want.keys()
     for k in got:

@@ -100,7 +100,7 @@ def test_learnable_temperature_learns():
     part = LearnableTemperature(T).double()
     p = contrast_batch()
     close(part(p.query, p.negatives, p.metadata, p.negative_metadata), p.logit, 1e-6)
-    made = ContrastiveObjective(T, similarity=part)(draw(N, D), draw(N, D, seed=1), draw(K, D, seed=2))
-    made.anchor_loss.sum().backward()
+    output = ContrastiveObjective(T, similarity=part)(draw(N, D), draw(N, D, seed=1), draw(K, D, seed=2))
+    output.anchor_loss.sum().backward()
     assert part.log.grad is not None
     assert float(part.log.grad.abs()) > 0

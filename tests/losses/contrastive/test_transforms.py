@@ -23,8 +23,8 @@ def test_extrapolated_pairs_are_harder():
     torch.manual_seed(0)
     part = 1 + float(torch.distributions.Beta(torch.tensor(2.0), torch.tensor(2.0)).sample((1,)))
     torch.manual_seed(0)
-    made = Extrapolate(2.0)(p)
-    inner = (made.query * made.positive).sum(-1)
+    output = Extrapolate(2.0)(p)
+    inner = (output.query * output.positive).sum(-1)
     cosine = (p.query * p.positive).sum(-1)
     close(inner, 2 * part * (1 - part) + (2 * part**2 - 2 * part + 1) * cosine, 1e-6)
     assert (inner < cosine).all()
@@ -33,21 +33,21 @@ def test_extrapolated_pairs_are_harder():
 def test_mixed_negatives_lie_between_two_that_are():
     p = contrast_batch()
     torch.manual_seed(0)
-    made = MixNegatives()(p)
-    assert made.negatives.shape == (2 * K, D)
-    assert made.mask.shape == (N, 2 * K)
-    close(made.negatives[:K], p.negatives)
+    output = MixNegatives()(p)
+    assert output.negatives.shape == (2 * K, D)
+    assert output.mask.shape == (N, 2 * K)
+    close(output.negatives[:K], p.negatives)
     for j in range(K):
         fits = []
         for other in range(K):
             a, b = p.negatives[j], p.negatives[other]
             if other == j:
-                share, off = 1.0, (made.negatives[K + j] - a).abs().max()
+                share, off = 1.0, (output.negatives[K + j] - a).abs().max()
             else:
-                share = float(((made.negatives[K + j] - b) @ (a - b)) / ((a - b) @ (a - b)))
-                off = (share * a + (1 - share) * b - made.negatives[K + j]).abs().max()
+                share = float(((output.negatives[K + j] - b) @ (a - b)) / ((a - b) @ (a - b)))
+                off = (share * a + (1 - share) * b - output.negatives[K + j]).abs().max()
             fits.append(float(off) < 1e-6 and -1e-6 <= share <= 1 + 1e-6 and all(
-                bool(made.mask[i, K + j]) == bool(p.mask[i, j] and p.mask[i, other]) for i in range(N)
+                bool(output.mask[i, K + j]) == bool(p.mask[i, j] and p.mask[i, other]) for i in range(N)
             ))  # fmt: skip
         assert any(fits)
 
@@ -77,8 +77,8 @@ def test_neighbour_positive():
         ]
         candidates = [p.positive[i], *(p.negatives[j] for j in near)]
         e = [part.map(c) for c in candidates]
-        asked = torch.stack([part.ask(torch.cat([e[0], x]))[0] for x in e])
-        share = torch.where(asked > 0, asked, 0.01 * asked).softmax(0)
+        score = torch.stack([part.ask(torch.cat([e[0], x]))[0] for x in e])
+        share = torch.where(score > 0, score, 0.01 * score).softmax(0)
         mixed = sum(s * c for s, c in zip(share, candidates, strict=True))
         close(got[i], mixed / mixed.norm())
     assert part.eval()(p) is p
@@ -88,8 +88,8 @@ def test_learned_view_moves_a_little_and_only_in_training():
     torch.manual_seed(0)
     part = LearnedView(D).double()
     p = contrast_batch()
-    made = part(p)
-    assert not torch.equal(made.query, p.query)
-    close(made.query.norm(dim=1), torch.ones(N))
-    assert ((made.query * p.query).sum(-1) > 0.9).all()
+    output = part(p)
+    assert not torch.equal(output.query, p.query)
+    close(output.query.norm(dim=1), torch.ones(N))
+    assert ((output.query * p.query).sum(-1) > 0.9).all()
     assert part.eval()(p) is p

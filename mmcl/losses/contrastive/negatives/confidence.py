@@ -46,6 +46,6 @@ class Confidence:
             if a.teacher is not None and b.teacher is not None:
                 p = (l2_normalize(a.teacher) @ l2_normalize(b.teacher).T).clamp(0, 1) ** self.power
             else:
-                y = require(a.value, "confidence", "metadata.teacher or about.value")
+                y = require(a.value, "confidence", "metadata.teacher or metadata.value")
                 p = y[:, None] * require(b.value, "confidence", "negative_metadata.value")[None, :]
         return log_keep(1 - p.clamp(0, 1))

@@ -1,7 +1,7 @@
 """Terms beside the contrast, of all anchors of all processes: callables pairs -> scalar.
 
-Every process returns the whole value, whose gradient ``processes.gather`` makes that of one process with all anchors.
-Marks of the sources as in ``anchors``.
+Every process returns the value of the anchors of all processes; ``valid_pairs`` gathers them so that the gradients are
+those of one process with all anchors.
 """
 
 from __future__ import annotations

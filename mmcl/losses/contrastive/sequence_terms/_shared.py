@@ -3,7 +3,6 @@ other.
 
 own, teacher: embeddings ``{modality: (bag, snippet, dim)}`` of the student and (or None) of the EMA model; mask:
 ``(bag, snippet)``. Each process returns its share, scaled so that the mean over processes is the value of one.
-Marks of the sources as in ``anchors``.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ class Cosine(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "|"
-    use_when = "| cos / T"
+    formula = "cos / T"
+    use_when = "the default"
     source = ""
 
     requires: frozenset[str] = frozenset()
@@ -30,9 +30,13 @@ class Cosine(nn.Module):
         super().__init__()
         self.temperature = temperature
 
-    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        return query @ negative.T / self.temperature
+    def forward(
+        self, query: Tensor, negatives: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
+        return query @ negatives.T / self.temperature
 
-    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+    def paired(
+        self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
+    ) -> Tensor:
         """Logits of each query with its own positive, ``(query,)``."""
         return (query * positive).sum(-1) / self.temperature

@@ -1,4 +1,4 @@
-"""T learns."""
+"""Cosine over a temperature that is learned."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from mmcl.losses.contrastive.context import PairMetadata
 
 
 class LearnableTemperature(nn.Module):
-    """T learns.
-
-    Cosine over a temperature that learns with the rest, from ``low`` to ``high``.
+    """Cosine over a temperature that is learned with the rest, from ``low`` to ``high``.
 
     Args:
         temperature: At the start.
@@ -30,9 +28,9 @@ class LearnableTemperature(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "CLIP [C]"
-    use_when = "| cos / exp(p)"
-    source = "`test_learnable_temperature_learns`"
+    formula = "cos / exp(p)"
+    use_when = "the temperature is not known"
+    source = "CLIP [C]"
 
     requires: frozenset[str] = frozenset()
 
@@ -46,9 +44,13 @@ class LearnableTemperature(nn.Module):
         """``1 / temperature``, within its bounds."""
         return (-self.log.clamp(self.low, self.high)).exp()
 
-    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
-        return query @ negative.T * self.scale
+    def forward(
+        self, query: Tensor, negatives: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
+        return query @ negatives.T * self.scale
 
-    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+    def paired(
+        self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
+    ) -> Tensor:
         """Logits of each query with its own positive, ``(query,)``."""
         return (query * positive).sum(-1) * self.scale

@@ -62,15 +62,19 @@ class MultiHead(nn.Module):
     def _temperature(self, phi: Tensor) -> Tensor:
         return self.low + (self.high - self.low) * phi.sigmoid()
 
-    def forward(self, query: Tensor, negative: Tensor, about: PairMetadata, negative_metadata: PairMetadata) -> Tensor:
+    def forward(
+        self, query: Tensor, negatives: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+    ) -> Tensor:
         total: Tensor | float = 0.0
         for h, head in enumerate(self.heads):
-            a, k = l2_normalize(head(query)), l2_normalize(head(negative))
+            a, k = l2_normalize(head(query)), l2_normalize(head(negatives))
             total = total + a @ k.T / self._temperature(a @ self.bilinear[h] @ k.T + self.bias[h])
         assert isinstance(total, Tensor)
         return total
 
-    def paired(self, query: Tensor, positive: Tensor, about: PairMetadata, positive_metadata: PairMetadata) -> Tensor:
+    def paired(
+        self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
+    ) -> Tensor:
         """Logits of each query with its own positive, ``(query,)``."""
         return torch.stack([c / t for c, t in self._pairs(query, positive)]).sum(0)
 

@@ -46,9 +46,9 @@ class Routed(nn.Module):
         return l2_normalize(x + moved.gather(1, domain[:, None, None].expand(-1, 1, x.shape[1]))[:, 0])
 
     def forward(
-        self, query: Tensor, negative: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
+        self, query: Tensor, negatives: Tensor, metadata: PairMetadata, negative_metadata: PairMetadata
     ) -> Tensor:
-        return self._moved(query, metadata) @ self._moved(negative, negative_metadata).T / self.temperature
+        return self._moved(query, metadata) @ self._moved(negatives, negative_metadata).T / self.temperature
 
     def paired(
         self, query: Tensor, positive: Tensor, metadata: PairMetadata, positive_metadata: PairMetadata
