@@ -55,7 +55,7 @@ GRID_EPOCHS = 40
 
 def pretraining() -> RunConfig:
     """Settings of pre-training without labels."""
-    return pretraining_recipe(get_dataset("utd-mhad").recipe())
+    return pretraining_recipe(get_dataset("utd-mhad").default_config())
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Pipeline:
         third: dict[str, Callable[[], object]] = {}
         for seed in self.seeds:
             if "streams" in self.stages:
-                for name, config in ablation_steps(get_dataset("utd-mhad-streams").recipe()).items():
+                for name, config in ablation_steps(get_dataset("utd-mhad-streams").default_config()).items():
                     first |= self._training(f"streams/{name}/seed-{seed}", override(config, FINAL), seed)
             if "recognition" in self.stages:
                 first |= self._training(
                     f"recognition/all labels/seed-{seed}",
-                    override(get_dataset("utd-mhad").recipe(), FINAL),
+                    override(get_dataset("utd-mhad").default_config(), FINAL),
                     seed,
                 )
             if "few-labels" in self.stages:

@@ -70,7 +70,7 @@ def main() -> None:
         sys.exit(f"{p.data}: see above; repair the features first")
     for seed in p.seeds:
         print(f"seed {seed}", flush=True)
-        config = override(get_dataset("xd-violence").recipe(), {"seed": seed, "optim.epochs": p.epochs})
+        config = override(get_dataset("xd-violence").default_config(), {"seed": seed, "optim.epochs": p.epochs})
         metrics = train(config, p.data, p.out / f"seed-{seed}", resume=True, device=p.device)
         for name, value in metrics.items():
             print(f"  {name:55} {value:.4f}")

@@ -78,7 +78,7 @@ def run_demo(
         metrics = _learn_videos(learn, out, run, seed, n_clips, device)
     else:
         metrics = _learn_sensors(learn, out, seed)
-    report = write_report(run)
+    report = write_report(run, device=device)
     spent = time.perf_counter() - started
     print(f"\nEvents found in {LEARNED_FROM[kind]} ({spent:.0f} s):")
     share = metrics.get("share of event snippets")

@@ -54,13 +54,14 @@ class Report:
     """File to write; RUN/report.html by default."""
     timelines: int = 6
     """Test recordings to show as timelines."""
+    device: Device = "auto"
     debug: Debug = False
 
     def run(self) -> None:
         """Write the page."""
         from mmcl.reporting.run_report import write_report
 
-        print(f"report: {write_report(self.run_dir, self.out, self.data, self.timelines)}")
+        print(f"report: {write_report(self.run_dir, self.out, self.data, self.timelines, self.device)}")
 
 
 @dataclass(frozen=True)

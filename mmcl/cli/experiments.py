@@ -144,6 +144,7 @@ class Compare:
     split: Literal["", "validation", "test"] = ""
     """Of which split; by default validation where the runs hold one out, so that a choice leaves the test split
     untouched, else test."""
+    device: Device = "auto"
     debug: Debug = False
 
     def run(self) -> None:
@@ -161,6 +162,7 @@ class Compare:
             self.jobs,
             self.metric,
             self.split,
+            self.device,
         )
         figure, picture = self.out / "comparison.png", plot_comparison(comparison)
         atomic_write(figure, lambda file: file.write_bytes(picture))

@@ -19,6 +19,7 @@ from mmcl.errors import InputError
 from mmcl.experiments.ablation import choose_objectives, with_components
 from mmcl.experiments.comparison import Comparison
 from mmcl.io import atomic_write, read_json, read_metrics, write_json
+from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, METRICS, read_run, world_size_asked
 from mmcl.training.run import check_run, train
 
@@ -53,6 +54,7 @@ def compare(
     jobs: int = 2,
     metric: str = "",
     split: str = "",
+    device: str = "auto",
 ) -> Comparison:
     """Train what is missing, each run in a process of its own; write comparison.json and comparison.md.
 
@@ -65,6 +67,7 @@ def compare(
         jobs: Runs at a time.
         metric: Of the runs; the data set's primary metric by default.
         split: "validation" or "test"; by default validation where the runs hold one out, else test.
+        device: "auto", "cpu" or a GPU.
 
     Raises:
         InputError: An option is wrong, or runs failed, which it names; the others are kept.
@@ -74,6 +77,7 @@ def compare(
     for option, value in (("jobs", jobs), ("seeds", len(seeds))):
         if value < 1:
             raise InputError(f"--{option}: expected 1 or more, got {value}")
+    resolve_device(device)  # an error before any run
     dataset = get_dataset(config.dataset)
     config = check_run(config, dataset, data)
     metric = metric or dataset.primary_metric
@@ -84,7 +88,7 @@ def compare(
             before = read_run(out / name)
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
-    _train_missing(runs, data, out, jobs, metric, split)
+    _train_missing(runs, data, out, jobs, metric, split, device)
     by_name = {name: [read_metric(out / f"{name}/seed-{seed}", metric, split) for seed in seeds] for name in names}
     values = {name: [value for value, _ in of_seeds] for name, of_seeds in by_name.items()}
     comparison = Comparison(metric, values, names[0], by_name[names[0]][0][1])
@@ -97,7 +101,9 @@ def compare(
     return comparison
 
 
-def _train_missing(runs: dict[str, RunConfig], data: Path, out: Path, jobs: int, metric: str, split: str) -> None:
+def _train_missing(
+    runs: dict[str, RunConfig], data: Path, out: Path, jobs: int, metric: str, split: str, device: str
+) -> None:
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
     stop = threading.Event()
@@ -105,7 +111,7 @@ def _train_missing(runs: dict[str, RunConfig], data: Path, out: Path, jobs: int,
     def start(name: str) -> int:
         if stop.is_set():
             return 1
-        code = _train_in_process(out / name, runs[name], data, threads)
+        code = _train_in_process(out / name, runs[name], data, threads, device)
         if code == 0:
             try:
                 read_metric(out / name, metric, split)
@@ -123,11 +129,11 @@ def _train_missing(runs: dict[str, RunConfig], data: Path, out: Path, jobs: int,
         )
 
 
-def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int) -> int:
+def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, device: str) -> int:
     """Train in a process of its own, which logs into the run's folder; its exit status."""
     run.mkdir(parents=True, exist_ok=True)
     requested = run / REQUESTED
-    write_json(requested, {"data": str(data.resolve()), "config": to_dict(config)})
+    write_json(requested, {"data": str(data.resolve()), "config": to_dict(config), "device": device})
     code = "import sys; from mmcl.experiments.compare import train_requested; train_requested(sys.argv[1])"
     command = [sys.executable, "-c", code, str(requested)]
     with open(run / "log.txt", "w") as log:
@@ -145,7 +151,7 @@ def train_requested(requested: str) -> None:
     saved = read_json(path)
     base = RunConfig(data=get_dataset(saved["config"]["dataset"]).Config())
     config: RunConfig = from_dict(RunConfig, saved["config"], path, base)
-    train(config, Path(saved["data"]), path.parent, resume=True)
+    train(config, Path(saved["data"]), path.parent, resume=True, device=saved["device"])
 
 
 def read_metric(run: Path, metric: str, split: str = "") -> tuple[float, str]:

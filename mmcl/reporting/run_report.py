@@ -19,6 +19,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.inference.predictor import Predictor
 from mmcl.io import atomic_write, read_json, read_metrics
 from mmcl.reporting.plots import plot_curves, plot_histograms, plot_scores
+from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
 from mmcl.types import SnippetScores
 
@@ -42,7 +43,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def write_report(folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6) -> Path:
+def write_report(
+    folder: Path, out: Path | None = None, data: Path | None = None, n_timelines: int = 6, device: str = "auto"
+) -> Path:
     """Write the page of a run (a folder with config.json) or of the runs in a folder.
 
     Args:
@@ -50,6 +53,7 @@ def write_report(folder: Path, out: Path | None = None, data: Path | None = None
         out: The page; ``folder/report.html`` by default.
         data: The data set, for timelines; where the run was trained on it by default.
         n_timelines: Test recordings to show.
+        device: Where they are scored: "auto", "cpu" or a GPU.
 
     Returns:
         The page's path.
@@ -59,7 +63,7 @@ def write_report(folder: Path, out: Path | None = None, data: Path | None = None
     """
     out = out or folder / "report.html"
     if (folder / CONFIG).exists():
-        page = run_page(folder, data, n_timelines)
+        page = run_page(folder, data, n_timelines, device)
     elif folder.is_dir() and (runs := find_runs(folder)):
         page = comparison_page(folder, runs)
     else:
@@ -107,12 +111,12 @@ def headline_metric(info: RunInfo, metrics: dict[str, float]) -> str:
     return info.dataset.headline_metric(metrics)
 
 
-def run_page(run: Path, data: Path | None, n_timelines: int) -> dict[str, Any]:
+def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dict[str, Any]:
     """What the template shows of a run."""
     info, metrics = read_run(run), read_metrics(run / METRICS)
     headline = headline_metric(info, metrics)
     has_scores, trained_on = headline != WITHOUT_LABELS, data or info.data
-    timelines = score_test(run, info, trained_on, n_timelines) if has_scores and trained_on else []
+    timelines = score_test(run, info, trained_on, n_timelines, device) if has_scores and trained_on else []
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [
         modality_table(headline, metrics),
@@ -181,7 +185,7 @@ def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]
     return [section("Timelines of test recordings", note, images)]
 
 
-def score_test(run: Path, info: RunInfo, data: Path, n: int) -> list[SnippetScores]:
+def score_test(run: Path, info: RunInfo, data: Path, n: int, device: str) -> list[SnippetScores]:
     """Scores of the first test recordings that hold an event, and of one that does not.
 
     Args:
@@ -189,13 +193,14 @@ def score_test(run: Path, info: RunInfo, data: Path, n: int) -> list[SnippetScor
         info: Of the run.
         data: The data set.
         n: How many recordings.
+        device: "auto", "cpu" or a GPU.
     """
     config = info.config
     splits = load_splits(info.dataset, data, config.data, config.labels, config.seed, ("test",))
     with_event = [r for r in splits.test if r.label is not None and r.label.any()]
     without = [r for r in splits.test if r.label is not None and not r.label.any()]
     chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]
-    return list(Predictor.from_run(run).predict(chosen))
+    return list(Predictor.from_run(run, resolve_device(device)).predict(chosen))
 
 
 def curve_groups(history: Sequence[Mapping[str, float]], selected_by: str) -> dict[str, list[str]]:

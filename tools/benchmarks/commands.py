@@ -33,7 +33,7 @@ from mmcl.training import evaluate
 
 def video_settings() -> RunConfig:
     """Our network on features of videos."""
-    data = get_dataset("xd-violence").recipe().data
+    data = get_dataset("xd-violence").default_config().data
     return override(clips_recipe(), {"dataset": "xd-violence", "data": data})
 
 
@@ -71,7 +71,7 @@ def store(b: Benchmark) -> None:
         with tempfile.TemporaryDirectory(dir=b.work) as folder:
             data = small_store(Path(folder) / "store", n, dtype, b.seed)
             dataset = get_dataset("xd-violence")
-            config = override(dataset.recipe(), {"data.validation_share": 0.0, "data.crops": 1})
+            config = override(dataset.default_config(), {"data.validation_share": 0.0, "data.crops": 1})
             train = load_splits(dataset, data, config.data, splits=("train",)).train
             bags = BagDataset(train, grid_of(config), strength=0.0, max_snippets=LONGEST)
             for workers in (0, 1, 2):
@@ -112,7 +112,7 @@ def evaluation(b: Benchmark) -> None:
         else:
             lines = [f"{n} 0 {16 * t // 4}\n" for n, t in lengths.items() if "_label_A" not in n]
             (data / "annotations.txt").write_text("".join(lines))
-        run = untrained(folder / "run", get_dataset("xd-violence").recipe(), WIDTHS)
+        run = untrained(folder / "run", get_dataset("xd-violence").default_config(), WIDTHS)
         seconds = []
         for _ in range(min(b.repeats, 3)):
             started = time.perf_counter()

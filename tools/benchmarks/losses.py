@@ -43,7 +43,7 @@ def network_of(config: RunConfig, widths: Mapping[str, int]) -> nn.Module:
 
 def settings(dropout: float = 0.1, bucket_size: int = 8) -> RunConfig:
     return override(
-        get_dataset("xd-violence").recipe(),
+        get_dataset("xd-violence").default_config(),
         {
             "loader.bucket_size": bucket_size,
             "model.dropout": dropout,
