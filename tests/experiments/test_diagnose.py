@@ -6,39 +6,19 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from mmcl.cli.main import main
-from mmcl.datasets.sources.synthetic_sensors import make_recordings
-
-SMALL = ["--model.dim", "16", "--trainer.tracker", "none", "--optim.epochs", "1"]
-STREAMS = [*SMALL, "--data.n-train-streams", "8", "--data.n-test-streams", "4"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    make_recordings(folder, n_trials=2, actions=(1, 3, 13, 18))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "streams"
-    assert main(["train", "utd-mhad-streams", "--data", str(data), "--out", str(out), *STREAMS]) == 0
-    return out
-
-
-def test_diagnose_a_run(run, tmp_path, capsys):
-    assert main(["diagnose", str(run), "--out", str(tmp_path)]) == 0
+def test_diagnose_a_run(trained, tmp_path, capsys):
+    assert main(["diagnose", str(trained), "--out", str(tmp_path)]) == 0
     printed = json.loads((tmp_path / "diagnosis.json").read_text())
     assert printed["unit"] == "snippet"
     assert {"alignment", "uniformity, skeleton", "tolerance, inertial", "false negatives"} <= printed.keys()
     assert (tmp_path / "diagnosis.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_reader_of_scores_may_read_enough(run, data):
-    command = [sys.executable, "-m", "mmcl", "score", str(run), str(data), "--json", "-"]
+def test_a_reader_of_scores_may_read_enough(trained, dataset_dir):
+    command = [sys.executable, "-m", "mmcl", "score", str(trained), str(dataset_dir), "--json", "-"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None

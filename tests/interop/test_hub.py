@@ -8,53 +8,35 @@ import pytest
 import torch
 
 from mmcl.cli.main import main
-from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.errors import InputError
 from mmcl.interop.hub import from_pretrained
 from mmcl.runs.model import load_model
 
-SMALL = ["--model.dim", "16", "--trainer.tracker", "none", "--optim.epochs", "1"]
-STREAMS = [*SMALL, "--data.n-train-streams", "8", "--data.n-test-streams", "4"]
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    make_recordings(folder, n_trials=2, actions=(1, 3, 13, 18))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "streams"
-    assert main(["train", "utd-mhad-streams", "--data", str(data), "--out", str(out), *STREAMS]) == 0
-    return out
-
-
-def test_a_shared_model_is_a_run_without_paths(run, data, tmp_path, monkeypatch):
+def test_a_shared_model_is_a_run_without_paths(trained, dataset_dir, tmp_path, monkeypatch):
     out = tmp_path / "model"
-    assert main(["share", str(run), "--out", str(out)]) == 0
+    assert main(["share", str(trained), "--out", str(out)]) == 0
     assert sorted(p.name for p in out.iterdir()) == [
         "README.md",
         "best.safetensors",
         "config.json",
         "metrics.json",
     ]
-    assert str(data) not in "".join(p.read_text() for p in out.iterdir() if p.suffix != ".safetensors")
-    ours, theirs = load_model(run)[0], from_pretrained(out)[0]
+    assert str(dataset_dir) not in "".join(p.read_text() for p in out.iterdir() if p.suffix != ".safetensors")
+    ours, theirs = load_model(trained)[0], from_pretrained(out)[0]
     for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     card = (out / "README.md").read_text()
-    value = json.loads((run / "metrics.json").read_text())["test snippet average precision"]
+    value = json.loads((trained / "metrics.json").read_text())["test snippet average precision"]
     assert f"| test snippet average precision | {value:.4f} |" in card
-    assert main(["evaluate", str(out), "--data", str(data)]) == 0
+    assert main(["evaluate", str(out), "--data", str(dataset_dir)]) == 0
     assert main(["report", str(out)]) == 0
     page = (out / "report.html").read_text()
     assert "All metrics" in page
     assert "timeline of" not in page
-    assert main(["report", str(out), "--data", str(data)]) == 0
+    assert main(["report", str(out), "--data", str(dataset_dir)]) == 0
     assert "timeline of" in (out / "report.html").read_text()
-    assert main(["share", str(run), "--out", str(out)]) == 1
+    assert main(["share", str(trained), "--out", str(out)]) == 1
     with pytest.raises(InputError, match=r"holds no config\.json"):
         from_pretrained(tmp_path)
     fetched = []
