@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mmcl.cli.shared import Debug, Device, print_metrics
+from mmcl.cli.options import Debug, Device
+from mmcl.cli.print_metrics import print_metrics
 from mmcl.config.schema import RunConfig
 
 

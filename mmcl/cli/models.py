@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from mmcl.cli.shared import Debug
+from mmcl.cli.options import Debug
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from mmcl.cli.shared import Debug, Device
+from mmcl.cli.options import Debug, Device
 from mmcl.errors import InputError
 from mmcl.inference.videos import ExtractorOptions
 from mmcl.reporting.score_files import PageOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ UNUSED = {  # settings that mean nothing for a task
 }
 
 
-class Dataset:
+class Dataset(ABC):
     """A data set. A subclass is one file in ``datasets``, or in another package.
 
     Attributes:
@@ -42,14 +43,15 @@ class Dataset:
     finer_metric: ClassVar[str] = ""
     name: str = ""
 
+    @abstractmethod
     def recipe(self) -> RunConfig:
         """The settings that it is trained with; ``default_config`` adds its name."""
-        raise NotImplementedError
 
     def default_config(self) -> RunConfig:
         """Every setting of a run on it, as its recipe has them."""
         return replace(self.recipe(), dataset=self.name)
 
+    @abstractmethod
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """Its recordings; no signal is read.
 
@@ -61,13 +63,12 @@ class Dataset:
         Raises:
             FileError: The data are not as expected.
         """
-        raise NotImplementedError
 
     def modalities(self, data: Path, options: DataConfig) -> tuple[str, ...]:
         """The modalities that the options name, or all that the data have."""
         return options.modalities or tuple(self.index(data, options).kinds)
 
-    def check(self, options: DataConfig) -> None:
+    def check(self, options: DataConfig) -> None:  # noqa: B027  a hook that may stay empty
         """Its own options are in range and do not contradict each other.
 
         Raises:

@@ -35,7 +35,7 @@ def alignment(a: Tensor, b: Tensor) -> Tensor:
 def uniformity(z: Tensor) -> Tensor:
     """``log mean exp(-2 |z_i - z_j|^2)`` over pairs of different samples of unit length.
 
-    About -4 = spread over the sphere, 0 = collapsed to a point.
+    Near -4 = spread over the sphere, 0 = collapsed to a point.
 
     Args:
         z: ``(sample, dim)``.

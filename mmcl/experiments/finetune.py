@@ -127,7 +127,7 @@ def distill(
     learning_rate: float | None = None,
     device: str = "auto",
 ) -> Table:
-    """A student of each run, taught by it on all training recordings, labelled or not.
+    """A student of each run, distilled from it on all training recordings, labelled or not.
 
     In OUT/NAME, resumed where it was, NAME being the run's folder (below its parent's, where several share it).
 

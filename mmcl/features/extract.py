@@ -39,7 +39,7 @@ def extract_file(
     extractors: ExtractorPair,
     *,
     timeout_s: float = TIMEOUT_S,
-    progress: Callable[[int], object] = lambda n: None,
+    progress: Callable[[int], object] | None = None,
 ) -> Extracted:
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
@@ -72,7 +72,8 @@ def extract_file(
             if not np.isfinite(y).all():
                 raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
-        progress(len(batch))
+        if progress is not None:
+            progress(len(batch))
         batch.clear()
 
     for snippet in snippets:
