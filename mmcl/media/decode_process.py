@@ -1,13 +1,14 @@
-"""The decoding process (``python -m mmcl.media.decode_process``): probes, decodes, writes snippets to its standard
-output."""
+"""The decoding process (``python -m mmcl.media.decode_process``): for each file that its standard input names it probes,
+decodes, and writes snippets to its standard output."""
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -21,10 +22,11 @@ from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET
 
 
 def decode_snippets(
-    path: str, media: Media, short_side: int, reader: str
+    path: str, media: Media, short_side: int, reader: str, has_sound: bool = True
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
     """Frames and sound of each snippet. The picture says how long a video is."""
-    windows = audio_windows(decode_audio(path, media)) if media.audio is not None else None
+    hears = media.audio is not None and (has_sound or media.video is None)
+    windows = audio_windows(decode_audio(path, media)) if hears else None
     if media.video is None:
         assert windows is not None
         for window, follow_s in windows:
@@ -40,10 +42,10 @@ def decode_snippets(
         frames.append(frame)
 
 
-def main(args: list[str]) -> int:
-    """Decode a file and write its snippets to standard output."""
-    path, short_side, reader, skip = args[0], int(args[1]), args[2], int(args[3])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def main() -> int:
+    """Serve the requests of standard input, a line of JSON each, until it ends."""
+    requests: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the messages
 
@@ -55,25 +57,54 @@ def main(args: list[str]) -> int:
         out.flush()
 
     try:
-        media = probe_media(path)
-        chosen = choose_reader(media, reader)
-        send({"media": asdict(media), "reader": chosen})
-        for i, (frames, audio) in enumerate(decode_snippets(path, media, short_side, chosen)):
+        while True:
+            request = json.loads(requests.get().decode("utf-8", "surrogatepass"))
+            try:
+                serve(send, **request)
+            except Unreadable as error:
+                send({"error": str(error), "do": error.remedy})
+    except BrokenPipeError:
+        return 1  # nobody reads on
+
+
+def serve(
+    send: Callable[..., None],
+    path: str,
+    short_side: int = 0,
+    reader: str = "auto",
+    skip: int = 0,
+    has_sound: bool = True,
+    probe: bool = False,
+) -> None:
+    """Send what a file holds and its snippets.
+
+    Args:
+        send: (message, blocks of bytes).
+        path: A media file.
+        short_side: Pixels of the shorter side that frames are scaled to.
+        reader: "auto", "decord" or "pyav".
+        skip: Snippets that were sent before.
+        has_sound: Decode the sound too, where there is a picture.
+        probe: Send what it holds alone.
+
+    Raises:
+        Unreadable: The file cannot be decoded.
+    """
+    media = probe_media(path)
+    chosen = choose_reader(media, reader)
+    send({"media": asdict(media), "reader": chosen})
+    if not probe:
+        for i, (frames, audio) in enumerate(decode_snippets(path, media, short_side, chosen, has_sound)):
             if i >= skip:
                 blocks = [np.ascontiguousarray(x).data.cast("B") for x in (frames, audio) if x is not None]
                 send({"shape": None if frames is None else frames.shape}, *blocks)
-        send({"end": True})
-    except Unreadable as error:
-        send({"error": str(error), "do": error.remedy})
-    except BrokenPipeError:
-        return 1  # nobody reads on
-    return 0
+    send({"end": True})
 
 
-def _end_with_parent() -> None:
-    """A hanging decoder is not to outlive a parent that was killed: its pipe ends then."""
-    while os.read(0, 1):
-        pass
+def _read_requests(requests: queue.Queue[bytes]) -> None:
+    """A hanging decoder is not to outlive a parent that was killed: its standard input ends then."""
+    for line in sys.stdin.buffer:
+        requests.put(line)
     os._exit(1)
 
 
@@ -93,4 +124,4 @@ def choose_reader(media: Media, reader: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

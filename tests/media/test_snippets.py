@@ -11,6 +11,7 @@ import pytest
 from clips import cut, damage, number_of, turn, write_clip
 
 from mmcl.errors import FileError
+from mmcl.media.decoder import stop_decoders
 from mmcl.media.snippets import read_snippets
 from mmcl.media.timing import AUDIO_HZ, FPS, SNIPPET_S
 from mmcl.media.writer import write_video
@@ -172,6 +173,7 @@ def test_damage_in_the_middle_is_told(kind, reader, tmp_path):
 
 
 def test_a_hanging_decoder_is_replaced_or_killed(tmp_path, monkeypatch):
+    stop_decoders()  # those to come see the fake modules
     path = write_clip(tmp_path / "a.mp4")
     fake = tmp_path / "fake"
     (fake / "decord").mkdir(parents=True)
