@@ -23,7 +23,7 @@ from mmcl.datasets import get_dataset
 from mmcl.datasets.sources.xd_violence_check import examine
 from mmcl.errors import InputError
 from mmcl.features.extract_files import extract_files
-from mmcl.features.extractor_pair import create_extractors
+from mmcl.features.extractor_set import create_extractors
 from mmcl.features.store import read_cards
 from mmcl.reporting.run_report import write_report
 from mmcl.runs.model import resolve_device

@@ -20,9 +20,10 @@ from mmcl.datasets.sources.xd_violence_scores import ANNOTATIONS
 from mmcl.datasets.xd_violence import XdViolenceConfig
 from mmcl.errors import FileError, InputError
 from mmcl.features.extract_files import extract_files
-from mmcl.features.extractor_pair import create_extractors
+from mmcl.features.extractor_set import create_extractors
 from mmcl.inference.predictor import load
 from mmcl.inference.videos import ExtractorOptions, score_videos
+from mmcl.media.find import find_media
 from mmcl.reporting.run_report import write_report
 from mmcl.reporting.score_files import ScoreFiles
 from mmcl.runs.model import resolve_device
@@ -127,7 +128,7 @@ def _learn_videos(learn: Callable[..., Metrics], out: Path, run: Path, seed: int
     shutil.copy(out / "clips" / "test" / ANNOTATIONS, features / ANNOTATIONS)
     print("training; a clip's label: something both flashes and booms, or not", flush=True)
     metrics = learn(data=features)
-    files = sorted((out / "clips" / "test").glob("*.mp4"))[:N_SCORED]
+    files = find_media([out / "clips" / "test"])[:N_SCORED]
     print(f"scoring {len(files)} held-out clips", flush=True)
     score_videos(load(run, device), read_run(run), run, files, ScoreFiles(out / "scores"), ExtractorOptions())
     return metrics

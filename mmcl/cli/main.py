@@ -7,6 +7,8 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -113,7 +115,7 @@ def _parse_of_dataset(args: list[str]) -> Any:
     else:
         name, *left = left
     dataset = get_dataset(name)
-    recipe = dataset.default_config()
+    recipe = dataset.default_config(data_argument(left))
     if command == "compare":
         recipe = comparison_recipe(recipe)
     if command == "pretrain":
@@ -123,6 +125,22 @@ def _parse_of_dataset(args: list[str]) -> Any:
             )
         recipe = pretraining_recipe(recipe)
     return parse_settings(_class(OF_DATASET[command][1]), dataset, recipe, left, f"mmcl {command} {name}")
+
+
+def data_argument(args: Sequence[str]) -> Path | None:
+    """What ``--data`` names, where it is there: some recipes depend on it.
+
+    Example:
+        >>> data_argument(["--data=nowhere"]) is None
+        True
+    """
+    for i, arg in enumerate(args):
+        given = arg.removeprefix("--data=") if arg.startswith("--data=") else ""
+        if arg == "--data" and i + 1 < len(args):
+            given = args[i + 1]
+        if given:
+            return Path(given) if Path(given).exists() else None
+    return None
 
 
 def _class(place: str) -> Any:

@@ -4,7 +4,6 @@ until then."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +11,6 @@ from typing import Annotated, Literal
 import tyro
 
 from mmcl.cli.options import Debug, Device
-from mmcl.errors import InputError
 from mmcl.inference.videos import ExtractorOptions
 from mmcl.reporting.score_files import PageOptions
 
@@ -32,11 +30,12 @@ class Extract:
     """Files, folders whose media files to take, or patterns such as 'videos/*.mp4'."""
     out: Path
     """Folder of the store."""
-    visual: str = "descriptors"
-    """Extractor of the picture: descriptors (no weights; colours, edges and motion only), i3d, s3d, r2plus1d, mvit,
-    swin3d, none, or package.module:Class."""
-    audio: str = "log-mel"
-    """Extractor of the sound: log-mel (no weights; loudness in bands only), vggish, none, or package.module:Class."""
+    visual: tuple[str, ...] = ("descriptors",)
+    """Extractors of the picture, side by side: descriptors (no weights; colours, edges and motion only),
+    efficientnet-lite0, i3d, s3d, r2plus1d, mvit, swin3d, hf:OWNER/NAME, package.module:Class, or none."""
+    audio: tuple[str, ...] = ("log-mel",)
+    """Extractors of the sound, side by side: log-mel (no weights; loudness in bands only), vggish, torchaudio:BUNDLE,
+    hf:OWNER/NAME, package.module:Class, or none."""
     visual_weights: str = ""
     """A file, or an address with #sha256=HEX behind it; the public weights by default."""
     audio_weights: str = ""
@@ -57,7 +56,7 @@ class Extract:
     def run(self) -> None:
         """Extract what is missing."""
         from mmcl.features.extract_files import extract_files
-        from mmcl.features.extractor_pair import create_extractors
+        from mmcl.features.extractor_set import create_extractors
         from mmcl.runs.model import resolve_device
 
         extractors = create_extractors(
@@ -83,9 +82,9 @@ class Extract:
 
 @dataclass(frozen=True)
 class Score:
-    """Score every snippet of videos or sensor recordings of your own.
+    """Score every snippet of videos, features or sensor recordings of your own.
 
-    Which of the two, the model says. Writes NAME.json (scores, events), NAME.csv (start_s, end_s, joint
+    A model scores what it was trained on. Writes NAME.json (scores, events), NAME.csv (start_s, end_s, joint
     score, one per modality) and NAME.png; of videos also NAME.html, where the video plays beside its
     curves and a click on a curve seeks. A bad file is named in one line, the others are scored, and the
     exit code is 1.
@@ -97,7 +96,10 @@ class Score:
     NAME_skeleton.mat as in UTD-MHAD, or NAME_inertial.csv and NAME_skeleton.csv with a header. Inertial
     columns: 3 of acceleration [g], 3 of angular rate [deg/s]. Skeleton columns: x, y and z [m] of 20
     joints in UTD-MHAD's order. A CSV gives its rate by a column time_s, or you give it below.
-    A model of other sensors (mmcl train recordings, events, mmact) takes a manifest, as for training, labels left out.
+
+    Any model takes a manifest, as for training, labels left out; models of other sensors (mmcl train recordings,
+    events, mmact) take nothing else. Features: a folder of NAME__0.npy (visual) and NAME__EXTRACTOR.npy (audio), as
+    mmcl extract makes it. Results keep subfolders.
     """
 
     run_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -128,38 +130,18 @@ class Score:
     def run(self) -> None:
         """Score every recording."""
         from mmcl.evaluation.events import EventRule
+        from mmcl.inference.any_source import score_sources
         from mmcl.inference.predictor import load
-        from mmcl.inference.sensors import score_sensors
-        from mmcl.inference.videos import score_videos
         from mmcl.interop.onnx import onnx_predictor
-        from mmcl.media.find import find_media
         from mmcl.reporting.score_files import ScoreFiles
         from mmcl.runs.run_dir import read_run
 
         info = read_run(self.run_dir)
-        of_videos = set(info.inputs) <= {"visual", "audio"} and info.config.dataset == "xd-violence"
-        files = find_media(self.recordings) if of_videos else []
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_dir / "scores"
-        if folder is not None:
-            check_not_inside(files, folder)
         is_torch = self.runtime == "torch"
         predictor = load(self.run_dir, self.device) if is_torch else onnx_predictor(self.run_dir)
         rule = EventRule(self.threshold, self.low, self.min_s)
         writer = ScoreFiles(folder, rule, lines, predictor.multiclass, self.pages, self.extractors.timeout_s)
-        if of_videos:
-            score_videos(predictor, info, self.run_dir, files, writer, self.extractors)
-        else:
-            rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
-            score_sensors(predictor, info.inputs, self.recordings, writer, rates)
-
-
-def check_not_inside(files: Sequence[Path], folder: Path) -> None:
-    """No recording lies where the results go.
-
-    Raises:
-        InputError: One does.
-    """
-    for path in files:
-        if path.resolve().parent == folder.resolve():
-            raise InputError(f"--out {folder}: holds {path.name}, one of the videos; choose another")
+        rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
+        score_sources(predictor, info, self.run_dir, self.recordings, writer, self.extractors, rates, folder)

@@ -21,6 +21,7 @@ from mmcl.config.migrations import SCHEMA_VERSION, migrate
 from mmcl.config.schema import (
     AugmentConfig,
     DataConfig,
+    FeaturesConfig,
     LabelsConfig,
     LoaderConfig,
     ModelConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "ContrastConfig",
     "DataConfig",
     "DistillConfig",
+    "FeaturesConfig",
     "LabelsConfig",
     "LoaderConfig",
     "LossConfig",

@@ -12,7 +12,7 @@ from typing import Any
 from mmcl.config.specs import split_specs
 from mmcl.errors import FileError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Settings of version 0 and where each is now.
 RENAMED_SETTINGS: dict[str, str] = {
@@ -131,7 +131,7 @@ def migrate(saved: Mapping[str, Any], where: Path | str) -> dict[str, Any]:
 
     Example:
         >>> migrate({"schema_version": 1, "config": {}}, "config.json")["schema_version"]
-        1
+        2
     """
     if not isinstance(saved, Mapping):
         raise FileError(where, "holds no settings by name", "is this the config.json of a run?")
@@ -219,6 +219,11 @@ def from_version_0(saved: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def from_version_1(saved: dict[str, Any]) -> dict[str, Any]:
+    """Features of raw media have a section of their own."""
+    return {**saved, "schema_version": 2, "config": {"features": {}, **saved["config"]}}
+
+
 _COMPONENTS_0: dict[str, Any] = {
     "negatives": ["concentration"],
     "transforms": [],
@@ -261,4 +266,4 @@ def _get(tree: Mapping[str, Any], path: str, default: Any) -> Any:
     return tree
 
 
-MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (from_version_0,)
+MIGRATIONS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (from_version_0, from_version_1)

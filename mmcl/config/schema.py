@@ -27,6 +27,28 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class FeaturesConfig:
+    """Features of raw videos and sound, made on the way into a cache.
+
+    Example:
+        >>> FeaturesConfig().audio
+        ('log-mel',)
+    """
+
+    visual: tuple[str, ...] = ("descriptors",)
+    """Extractors of the picture, side by side (mmcl extract --help names them), or none."""
+    audio: tuple[str, ...] = ("log-mel",)
+    """Extractors of the sound, side by side, or none."""
+    cache: str = ""
+    """Folder where features are kept by content, to be shared by runs; by default features in mmcl's cache folder
+    (MMCL_CACHE)."""
+    jobs: int = limited(2, 1, 256)
+    """Files decoded at a time."""
+    timeout_s: float = limited(60.0, 0.1)
+    """Seconds without progress after which a file's decoder is given up."""
+
+
+@dataclass(frozen=True)
 class SnippetsConfig:
     """How a recording is cut into snippets, the instances of its bag.
 
@@ -224,6 +246,7 @@ class RunConfig:
     seed: int = limited(0, 0, 2**31)
     """Everything random is a function of it."""
     data: DataConfig = field(default_factory=DataConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
     snippets: SnippetsConfig = field(default_factory=SnippetsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     labels: LabelsConfig = field(default_factory=LabelsConfig)

@@ -80,6 +80,7 @@ class BagDataset(Dataset):
         number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
         self.group_numbers = [number[name] for name in self.groups]
         self.signals = [dict(resample_to_grid(r, grid)) for r in recordings]
+        self.shapes = {m: x.shape[1:] for signals in self.signals for m, x in signals.items()}
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
         self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
 
@@ -92,10 +93,15 @@ class BagDataset(Dataset):
         if epoch >= 0:
             rng = np.random.default_rng([self.seed, epoch, index, *view])
             signals = self._augmented(signals, epoch, rng)
-            if self.modality_dropout and rng.random() < self.modality_dropout:
+            if self.modality_dropout and rng.random() < self.modality_dropout and len(signals) > 1:
                 absent = frozenset({sorted(signals)[rng.integers(len(signals))]})
         signals = require_finite(signals, self.names[index])
-        n_snippets = self.grid.n_snippets(n_hops_of(signals, self.grid))
+        n_hops = n_hops_of(signals, self.grid)
+        n_snippets = self.grid.n_snippets(n_hops)
+        lacking = [m for m in self.shapes if m not in signals]
+        for m in lacking:  # every batch has all modalities, so that all processes compute the same
+            signals[m] = np.zeros((n_hops * self.grid.frames_per_hop[m], *self.shapes[m]), np.float32)
+        absent = absent.union(lacking)
         return BagSample(signals, n_snippets, self.labels[index], index, absent, self.group_numbers[index])
 
     def _augmented(self, signals: Signals, epoch: int, rng: np.random.Generator) -> Signals:
@@ -103,7 +109,9 @@ class BagDataset(Dataset):
         if self.strength > 0 or self.shuffle_hops:
             signals = {m: np.asarray(x) for m, x in signals.items()}
         if self.normal and epoch >= self.insertion_start and rng.random() < self.insertion:
-            signals = insert(signals, self.signals[rng.choice(self.normal)], grid, rng)
+            donor = self.signals[rng.choice(self.normal)]
+            if donor.keys() >= signals.keys():
+                signals = insert(signals, donor, grid, rng)
         if grid.stretch_s:
             if self.strength > 0 or self.crop < 1:
                 signals = retime(signals, rng, 0.25 * self.strength, self.crop)

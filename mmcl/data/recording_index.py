@@ -51,6 +51,9 @@ class RecordingRow:
         group: Who or where it was recorded, so that splits do not share it.
         events: True events, used by evaluation only.
         sources: Where each modality comes from; a recording may lack some.
+        media: The media file of each modality whose features are yet to be made ("visual", "audio";
+            ``data.media``); a file may lack it.
+        url: Where its media file is fetched from, if it is not on this machine.
         align: How modalities are brought together: "rates", as their rates say, which must agree on the duration;
             "rows", features that differ by one row at most are cut to the shorter; or the name of a modality whose
             duration all others take.
@@ -69,6 +72,8 @@ class RecordingRow:
     sources: Mapping[str, Source] = field(default_factory=dict)
     align: str = "rates"
     where: str = ""
+    media: Mapping[str, Path] = field(default_factory=dict)
+    url: str = ""
 
     def load(self, modalities: Sequence[str], classes: Sequence[str], cut: list[str] | None = None) -> Recording:
         """Read the signals.
@@ -167,6 +172,11 @@ class RecordingIndex:
             if unknown := [label for label in row.labels if label not in known]:
                 raise InputError(f"{where}: label '{unknown[0]}' is no class; expected {', '.join(self.classes)}")
 
+    @property
+    def has_media(self) -> bool:
+        """Are there media files whose features are yet to be made?"""
+        return any(row.media for row in self.rows)
+
     def of(self, split: str) -> list[RecordingRow]:
         """The rows of a split, in order."""
         return [row for row in self.rows if row.split == split]
@@ -176,12 +186,14 @@ class RecordingIndex:
         """The kind of each modality, in the order in which rows name them."""
         by_modality: dict[str, str] = {}
         for row in self.rows:
+            for m in row.media:
+                by_modality.setdefault(m, "features")
             for m, source in row.sources.items():
                 by_modality.setdefault(m, source.kind)
         return by_modality
 
     def load(self, split: str, modalities: Sequence[str] = ()) -> list[Recording]:
-        """Read the recordings of a split.
+        """Read the recordings of a split; those that have none of the modalities are left out, which is told.
 
         Args:
             split: "train", "validation" or "test".
@@ -194,7 +206,8 @@ class RecordingIndex:
         recordings = []
         cut: list[str] = []
         shapes: dict[str, tuple[int, ...]] = {}
-        for row in self.of(split):
+        rows = [row for row in self.of(split) if any(m in row.sources for m in chosen)]
+        for row in rows:
             recording = row.load(chosen, self.classes, cut)
             for m, x in recording.signal.items():
                 if shapes.setdefault(m, x.shape[1:]) != x.shape[1:]:
@@ -209,6 +222,8 @@ class RecordingIndex:
                 f"{split}: {len(cut)} recordings have files that differ by one row, cut to the shorter",
                 flush=True,
             )
+        if left := len(self.of(split)) - len(rows):
+            print(f"{split}: {left} recordings have no {' and no '.join(chosen)}, and are left out", flush=True)
         return recordings
 
     def inputs(self, recordings: Iterable[Recording]) -> dict[str, InputSpec]:
@@ -227,7 +242,8 @@ class RecordingIndex:
         rows = []
         for row in self.rows:
             events = ";".join(f"{e.start_s:g}-{e.end_s:g}" for e in row.events)
-            files = {m: str(s.files[0]) if s.files else "" for m, s in row.sources.items()}
+            files = {m: str(path) for m, path in row.media.items()}
+            files |= {m: str(s.files[0]) if s.files else "" for m, s in row.sources.items()}
             rows.append(
                 {
                     "name": row.name,

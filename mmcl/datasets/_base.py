@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from mmcl.config.schema import DataConfig, RunConfig
+from mmcl.data.media import hold_streams
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.evaluation.detection import detection_metrics
 from mmcl.evaluation.recognition import recognition_metrics
@@ -47,9 +48,21 @@ class Dataset(ABC):
     def recipe(self) -> RunConfig:
         """The settings that it is trained with; ``default_config`` adds its name."""
 
-    def default_config(self) -> RunConfig:
-        """Every setting of a run on it, as its recipe has them."""
-        return replace(self.recipe(), dataset=self.name)
+    def recipe_of(self, data: Path) -> RunConfig:
+        """The recipe, where it depends on what the data hold.
+
+        Args:
+            data: What the user gave as ``--data``.
+        """
+        return self.recipe()
+
+    def default_config(self, data: Path | None = None) -> RunConfig:
+        """Every setting of a run on it, as its recipe has them.
+
+        Args:
+            data: What the user gave as ``--data``, where it is known.
+        """
+        return replace(self.recipe() if data is None else self.recipe_of(data), dataset=self.name)
 
     @abstractmethod
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
@@ -65,8 +78,12 @@ class Dataset(ABC):
         """
 
     def modalities(self, data: Path, options: DataConfig) -> tuple[str, ...]:
-        """The modalities that the options name, or all that the data have."""
-        return options.modalities or tuple(self.index(data, options).kinds)
+        """The modalities that the options name, or all that the data have.
+
+        Raises:
+            InputError: A media file is unreadable.
+        """
+        return options.modalities or tuple(hold_streams(self.index(data, options)).kinds)
 
     def check(self, options: DataConfig) -> None:  # noqa: B027  a hook that may stay empty
         """Its own options are in range and do not contradict each other.

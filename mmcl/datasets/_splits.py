@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmcl.config.schema import DataConfig, LabelsConfig
+import torch
+
+from mmcl.config.schema import DataConfig, FeaturesConfig, LabelsConfig
 from mmcl.data.few_labels import apply_labels
+from mmcl.data.media import extract_media, hold_streams
 from mmcl.data.recording_index import SPLITS
 from mmcl.datasets._base import Dataset
 from mmcl.errors import InputError
@@ -28,6 +31,7 @@ class DataSplits:
         inputs: What a model takes of each modality.
         extractors: What made the features, where it is known.
         repeats: Times that an epoch goes through the training split.
+        features: How features of media files are made.
     """
 
     dataset: Dataset
@@ -38,6 +42,7 @@ class DataSplits:
     inputs: Mapping[str, InputSpec]
     extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
     repeats: int = 1
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
 
     def of(self, split: str) -> list[Recording]:
         """The recordings of "train", "validation" or "test"."""
@@ -51,6 +56,9 @@ def load_splits(
     labels: LabelsConfig | None = None,
     seed: int = 0,
     splits: Sequence[str] = SPLITS,
+    *,
+    features: FeaturesConfig | None = None,
+    device: torch.device | str = "cpu",
 ) -> DataSplits:
     """Read the splits of a data set.
 
@@ -61,14 +69,19 @@ def load_splits(
         labels: Which training recordings are labelled, all by default.
         seed: The run's.
         splits: Which; of the others no file is opened, and they are empty.
+        features: How features of media files are made.
+        device: Where they are made.
 
     Raises:
         FileError: A file is not as expected.
     """
-    index = dataset.index(data, options, seed)
+    index = hold_streams(dataset.index(data, options, seed))
     modalities = options.modalities or tuple(index.kinds)
     if unknown := [m for m in modalities if m not in index.kinds]:
-        raise InputError(f"--data.modalities {unknown[0]}: {data} names {', '.join(index.kinds)}")
+        raise InputError(
+            f"--data.modalities {unknown[0]}: no recording of {data} has it; they have {', '.join(index.kinds)}"
+        )
+    index = extract_media(index, features or FeaturesConfig(), modalities, splits, device)
     read = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
     inputs = index.inputs(r for s in SPLITS for r in read[s])
     repeats = 1
@@ -83,4 +96,5 @@ def load_splits(
         {m: inputs[m] for m in modalities if m in inputs},
         {m: card for m, card in index.extractors.items() if m in modalities},
         repeats,
+        features or FeaturesConfig(),
     )

@@ -1,48 +1,72 @@
-"""A user's own long recordings, named by a manifest: when something happens in them, from a label each."""
+"""A user's own recordings: when something happens in them, from a label each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
-from mmcl.datasets.recordings import ManifestConfig, Recordings
-from mmcl.datasets.sources.manifest import assign_splits, read_manifest
-from mmcl.datasets.sources.recipes import detection_recipe
+from mmcl.datasets.sources.folder import normal_class
+from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
+from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
+from mmcl.datasets.sources.splits import check_classes
 from mmcl.errors import FileError
 from mmcl.types import Recording
 
 __all__ = ["Events"]
 
 
-class Events(Dataset):
-    """Detection: a recording without a label holds no event."""
+@dataclass(frozen=True)
+class EventsConfig(ManifestConfig):
+    """Which recordings train, validate and test, and which hold no event.
 
-    summary = "detect events in your own long recordings from a label each"
-    data_help = Recordings.data_help + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
+    Example:
+        >>> EventsConfig().normal
+        ''
+    """
+
+    normal: str = ""
+    """The class of recordings without events, beside those without a label; by default found by its name (normal,
+    negative, background, noFight ...) where every recording has a label."""
+
+
+class Events(Dataset):
+    """Detection: a recording without a label, or of the normal class, holds no event."""
+
+    summary = "detect events in your own videos or sensor recordings from a label each"
+    data_help = DATA_HELP + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
     task = "detection"
-    Config = ManifestConfig
+    Config = EventsConfig
     primary_metric = "bag average precision"
     finer_metric = "snippet average precision"
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(detection_recipe(), {"data": ManifestConfig()})
+        return override(detection_recipe(), {"data": EventsConfig()})
+
+    def recipe_of(self, data: Path) -> RunConfig:
+        """See ``Dataset.recipe_of``."""
+        rate_hz = feature_rate(data)
+        return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
-        index = read_manifest(data)
-        assert isinstance(options, ManifestConfig)
-        rows = tuple(replace(r, labels=tuple(v for v in r.labels if v != "0")) for r in index.rows)
-        classes = tuple(c for c in index.classes if c != "0")
+        assert isinstance(options, EventsConfig)
+        index = read_own(data, options)
+        normal = {"0"}
+        if options.normal or (all(row.labels for row in index.rows) and "0" not in index.classes):
+            normal.add(normal_class(index.classes, options.normal, data))
+        rows = tuple(replace(r, labels=tuple(v for v in r.labels if v not in normal)) for r in index.rows)
+        classes = tuple(c for c in index.classes if c not in normal)
         if not classes or all(row.labels for row in rows):
             raise FileError(data, "needs recordings with and without events", "leave their label empty, or 0")
-        index = replace(index, rows=rows, classes=classes)
-        return assign_splits(index, options.test_groups, options.validation_groups)
+        index = split_own(replace(index, rows=rows, classes=classes), options)
+        check_classes(index, is_localized=any(row.events for row in rows))
+        return index
 
     def selection_metric(self, validation: Sequence[Recording]) -> str:
         """See ``Dataset.selection_metric``."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mmcl.evaluation.metrics import average_precision, roc_auc, trapezoid_pr_auc
+from mmcl.evaluation.recognition import shares_with
 from mmcl.evaluation.snippet_truth import snippet_truth
 from mmcl.types import Recording, SnippetGrid, SnippetScores
 
@@ -31,7 +32,12 @@ def detection_metrics(
     of_bag = np.array([s.bag_score.max() for s in scores])
     bag = {"bag average precision": average_precision(label, of_bag), "bag ROC-AUC": roc_auc(label, of_bag)}
     if not any(r.intervals for r in recordings):
-        return bag
+        for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
+            has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]
+            alone = np.array([scores[i].modality_bag_score[m].max() for i in has])
+            bag[f"bag average precision, {m} alone"] = average_precision(label[has], alone)
+            bag[f"bag ROC-AUC, {m} alone"] = roc_auc(label[has], alone)
+        return bag | shares_with(scores)
     annotated = [i for i, r in enumerate(recordings) if r.intervals or not label[i]]
     recordings, scores = [recordings[i] for i in annotated], [scores[i] for i in annotated]
     truth = np.concatenate([snippet_truth(r, grid, len(s.score)) for r, s in zip(recordings, scores, strict=True)])
@@ -43,7 +49,10 @@ def detection_metrics(
         **bag,
         "share of event snippets": float(truth.mean()),
     }
-    for m in scores[0].modality_score:
-        alone = np.concatenate([s.modality_score[m].max(1) for s in scores])
-        metrics[f"snippet average precision, {m} alone"] = average_precision(truth, alone)
-    return metrics
+    starts = np.cumsum([0, *(len(s.score) for s in scores)])
+    for m in dict.fromkeys(m for s in scores for m in s.modality_score):
+        has = [i for i, s in enumerate(scores) if m in s.modality_score]
+        alone = np.concatenate([scores[i].modality_score[m].max(1) for i in has])
+        truth_m = np.concatenate([truth[starts[i] : starts[i + 1]] for i in has])
+        metrics[f"snippet average precision, {m} alone"] = average_precision(truth_m, alone)
+    return metrics | shares_with(scores)

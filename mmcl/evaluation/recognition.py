@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmcl.evaluation.metrics import accuracy, macro_f1
+from mmcl.evaluation.metrics import accuracy, macro_f1, roc_auc
 from mmcl.types import Recording, SnippetScores
 
 
 def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[SnippetScores]) -> dict[str, float]:
-    """Accuracy and macro F1 of the heads' mean score, and accuracy of each head.
+    """Accuracy and macro F1 of the heads' mean score, of two classes also ROC-AUC; accuracy of each head, on the
+    recordings that have its modality.
 
     Args:
         recordings: With their labels.
@@ -21,9 +22,22 @@ def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[Snippe
         Metrics by name; the mean is of the heads' log-scores.
     """
     truth = np.array([int(r.label.argmax()) for r in recordings if r.label is not None])
-    heads = {"joint head": np.stack([s.bag_score for s in scores])}
-    for m in scores[0].modality_bag_score:
-        heads[f"{m} alone"] = np.stack([s.modality_bag_score[m] for s in scores])
-    mean = np.mean([np.log(h + 1e-12) for h in heads.values()], axis=0)
+    joint = np.stack([s.bag_score for s in scores])
+    of_recordings = [[s.bag_score, *s.modality_bag_score.values()] for s in scores]
+    mean = np.stack([np.mean([np.log(h + 1e-12) for h in heads], axis=0) for heads in of_recordings])
     metrics = {"accuracy": accuracy(truth, mean.argmax(1)), "macro F1": macro_f1(truth, mean.argmax(1))}
-    return metrics | {f"accuracy, {name}": accuracy(truth, h.argmax(1)) for name, h in heads.items()}
+    if joint.shape[1] == 2:
+        metrics["ROC-AUC"] = roc_auc(truth == 1, mean[:, 1] - mean[:, 0])
+    metrics["accuracy, joint head"] = accuracy(truth, joint.argmax(1))
+    for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
+        has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]
+        alone = np.stack([scores[i].modality_bag_score[m] for i in has])
+        metrics[f"accuracy, {m} alone"] = accuracy(truth[has], alone.argmax(1))
+    return metrics | shares_with(scores)
+
+
+def shares_with(scores: Sequence[SnippetScores]) -> dict[str, float]:
+    """Of each modality that some recordings lack, the share of recordings that have it."""
+    modalities = dict.fromkeys(m for s in scores for m in s.modality_score)
+    has = {m: float(np.mean([m in s.modality_score for s in scores])) for m in modalities}
+    return {f"share of recordings with {m}": share for m, share in has.items() if share < 1}

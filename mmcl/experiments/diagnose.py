@@ -144,7 +144,9 @@ def diagnose(
     if len(info.inputs) < 2:
         raise InputError(f"{run}: has one modality alone, {next(iter(info.inputs))}; pairs need two")
     config = info.config
-    splits = load_splits(info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,))
+    splits = load_splits(
+        info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,), features=config.features
+    )
     recordings, of_recordings = splits.of(split), info.dataset.task == "recognition"
     if not recordings:
         raise InputError(f"{run}: this run has no {split} split")

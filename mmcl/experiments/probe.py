@@ -70,7 +70,15 @@ def probe(
     if unknown := [kind for kind in kinds if kind not in PROBES]:
         raise InputError(f"--kinds: expected some of {', '.join(PROBES)}, got {unknown[0]}")
     where, config = resolve_device(device), info.config
-    splits = load_splits(info.dataset, data or data_of(run), config.data, LabelsConfig(), config.seed, ("train", split))
+    splits = load_splits(
+        info.dataset,
+        data or data_of(run),
+        config.data,
+        LabelsConfig(),
+        config.seed,
+        ("train", split),
+        features=config.features,
+    )
     if not splits.of(split):
         raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")
     of_train = embed(network.to(where), splits.train, info.grid, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,34 @@ class ExtractorCard:
             if key != "crops" and ours != theirs and not unknown:
                 return f"{key} {ours}, not {theirs}"
         return ""
+
+
+def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
+    """The card of features that several extractors made side by side.
+
+    Args:
+        cards: One or more.
+
+    Raises:
+        InputError: They were made of different crops.
+
+    Example:
+        >>> join_cards([ExtractorCard("s3d", 1024), ExtractorCard("descriptors", 1024)])
+        ExtractorCard(name='s3d+descriptors', dim=2048, weights='', crops=1, pca=False)
+    """
+    if len(cards) == 1:
+        return cards[0]
+    crops = {card.crops for card in cards}
+    if len(crops) > 1:
+        raise InputError(f"extractors {', '.join(c.name for c in cards)}: expected the same crops of each")
+    weights = "+".join(card.weights for card in cards) if any(card.weights for card in cards) else ""
+    return ExtractorCard(
+        "+".join(card.name for card in cards),
+        sum(card.dim for card in cards),
+        weights,
+        crops.pop(),
+        any(card.pca for card in cards),
+    )
 
 
 def card_from_dict(content: Any, where: Path | str) -> ExtractorCard:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mmcl.errors import FileError
-from mmcl.features.extractor_pair import ExtractorPair
+from mmcl.features.extractor_set import ExtractorSet
 from mmcl.media.probe import Media
 from mmcl.media.snippets import TIMEOUT_S, Snippet, read_snippets
 
@@ -21,54 +21,94 @@ BATCH = 16  # snippets that an extractor computes at once
 
 @dataclass(frozen=True)
 class Extracted:
-    """A file's features: ``features["visual"]`` (snippet, crop, channel), ``features["audio"]``
-    (snippet, channel), only of the streams that the file holds."""
+    """A file's features, only of the streams that the file holds.
+
+    Attributes:
+        media: What the file holds.
+        parts: By modality, of each extractor: visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``.
+    """
 
     media: Media
-    features: dict[str, np.ndarray]
+    parts: dict[str, tuple[np.ndarray, ...]]
+
+    @property
+    def features(self) -> dict[str, np.ndarray]:
+        """By modality, those of its extractors side by side."""
+        return {m: x[0] if len(x) == 1 else np.concatenate(x, -1) for m, x in self.parts.items()}
 
     @property
     def n_snippets(self) -> int:
         """Snippets of the file."""
-        return len(next(iter(self.features.values())))
+        return len(next(iter(self.parts.values()))[0]) if self.parts else 0
 
 
 @torch.inference_mode()
 def extract_file(
     path: Path,
-    extractors: ExtractorPair,
+    extractors: ExtractorSet,
     *,
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int], object] | None = None,
+    may_be_empty: bool = False,
 ) -> Extracted:
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
+    The file is decoded once for each size of the picture that extractors take, so that what one makes does not depend
+    on the others.
+
     Args:
         path: A media file.
-        extractors: Visual and audio.
+        extractors: By modality.
         timeout_s: Seconds without progress after which the decoder is given up.
         progress: Is called with the number of snippets of every batch that is done.
+        may_be_empty: A file without any stream that the extractors take has no features; else it is an error.
 
     Raises:
         FileError: The file cannot be decoded, or holds no stream that the extractors take.
     """
-    side = getattr(extractors.visual, "short_side", 16)
-    media, snippets = read_snippets(path, side, timeout_s=timeout_s)
-    use = {
-        "visual": extractors.visual if media.video is not None else None,
-        "audio": extractors.audio if media.audio is not None else None,
-    }
-    if not any(use.values()):
-        has = "picture" if media.video is not None else "sound"
-        snippets.close()  # type: ignore[attr-defined]
-        raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
-    rows = {m: Rows() for m, extractor in use.items() if extractor is not None}
+    visual, audio = extractors.parts.get("visual", ()), extractors.parts.get("audio", ())
+    sides = sorted({getattr(e, "short_side", 16) for e in visual}) or [16]
+    made: dict[tuple[str, int], np.ndarray] = {}
+    for number, side in enumerate(sides):
+        chosen = {("visual", i): e for i, e in enumerate(visual) if getattr(e, "short_side", 16) == side}
+        if number == 0:
+            chosen |= {("audio", i): e for i, e in enumerate(audio)}
+        has_sound = any(m == "audio" for m, _ in chosen)
+        media, snippets = read_snippets(path, side, timeout_s=timeout_s, has_sound=has_sound)
+        held = {"visual": media.video is not None, "audio": media.audio is not None}
+        chosen = {key: e for key, e in chosen.items() if held[key[0]]}
+        if number == 0 and not any(held[m] for m in extractors.parts):
+            snippets.close()  # type: ignore[attr-defined]
+            if may_be_empty:
+                return Extracted(media, {})
+            has = "picture" if held["visual"] else "sound"
+            raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
+        if not chosen:
+            snippets.close()  # type: ignore[attr-defined]
+            continue
+        made |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
+    parts = {m: tuple(made[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in made}
+    return Extracted(media, parts)
+
+
+def _extract_pass(
+    path: Path,
+    snippets: Iterator[Snippet],
+    chosen: Mapping[tuple[str, int], nn.Module],
+    device: torch.device | str,
+    progress: Callable[[int], object] | None,
+) -> dict[tuple[str, int], np.ndarray]:
+    """The features of snippets by some extractors."""
+    rows = {key: Rows() for key in chosen}
     batch: list[Snippet] = []
 
     def flush() -> None:
-        for m, kept in rows.items():
-            x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
-            y = _forward(use[m], x, extractors.device)
+        inputs: dict[str, Tensor] = {}
+        for (m, number), kept in rows.items():
+            if m not in inputs:
+                x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
+                inputs[m] = torch.from_numpy(x).to(device)
+            y = chosen[m, number](inputs[m]).float().cpu().numpy()
             if not np.isfinite(y).all():
                 raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
@@ -82,7 +122,7 @@ def extract_file(
             flush()
     if batch:
         flush()
-    return Extracted(media, {m: kept.all() for m, kept in rows.items()})
+    return {key: kept.all() for key, kept in rows.items()}
 
 
 class Rows:
@@ -106,8 +146,3 @@ class Rows:
     def all(self) -> np.ndarray:
         """All rows that were added."""
         return np.concatenate([*self.blocks[:-1], self.blocks[-1][: self.n_last]])
-
-
-def _forward(extractor: nn.Module | None, x: np.ndarray, device: torch.device | str) -> np.ndarray:
-    assert extractor is not None
-    return extractor(torch.from_numpy(x).to(device)).float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Features of many video and audio files, into a feature store; several threads, several processes."""
+"""Features of many video and audio files; several threads, several processes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,30 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 from tqdm import tqdm
 
 from mmcl.errors import InputError
-from mmcl.features.extract import extract_file
-from mmcl.features.extractor_pair import ExtractorPair
-from mmcl.features.store import StoreError, info_path, open_store, write_features
-from mmcl.io import check_writable, describe_failure, printable, read_json
-from mmcl.media.find import find_media
+from mmcl.features.extract import Extracted, extract_file
+from mmcl.features.extractor_set import ExtractorSet
+from mmcl.features.store import FolderStore, StoreError
+from mmcl.io import check_writable, describe_failure, printable
+from mmcl.media.find import MediaFile, find_media
 from mmcl.media.snippets import TIMEOUT_S
 from mmcl.media.timing import SNIPPET_S
+
+
+class Store(Protocol):
+    """Where features go."""
+
+    folder: Path
+
+    def missing(self, file: MediaFile) -> ExtractorSet | None:
+        """The extractors whose features of a file are not there; None where nothing is missing."""
+
+    def write(self, file: MediaFile, extracted: Extracted) -> None:
+        """Keep a file's features."""
 
 
 class ExtractionJob:
@@ -29,32 +40,31 @@ class ExtractionJob:
 
     Args:
         files: Media files, each of a name of its own.
-        out: Folder of the store.
-        extractors: Visual and audio.
-        half: Keep float16.
+        store: Where features go.
         jobs: Files decoded at a time.
         timeout_s: Seconds without progress after which a decoder is given up.
+        may_be_empty: A file without any stream that the extractors take is no failure.
     """
 
     def __init__(
         self,
-        files: Sequence[Path],
-        out: Path,
-        extractors: ExtractorPair,
+        files: Sequence[MediaFile],
+        store: Store,
         *,
-        half: bool = False,
         jobs: int = 2,
         timeout_s: float = TIMEOUT_S,
+        may_be_empty: bool = False,
     ) -> None:
-        self.out, self.extractors, self.half, self.jobs, self.timeout_s = out, extractors, half, jobs, timeout_s
+        self.store, self.jobs, self.timeout_s, self.may_be_empty = store, jobs, timeout_s, may_be_empty
         self.failures: list[tuple[str, str]] = []  # file, reason
-        self.pending: list[Path] = []
-        for path in files:
+        self.pending: list[tuple[MediaFile, ExtractorSet]] = []
+        for file in files:
             try:
-                if not is_in_store(out, path):
-                    self.pending.append(path)
+                missing = store.missing(file)
+                if missing is not None:
+                    self.pending.append((file, missing))
             except (InputError, OSError) as error:
-                self._fail(path, error)
+                self._fail(file.path, error)
         self.n_present = len(files) - len(self.pending) - len(self.failures)
         self.n_extracted = 0
         self.media_s, self.started = 0.0, time.perf_counter()
@@ -64,48 +74,46 @@ class ExtractionJob:
         """Seconds of media extracted in a second."""
         return self.media_s / (time.perf_counter() - self.started)
 
-    def run(self) -> None:
-        """Extract all pending files; a file that fails is noted and stops no other."""
+    def run(self, tells_missing: bool = True) -> None:
+        """Extract all pending files; a file that fails is noted and stops no other.
+
+        Args:
+            tells_missing: Name each file that lacks a stream.
+        """
         stop = threading.Event()
         pool = ThreadPoolExecutor(self.jobs)
         try:
-            running = {pool.submit(self._extract_one, path, stop): path for path in self.pending}
+            running = {pool.submit(self._extract_one, file, of, stop): (file, of) for file, of in self.pending}
             bar = tqdm(as_completed(running), total=len(running), unit="file", disable=None, dynamic_ncols=True)
             for future in bar:
-                path = running[future]
+                file, extractors = running[future]
                 try:
                     n_snippets, streams = future.result()
                 except Exception as error:  # whatever it is, the other files are extracted
-                    self._fail(path, error)
+                    self._fail(file.path, error)
                     if isinstance(error, StoreError):
-                        check_writable(self.out)
+                        check_writable(self.store.folder)
                     continue
                 self.n_extracted += 1
                 self.media_s += n_snippets * SNIPPET_S
                 bar.set_postfix_str(f"{self.speed:.1f}x real time")
-                missing = [m for m in self.extractors.cards if m not in streams]
-                if missing:
-                    tqdm.write(printable(f"{path}: has no {missing[0]} stream"))
+                missing = [m for m in extractors.cards if m not in streams]
+                if missing and tells_missing:
+                    tqdm.write(printable(f"{file.path}: has no {missing[0]} stream"))
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
-    def _extract_one(self, path: Path, stop: threading.Event) -> tuple[int, list[str]]:
+    def _extract_one(self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event) -> tuple[int, list[str]]:
         def check_stop(n_snippets: int) -> None:
             if stop.is_set():
-                raise InputError(f"{path}: stopped")
+                raise InputError(f"{file.path}: stopped")
 
-        extracted = extract_file(path, self.extractors, timeout_s=self.timeout_s, progress=check_stop)
-        features = {m: x.astype(np.float16 if self.half else np.float32) for m, x in extracted.features.items()}
-        info = {
-            "file": path.name,
-            "bytes": path.stat().st_size,
-            "snippets": extracted.n_snippets,
-            "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
-            "streams": list(features),
-        }
-        write_features(self.out, path.stem, features, self.extractors.cards, info)
-        return extracted.n_snippets, list(features)
+        extracted = extract_file(
+            file.path, extractors, timeout_s=self.timeout_s, progress=check_stop, may_be_empty=self.may_be_empty
+        )
+        self.store.write(file, extracted)
+        return extracted.n_snippets, list(extracted.parts)
 
     def _fail(self, path: Path, error: Exception) -> None:
         self.failures.append((str(path), describe_failure(str(path), error).removeprefix(f"{path}: ")))
@@ -114,7 +122,7 @@ class ExtractionJob:
 def extract_files(
     sources: Sequence[Path | str],
     out: Path,
-    extractors: ExtractorPair,
+    extractors: ExtractorSet,
     *,
     half: bool = False,
     jobs: int = 2,
@@ -123,9 +131,9 @@ def extract_files(
     """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the files.
 
     Args:
-        sources: Files, folders and patterns.
+        sources: Files, folders and patterns; subfolders are kept.
         out: Folder of the store.
-        extractors: Visual and audio.
+        extractors: By modality.
         half: Keep float16.
         jobs: Files decoded at a time.
         timeout_s: Seconds without progress after which a decoder is given up.
@@ -137,8 +145,7 @@ def extract_files(
         raise InputError(f"--jobs: expected 1 or more, got {jobs}")
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     files = find_media(sources)
-    open_store(out, extractors.cards)
-    job = ExtractionJob(files[rank::n_ranks], out, extractors, half=half, jobs=jobs, timeout_s=timeout_s)
+    job = ExtractionJob(files[rank::n_ranks], FolderStore(out, extractors, half), jobs=jobs, timeout_s=timeout_s)
     job.run()
     share = f" (share {rank + 1} of {n_ranks})" if n_ranks > 1 else ""
     speed = f", {job.speed:.1f}x real time" if job.pending else ""
@@ -148,29 +155,16 @@ def extract_files(
     )
     failures = gather_failures(job.failures)
     if failures and rank == 0:
-        width = max(len(name) for name, _ in failures)
-        for name, reason in sorted(failures):
-            print(printable(f"  {name:{width}}  {reason}"))
+        print_failures(failures)
     if failures:
         raise InputError(f"{len(failures)} of {len(files)} files failed, each named above; the others are in {out}")
 
 
-def is_in_store(out: Path, path: Path) -> bool:
-    """Whether the store holds this file's features.
-
-    Raises:
-        InputError: It holds those of another file of the same name.
-    """
-    info = info_path(out, path.stem)
-    if not info.exists():
-        return False
-    size = read_json(info).get("bytes")
-    if size != path.stat().st_size:
-        raise InputError(
-            f"{path}: the store holds features of another file of this name ({size} bytes); remove "
-            f"{info.name} to extract it anew, or choose another --out"
-        )
-    return True
+def print_failures(failures: Sequence[tuple[str, str]]) -> None:
+    """A table of files and reasons."""
+    width = max(len(name) for name, _ in failures)
+    for name, reason in sorted(failures):
+        print(printable(f"  {name:{width}}  {reason}"), flush=True)
 
 
 def gather_failures(failures: list[tuple[str, str]]) -> list[tuple[str, str]]:

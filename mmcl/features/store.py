@@ -8,15 +8,21 @@ NAME__info.json         written last: what the video held, how long it is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
+from mmcl.features.extract import Extracted
+from mmcl.features.extractor_set import ExtractorSet
 from mmcl.io import atomic_write, read_json, write_json
+from mmcl.media.find import MediaFile, content_id
+from mmcl.media.timing import SNIPPET_S
 
 CARD = "store.json"
 KEY_0 = "front" + "-ends"  # of stores that mmcl 0.1 made
@@ -29,7 +35,7 @@ def file_suffix(card: ExtractorCard) -> str:
         >>> file_suffix(ExtractorCard("vggish", 128))
         'vggish'
     """
-    return card.name.replace(":", ".")
+    return card.name.replace(":", ".").replace("/", ".")
 
 
 class StoreError(FileError):
@@ -63,7 +69,7 @@ def read_cards(folder: Path) -> dict[str, ExtractorCard]:
     return cards
 
 
-def open_store(folder: Path, cards: dict[str, ExtractorCard]) -> None:
+def open_store(folder: Path, cards: Mapping[str, ExtractorCard]) -> None:
     """Make the store, or check that an old one was made by the same extractors."""
     known = read_cards(folder)
     for m in known.keys() | cards.keys() if known else ():
@@ -76,13 +82,83 @@ def open_store(folder: Path, cards: dict[str, ExtractorCard]) -> None:
         write_json(folder / CARD, {"extractors": {m: asdict(c) for m, c in cards.items()}})
 
 
+class FolderStore:
+    """A folder of features, named as the media files; it is made, or must have been made by the same extractors.
+
+    Args:
+        folder: Of the store.
+        extractors: By modality.
+        half: Keep float16.
+
+    Raises:
+        FileError: The folder holds features of other extractors.
+    """
+
+    def __init__(self, folder: Path, extractors: ExtractorSet, half: bool = False):
+        self.folder, self.extractors, self.half = folder, extractors, half
+        open_store(folder, extractors.cards)
+
+    def missing(self, file: MediaFile) -> ExtractorSet | None:
+        """The extractors where a file's features are not there, else None.
+
+        Raises:
+            InputError: The store holds those of another file of the same name.
+        """
+        info = info_path(self.folder, file.name)
+        if not info.exists():
+            return self.extractors
+        held = read_json(info)
+        size = file.path.stat().st_size
+        if held.get("bytes") != size or held.get("content", content_id(file.path)) != content_id(file.path):
+            raise InputError(
+                f"{file.path}: the store holds features of another file of this name ({held.get('bytes')} bytes); "
+                f"remove {info.name} to extract it anew, or choose another --out"
+            )
+        of_streams = {m for m in held.get("streams", ()) if m in self.extractors.cards}
+        names = [n for m in of_streams for n in feature_files(file.name, m, self.extractors.cards)]
+        return None if all((self.folder / n).exists() for n in names) else self.extractors
+
+    def write(self, file: MediaFile, extracted: Extracted) -> None:
+        """Write a file's features, each file whole, the info last.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        features = {m: x.astype(np.float16 if self.half else np.float32) for m, x in extracted.features.items()}
+        info = {
+            "file": file.path.name,
+            "bytes": file.path.stat().st_size,
+            "content": content_id(file.path),
+            "snippets": extracted.n_snippets,
+            "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
+            "streams": list(features),
+        }
+        write_features(self.folder, file.name, features, self.extractors.cards, info)
+
+
+def feature_files(name: str, modality: str, cards: Mapping[str, ExtractorCard]) -> list[str]:
+    """Names of the files with a recording's features.
+
+    Example:
+        >>> feature_files("a", "visual", {"visual": ExtractorCard("i3d", 1024, crops=2)})
+        ['a__0.npy', 'a__1.npy']
+    """
+    if modality == "visual":
+        return [f"{name}__{c}.npy" for c in range(cards["visual"].crops)]
+    return [f"{name}__{file_suffix(cards[modality])}.npy"]
+
+
 def info_path(folder: Path, name: str) -> Path:
     """The file that says what a video held."""
     return folder / f"{name}__info.json"
 
 
 def write_features(
-    folder: Path, name: str, features: dict[str, np.ndarray], cards: dict[str, ExtractorCard], info: dict
+    folder: Path,
+    name: str,
+    features: Mapping[str, np.ndarray],
+    cards: Mapping[str, ExtractorCard],
+    info: Mapping[str, Any],
 ) -> None:
     """Write the features of a file, each file whole, the info last.
 
@@ -97,10 +173,9 @@ def write_features(
         StoreError: The store cannot be written.
     """
     files: dict[str, np.ndarray] = {}
-    if "visual" in features:
-        files = {f"{name}__{c}.npy": features["visual"][:, c] for c in range(features["visual"].shape[1])}
-    if "audio" in features:
-        files[f"{name}__{file_suffix(cards['audio'])}.npy"] = features["audio"]
+    for m, x in features.items():
+        names = feature_files(name, m, cards)
+        files |= {n: x[:, c] for c, n in enumerate(names)} if m == "visual" else {names[0]: x}
     try:
         for file_name, x in files.items():
             atomic_write(folder / file_name, partial(_save, x))

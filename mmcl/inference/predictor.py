@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +153,21 @@ def load(run: Path | str, device: str = "auto") -> Predictor:
         InputError: The run is not readable, or has no scores.
     """
     return Predictor.from_run(run, resolve_device(device))
+
+
+def mean_scores(scores: Sequence[SnippetScores]) -> SnippetScores:
+    """The mean of several scores of one recording.
+
+    Args:
+        scores: One or more, of the same snippets.
+    """
+    first = scores[0]
+    return replace(
+        first,
+        score=np.mean([s.score for s in scores], axis=0),
+        modality_score={m: np.mean([s.modality_score[m] for s in scores], axis=0) for m in first.modality_score},
+        bag_score=np.mean([s.bag_score for s in scores], axis=0),
+        modality_bag_score={
+            m: np.mean([s.modality_bag_score[m] for s in scores], axis=0) for m in first.modality_bag_score
+        },
+    )

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mmcl.data.recording_index import RecordingIndex, RecordingRow
+import torch
+
+from mmcl.data.media import extract_media, hold_streams
+from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
-from mmcl.inference.predictor import Predictor
+from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
-from mmcl.readers.recording_files import FILE_NAME, SHAPES, find_recordings, read_recording
+from mmcl.readers.recording_files import SHAPES, find_recordings, read_recording
+from mmcl.runs.run_dir import RunInfo
 from mmcl.types import InputSpec, Recording
 
 MANIFESTS = (".csv", ".parquet", ".jsonl")
@@ -23,84 +27,133 @@ class LazyRecording:
     """A recording that is read when its turn comes.
 
     Attributes:
+        name: Of the recording.
         files: The file of each modality.
-        read: Reads them.
+        read: Reads it; several crops of it are averaged over.
+        media: Its media file, if it was made of one.
     """
 
+    name: str
     files: Mapping[str, Path]
-    read: Callable[[], Recording]
+    read: Callable[[], Recording | list[Recording]]
+    media: Path | None = None
 
 
-def score_sensors(
-    predictor: Predictor,
-    inputs: Mapping[str, InputSpec],
-    paths: Sequence[Path],
-    writer: ScoreWriter,
-    rate_hz: Mapping[str, float | None],
+def score_recordings(
+    predictor: Predictor, info: RunInfo, recordings: Sequence[LazyRecording], writer: ScoreWriter
 ) -> None:
-    """Score sensor recordings; each one's results are written at once.
+    """Score recordings; each one's results are written at once.
 
     Args:
-        predictor: Of a run.
-        inputs: What its network takes of each modality.
-        paths: Files, folders of files, or one manifest.
+        predictor: Of the run.
+        info: Of the run.
+        recordings: Read one by one.
         writer: Gets the results.
-        rate_hz: Of CSV files without a time column, by modality [Hz].
 
     Raises:
-        InputError: A path is not as expected; at the end, naming the recordings that failed.
+        InputError: At the end, naming the recordings that failed.
     """
-    items = find_sensor_recordings(inputs, paths, rate_hz)
 
     def score(item: LazyRecording) -> ScoredRecording:
-        (scores,) = predictor.predict([item.read()])
-        return ScoredRecording(scores, {"files": {m: path.name for m, path in item.files.items()}})
+        read = item.read()
+        crops = read if isinstance(read, list) else [read]
+        scores = mean_scores(list(predictor.predict(crops)))
+        metadata = {"files": {m: path.name for m, path in item.files.items()}, "scored by": list(scores.modality_score)}
+        notes = notes_of_missing(item.name, info, tuple(scores.modality_score))
+        return ScoredRecording(scores, metadata, item.media, "visual" in scores.modality_score, notes)
 
-    score_each(items, score, writer, "recording", lambda item: str(next(iter(item.files.values()))))
+    score_each(recordings, score, writer, "recording", lambda item: str(next(iter(item.files.values()))))
+
+
+def notes_of_missing(name: str, info: RunInfo, held: Sequence[str]) -> tuple[str, ...]:
+    """A line for each modality that a recording lacks.
+
+    Args:
+        name: Of the recording or its file.
+        info: Of the run.
+        held: Modalities that it has.
+    """
+    notes = []
+    for m in info.inputs:
+        if m in held:
+            continue
+        note = f"{name}: has no {m} stream, scored by {' and '.join(held)} alone"
+        if not info.n_lacking.get(m) and not info.config.augment.modality_dropout:
+            note += f"; the model never saw a recording without {m}, so do not compare its scores with those of others"
+        notes.append(note)
+    return tuple(notes)
 
 
 def find_sensor_recordings(
     inputs: Mapping[str, InputSpec], paths: Sequence[Path], rate_hz: Mapping[str, float | None]
 ) -> list[LazyRecording]:
-    """The recordings that paths name; no signal is read.
+    """The pairs of sensor files that paths name; no signal is read.
 
     Args:
         inputs: What the network takes of each modality.
-        paths: Files, folders of files, or one manifest.
+        paths: Files, or folders of files.
         rate_hz: Of CSV files without a time column, by modality [Hz].
 
     Raises:
-        InputError: A path is not as expected.
+        InputError: A path is not as expected, or files of these sensors are not told apart by their names.
     """
-    is_manifest = len(paths) == 1 and paths[0].suffix in MANIFESTS and not FILE_NAME.fullmatch(paths[0].name)
-    # files of other sensors are not told apart by their names
-    if is_manifest or any(spec.shape != SHAPES.get(m) for m, spec in inputs.items()):
-        return list(_of_manifest(inputs, paths))
-    return [
-        LazyRecording(pair, partial(read_recording, pair, rate_hz)) for pair in find_recordings(paths, tuple(inputs))
-    ]
-
-
-def _of_manifest(inputs: Mapping[str, InputSpec], paths: Sequence[Path]) -> Iterator[LazyRecording]:
-    if len(paths) != 1 or paths[0].suffix not in MANIFESTS:
+    if any(spec.shape != SHAPES.get(m) for m, spec in inputs.items()):
         raise InputError(
             f"the model takes {', '.join(inputs)} of a manifest; give one, a CSV file that names the recordings"
         )
-    index = read_manifest(paths[0], has_labels=False)
+    return [
+        LazyRecording(str(next(iter(pair.values()))), pair, partial(read_recording, pair, rate_hz))
+        for pair in find_recordings(paths, tuple(inputs))
+    ]
+
+
+def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str) -> list[LazyRecording]:
+    """The recordings of a manifest; features of media files are made, or taken from the cache.
+
+    Args:
+        info: Of the run.
+        path: The manifest; labels may be left out.
+        device: Where extractors compute.
+
+    Raises:
+        InputError: It lacks all of the run's modalities, or a media file is unreadable.
+    """
+    inputs = info.inputs
+    index = hold_streams(read_manifest(path, has_labels=False))
     if missing := [m for m in inputs if m not in index.kinds]:
-        raise FileError(paths[0], f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
+        if len(missing) == len(inputs):
+            raise FileError(path, f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
+        print(f"{path}: has no column {missing[0]}; recordings are scored by what they have", flush=True)
+    media_of = {row.name: next(iter(row.media.values())) for row in index.rows if row.media}
+    index = extract_media(index, info.config.features, tuple(inputs), ("", *SPLITS), device)
+    for m, card in index.extractors.items():
+        if m in info.extractors and (difference := info.extractors[m].differs_from(card)):
+            raise FileError(path, f"gets {m} features of another extractor ({difference})", "check what is installed")
+    recordings = []
     for row in index.rows:
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
-        yield LazyRecording(files, partial(_read_row, index, row, inputs))
+        if not files:
+            raise FileError(path, f"{row.name} has no {' and no '.join(inputs)}", "leave it out")
+        read = partial(_read_row, row, inputs)
+        recordings.append(LazyRecording(row.name, files, read, media_of.get(row.name)))
+    return recordings
 
 
-def _read_row(index: RecordingIndex, row: RecordingRow, inputs: Mapping[str, InputSpec]) -> Recording:
-    recording = row.load(tuple(inputs), index.classes)
+def _read_row(row: RecordingRow, inputs: Mapping[str, InputSpec]) -> Recording:
+    return check_shapes(row, row.load(tuple(inputs), ()), inputs)
+
+
+def check_shapes(row: RecordingRow, recording: Recording, inputs: Mapping[str, InputSpec]) -> Recording:
+    """The recording, whose signals have the shapes that the model takes.
+
+    Raises:
+        FileError: One has another.
+    """
     for m, x in recording.signal.items():
-        if x.shape[1:] != inputs[m].shape:
+        if tuple(x.shape[1:]) != tuple(inputs[m].shape):
             raise FileError(
                 row.sources[m].files[0],
-                f"holds {x.shape[1:]} a frame",
-                f"the model was trained on {inputs[m].shape}",
+                f"holds {tuple(x.shape[1:])} a frame",
+                f"the model was trained on {tuple(inputs[m].shape)}",
             )
     return recording

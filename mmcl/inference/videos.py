@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
+from mmcl.config.specs import parse_spec
 from mmcl.errors import InputError
 from mmcl.features.extract import Extracted, extract_file
-from mmcl.features.extractor_pair import ExtractorPair, create_extractors
-from mmcl.inference.predictor import Predictor
+from mmcl.features.extractor_set import ExtractorSet, create_extractors, split_names
+from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
+from mmcl.inference.sensors import notes_of_missing
+from mmcl.media.find import MediaFile
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import Recording, SnippetGrid, SnippetScores
@@ -52,24 +54,27 @@ class VideoScorer:
     Attributes:
         predictor: Of a run.
         extractors: That made its training features.
+        info: Of the run.
         model: Names the run in the results.
         timeout_s: Seconds without progress after which a decoder is given up.
     """
 
     predictor: Predictor
-    extractors: ExtractorPair
+    extractors: ExtractorSet
+    info: RunInfo
     model: str = ""
     timeout_s: float = 60.0
 
-    def score(self, path: Path) -> ScoredRecording:
+    def score(self, file: MediaFile) -> ScoredRecording:
         """Scores of a file, a stream that it lacks left out.
 
         Args:
-            path: A media file.
+            file: A media file.
 
         Raises:
             FileError: It cannot be decoded, or holds no stream that the model takes.
         """
+        path = file.path
         started = time.perf_counter()
         with tqdm(desc=path.name, unit="s", leave=False, disable=None, delay=1) as bar:
 
@@ -79,19 +84,14 @@ class VideoScorer:
                 bar.set_postfix_str(f"{speed:.1f}x real time")
 
             extracted = extract_file(path, self.extractors, timeout_s=self.timeout_s, progress=show)
-        scores = score_features(path.stem, extracted, self.predictor)
-        used = " and ".join(extracted.features)
-        notes = [
-            f"{path}: has no {m} stream, scored by {used} alone"
-            for m in self.predictor.grid.frames_per_hop
-            if m not in extracted.features
-        ]
+        scores = score_features(file.name, extracted, self.predictor)
+        notes = list(notes_of_missing(str(path), self.info, tuple(extracted.parts)))
         seconds, spent = scores.end_s[-1], time.perf_counter() - started
         notes.append(f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time")
         metadata = {
             "file": path.name,
             "model": self.model,
-            "scored by": list(extracted.features),
+            "scored by": list(extracted.parts),
             "grid": f"{FRAMES_PER_SNIPPET} frames at {FPS} fps a snippet; 0 s is where the file begins",
         }
         return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes))
@@ -101,7 +101,7 @@ def score_videos(
     predictor: Predictor,
     info: RunInfo,
     run: Path,
-    files: Sequence[Path],
+    files: Sequence[MediaFile],
     writer: ScoreWriter,
     options: ExtractorOptions,
 ) -> None:
@@ -111,7 +111,7 @@ def score_videos(
         predictor: Of the run.
         info: Of the run.
         run: Its folder, for messages.
-        files: Media files (``features.extract.find_media``).
+        files: Media files (``media.find.find_media``).
         writer: Gets the results.
         options: Which extractors.
 
@@ -120,8 +120,8 @@ def score_videos(
     """
     check_video_grid(info.grid, run)
     extractors = extractors_of_run(info, run, options).to(predictor.device)
-    video_scorer = VideoScorer(predictor, extractors, os.fspath(run), options.timeout_s)
-    score_each(files, video_scorer.score, writer, "video", str)
+    video_scorer = VideoScorer(predictor, extractors, info, os.fspath(run), options.timeout_s)
+    score_each(files, video_scorer.score, writer, "video", lambda file: str(file.path))
 
 
 def check_video_grid(grid: SnippetGrid, run: Path) -> None:
@@ -137,7 +137,7 @@ def check_video_grid(grid: SnippetGrid, run: Path) -> None:
         )
 
 
-def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> ExtractorPair:
+def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> ExtractorSet:
     """The extractors that made the run's training features.
 
     Args:
@@ -160,7 +160,7 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
             raise InputError(f"{run}: its card does not say what made its {m} features; say so with --{m} NAME")
         if card is not None and given[m] not in ("", card.name):
             raise InputError(f"--{m} {given[m]}: {run} was trained on {m} features of {card.name}")
-        names[m] = given[m] or (card.name if card is not None else "")
+        names[m] = given[m] or _names_of_run(info, m)
     extractors = create_extractors(
         names["visual"],
         names["audio"],
@@ -174,6 +174,13 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
         if difference := expected.differs_from(card):
             raise InputError(f"{run}: was trained on {m} features of another extractor ({difference} of this one)")
     return extractors
+
+
+def _names_of_run(info: RunInfo, modality: str) -> str:
+    """As the run's settings name them, with their options, where they made the features; else as its card does."""
+    from_settings = split_names(getattr(info.config.features, modality))
+    name = info.extractors[modality].name
+    return "+".join(from_settings) if [parse_spec(n).name for n in from_settings] == split_names(name) else name
 
 
 def score_features(name: str, extracted: Extracted, predictor: Predictor) -> SnippetScores:
@@ -193,21 +200,3 @@ def score_features(name: str, extracted: Extracted, predictor: Predictor) -> Sni
     recordings = [Recording(name, s, dict.fromkeys(s, rate)) for s in signals]
     with torch.inference_mode():
         return mean_scores(list(predictor.predict(recordings)))
-
-
-def mean_scores(scores: Sequence[SnippetScores]) -> SnippetScores:
-    """The mean of several scores of one recording.
-
-    Args:
-        scores: One or more, of the same snippets.
-    """
-    first = scores[0]
-    return replace(
-        first,
-        score=np.mean([s.score for s in scores], axis=0),
-        modality_score={m: np.mean([s.modality_score[m] for s in scores], axis=0) for m in first.modality_score},
-        bag_score=np.mean([s.bag_score for s in scores], axis=0),
-        modality_bag_score={
-            m: np.mean([s.modality_bag_score[m] for s in scores], axis=0) for m in first.modality_bag_score
-        },
-    )

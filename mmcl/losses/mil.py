@@ -58,7 +58,13 @@ def topk_pool(logit: Tensor, mask: Tensor, topk_divisor: int = 16) -> Tensor:
     return top.masked_fill(~chosen[..., None], 0).sum(1) / k[:, None]
 
 
-def mil_loss(logit: Tensor, label: Tensor, multiclass: bool = False, label_smoothing: float = 0.0) -> Tensor:
+def mil_loss(
+    logit: Tensor,
+    label: Tensor,
+    multiclass: bool = False,
+    label_smoothing: float = 0.0,
+    valid: Tensor | None = None,
+) -> Tensor:
     """Mean loss of pooled logits over bags.
 
     Args:
@@ -67,6 +73,7 @@ def mil_loss(logit: Tensor, label: Tensor, multiclass: bool = False, label_smoot
         multiclass: False: binary cross-entropy of each class by itself, summed over classes (binary is one class).
             True: softmax cross-entropy over the bags that have a label; a label of zeros is an unlabelled bag.
         label_smoothing: 0 to 1, of classes that exclude each other.
+        valid: ``(bag,)`` bool, the bags that count; all by default.
 
     Returns:
         Scalar.
@@ -87,11 +94,12 @@ def mil_loss(logit: Tensor, label: Tensor, multiclass: bool = False, label_smoot
         logit = upcast(logit)
         label = label.to(logit.dtype)
         if multiclass:
-            labelled = label.sum(1) > 0
+            labelled = label.sum(1) > 0 if valid is None else (label.sum(1) > 0) & valid
             loss = nn.functional.cross_entropy(logit, label, label_smoothing=label_smoothing, reduction="none")
             n = all_reduce_sum(labelled.sum()).clamp(min=1)
             return torch.where(labelled, loss, 0.0).sum() / n * world_size()
-        return nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none").sum(1).mean()
+        loss = nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none").sum(1)
+        return loss.mean() if valid is None else masked_mean(loss, valid)
 
 
 def normal_snippet_loss(logit: Tensor, mask: Tensor, label: Tensor) -> Tensor:

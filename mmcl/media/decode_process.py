@@ -1,5 +1,5 @@
-"""The decoding process (``python -m mmcl.media.decode_process``): for each file that its standard input names it probes,
-decodes, and writes snippets to its standard output."""
+"""The decoding process (``python -m mmcl.media.decode_process``): for each file that its standard input names it
+probes, decodes, and writes snippets to its standard output."""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmcl.errors import FileError
@@ -13,9 +15,27 @@ VIDEO_ENDINGS = set(
     ["mp4", "m4v", "mkv", "webm", "avi", "mov", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv", "gif"]
 )
 AUDIO_ENDINGS = set(["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])
+BLOCK, N_BLOCKS = 1 << 16, 16  # bytes, and how many blocks of a file its content is told by
 
 
-def find_media(sources: Iterable[Path | str]) -> list[Path]:
+@dataclass(frozen=True)
+class MediaFile:
+    """A media file.
+
+    Attributes:
+        path: Where it is.
+        name: What results are named after: its path below the folder that was given, without its ending.
+
+    Example:
+        >>> MediaFile(Path("videos/day/a.mp4"), "day/a").name
+        'day/a'
+    """
+
+    path: Path
+    name: str
+
+
+def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
     """Files, the media files in folders and below, and those that patterns (``*.mp4``) match.
 
     Args:
@@ -24,26 +44,70 @@ def find_media(sources: Iterable[Path | str]) -> list[Path]:
     Raises:
         InputError: A source is or matches nothing, or two files have one name.
     """
-    files: list[Path] = []
+    files: dict[Path, MediaFile] = {}
     for source in map(Path, sources):
         if source.is_dir():
-            matches = [p for p in sorted(source.rglob("*")) if _is_media(p)]
+            matches = [(p, p.relative_to(source)) for p in sorted(source.rglob("*")) if is_media(p)]
         elif source.exists():
-            matches = [source]
+            matches = [(source, Path(source.name))]
         else:
-            matches = [Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)) if Path(p).is_file()]
+            found = (Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)))
+            matches = [(p, Path(p.name)) for p in found if p.is_file()]
         if not matches:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")
-        files += matches
-    files = list(dict.fromkeys(files))
+        for path, below in matches:
+            files.setdefault(path, MediaFile(path, below.with_suffix("").as_posix()))
     names: dict[str, Path] = {}
-    for path in files:
-        if path.stem in names:
-            raise FileError(path, f"has the name of {names[path.stem]}", "rename one: results are named after files")
-        names[path.stem] = path
-    return files
+    for file in files.values():
+        if file.name in names:
+            raise FileError(
+                file.path, f"has the name of {names[file.name]}", "rename one: results are named after files"
+            )
+        names[file.name] = file.path
+    return list(files.values())
 
 
-def _is_media(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix[1:].lower() in VIDEO_ENDINGS | AUDIO_ENDINGS and path.is_file()
+def is_media(path: Path) -> bool:
+    """Is it a file with the ending of a video or audio file, not hidden?"""
+    return has_media_ending(path.name) and not path.name.startswith(".") and path.is_file()
+
+
+def has_media_ending(name: str) -> bool:
+    """Does a name end as those of video and audio files do?
+
+    Example:
+        >>> has_media_ending("a.MP4"), has_media_ending("a.npy")
+        (True, False)
+    """
+    return Path(name).suffix[1:].lower() in VIDEO_ENDINGS | AUDIO_ENDINGS
+
+
+def content_id(path: Path) -> str:
+    """Tells a file's content, whatever its name: a hash of its size and of blocks spread over it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileError: It cannot be read.
+
+    Example:
+        >>> len(content_id(Path(__file__)))
+        32
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest.update(str(size).encode())
+            step = max((size - BLOCK) // (N_BLOCKS - 1), BLOCK)
+            for start in range(0, max(size, 1), step):
+                file.seek(start)
+                digest.update(file.read(BLOCK))
+            file.seek(max(size - BLOCK, 0))
+            digest.update(file.read(BLOCK))
+    except OSError as error:
+        what = "no such file" if not path.exists() else f"cannot be read ({error.strerror})"
+        raise FileError(path, what, "check the path") from error
+    return digest.hexdigest()

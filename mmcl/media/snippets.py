@@ -40,7 +40,7 @@ def read_snippets(
     Raises:
         FileError: The file cannot be decoded; also while snippets are read.
     """
-    request = {"short_side": short_side, "skip": 0, "has_sound": has_sound}
+    request: dict[str, object] = {"short_side": short_side, "skip": 0, "has_sound": has_sound}
     decoder, media = _open(path, timeout_s, reader=reader, **request)
     return media, _iterate(decoder, path, timeout_s, request)
 

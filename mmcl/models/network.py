@@ -92,7 +92,7 @@ def impute_missing(x: dict[str, Tensor], bags: Bags, modalities: tuple[str, ...]
         return x
     all_bags = torch.ones_like(bags.mask[:, 0])
     present = {m: bags.present.get(m, all_bags)[:, None, None] for m in x}
-    n = torch.stack(list(present.values())).sum(0)
+    n = torch.stack(list(present.values())).sum(0).clamp(min=1)  # a unimodal network may see a bag without anything
     mean = torch.stack([v * present[m] for m, v in x.items()]).sum(0) / n
     return {m: torch.where(present[m], x[m], mean) if m in x else mean for m in modalities}
 

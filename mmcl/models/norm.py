@@ -68,13 +68,15 @@ class MaskedBatchNorm(nn.Module):
 
     def _statistics(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         valid = mask[:, None].to(x.dtype)
-        n = all_reduce_sum(valid.sum()).clamp(min=1)
+        n_real = all_reduce_sum(valid.sum())
+        n = n_real.clamp(min=1)
         mean = all_reduce_with_grad((x * valid).sum((0, 2))) / n
         var = all_reduce_with_grad(((x - mean[:, None]) * valid).square().sum((0, 2))) / n
         with torch.no_grad():
             unbiased = var * (n / (n - 1).clamp(min=1))
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            for running, now in ((self.running_mean, mean), (self.running_var, unbiased)):
+                # a batch in which no bag has this modality says nothing
+                running.lerp_(torch.where(n_real > 0, now.to(running.dtype), running), self.momentum)
         return mean, var
 
 

@@ -6,6 +6,7 @@ A mapped array keeps its file open, and a data set has more files than a process
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,36 @@ class LazyArray:
                 "it changed while in use; start again",
             )
         return np.array(mapped[: len(self)][idx])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        content = self[:]
+        return content if dtype is None else content.astype(dtype, copy=False)
+
+
+class SideBySide:
+    """Lazy arrays of the same rows, their channels concatenated when rows are read.
+
+    Args:
+        arrays: ``(row, channel)`` each.
+    """
+
+    ndim = 2
+
+    def __init__(self, arrays: Sequence[LazyArray]):
+        n = min(len(x) for x in arrays)
+        self.arrays = [x.first(n) for x in arrays]
+        self.shape = (n, sum(x.shape[1] for x in arrays))
+        self.dtype = self.arrays[0].dtype
+
+    def first(self, n: int) -> SideBySide:
+        """The first ``n`` rows, not read yet."""
+        return SideBySide([x.first(n) for x in self.arrays])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, idx: Any) -> np.ndarray:
+        return np.concatenate([x[idx] for x in self.arrays], -1)
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         content = self[:]

@@ -36,6 +36,7 @@ def write_overlay(path: Path, scores: SnippetScores, folder: Path, rule: EventRu
     """
     media, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
     out = folder / f"{scores.name}-scored.mp4"
+    out.parent.mkdir(parents=True, exist_ok=True)
     if media.audio is None:
         write_video(out, _frames(snippets, scores, rule), FPS)
         return out

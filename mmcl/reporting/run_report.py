@@ -196,7 +196,9 @@ def score_test(run: Path, info: RunInfo, data: Path, n: int, device: str) -> lis
         device: "auto", "cpu" or a GPU.
     """
     config = info.config
-    splits = load_splits(info.dataset, data, config.data, config.labels, config.seed, ("test",))
+    splits = load_splits(
+        info.dataset, data, config.data, config.labels, config.seed, ("test",), features=config.features
+    )
     with_event = [r for r in splits.test if r.label is not None and r.label.any()]
     without = [r for r in splits.test if r.label is not None and not r.label.any()]
     chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]

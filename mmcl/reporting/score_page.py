@@ -41,6 +41,7 @@ def write_page(
     Returns:
         The page's path.
     """
+    out = folder / f"{scores.name}.html"
     is_playable = path.suffix[1:].lower() in PLAYABLE
     shown = path if is_playable or overlay is None else overlay
     note = ""
@@ -54,7 +55,7 @@ def write_page(
         kind = mimetypes.guess_type(shown.name)[0] or "video/mp4"
         source = f"data:{kind};base64,{base64.b64encode(shown.read_bytes()).decode()}"
     else:
-        source = quote(os.fsencode(os.path.relpath(shown.resolve(), folder.resolve()).replace(os.sep, "/")))
+        source = quote(os.fsencode(os.path.relpath(shown.resolve(), out.parent.resolve()).replace(os.sep, "/")))
         note = f"{note} The page refers to the video's file.".strip()
     curves = []
     for name, score in {"joint": scores.score, **scores.modality_score}.items():
@@ -90,7 +91,6 @@ def write_page(
         rule=rule,
         is_sound=is_sound,
     )
-    out = folder / f"{scores.name}.html"
     atomic_write(out, lambda file: file.write_text(html, encoding="utf-8", errors="replace"))
     return out
 

@@ -46,6 +46,7 @@ class RunInfo:
         data: What it was trained on; None of imported and shared models.
         start_from: The run whose weights it began with.
         processes: That trained it.
+        n_lacking: Of each modality, how many training recordings lacked it.
     """
 
     config: RunConfig
@@ -55,6 +56,7 @@ class RunInfo:
     data: Path | None = None
     start_from: Path | None = None
     processes: int = 1
+    n_lacking: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def dataset(self) -> Dataset:
@@ -83,6 +85,7 @@ def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: 
         "classes": list(splits.classes),
         "inputs": {m: asdict(spec) for m, spec in splits.inputs.items()},
         "extractors": {m: asdict(card) for m, card in splits.extractors.items()},
+        "lacking": {m: sum(m not in r.signal for r in splits.train) for m in splits.inputs},
         "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
         "config": to_dict(config),
     }
@@ -128,6 +131,7 @@ def read_run(run: Path) -> RunInfo:
             Path(saved["data"]) if saved["data"] else None,
             Path(saved["start_from"]) if saved.get("start_from") else None,
             saved.get("processes", 1),
+            saved.get("lacking", {}),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(

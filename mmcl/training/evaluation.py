@@ -85,7 +85,16 @@ def evaluate(
     network, info = load_model(run, {"best": BEST, "last": LAST}[weights], needs_scores=False)
     needed = (split,) if info.has_scores else ("train", split)
     config = info.config
-    splits = load_splits(info.dataset, data or data_of(run), config.data, config.labels, config.seed, needed)
+    splits = load_splits(
+        info.dataset,
+        data or data_of(run),
+        config.data,
+        config.labels,
+        config.seed,
+        needed,
+        features=config.features,
+        device=where,
+    )
     check_extractors(run, splits)
     if not splits.of(split):
         raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")

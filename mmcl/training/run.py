@@ -20,6 +20,7 @@ from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
 from mmcl.errors import InputError
 from mmcl.io import read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
+from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import BEST, CONFIG, METRICS, check_extractors, describe_run, prepare_run_dir
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.weights import load_weights
@@ -109,7 +110,15 @@ def _train(
     device: str,
 ) -> Metrics:
     """The steps of a training, in order."""
-    splits = load_splits(dataset, data, config.data, config.labels, config.seed)
+    splits = load_splits(
+        dataset,
+        data,
+        config.data,
+        config.labels,
+        config.seed,
+        features=config.features,
+        device=resolve_device(device),
+    )
     check_splits(splits, data, config.data)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     if config.labels.unlabelled == "probe":

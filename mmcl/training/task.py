@@ -177,17 +177,20 @@ class TrainingTask(nn.Module):
 
 
 def mil_losses(output: ModelOutput, bags: Bags, loss: LossConfig) -> Losses:
-    """Losses of the joint score and of each modality's own against the bags' labels."""
+    """Losses of the joint score and of each modality's own, of the bags that have it, against the bags' labels."""
     mil = loss.mil
-    heads = {"joint": (mil.weight, output.joint_logit)}
+    has = bags.present
+    only = next(iter(output.logit)) if len(output.logit) == 1 else ""
+    heads = {"joint": (mil.weight, output.joint_logit, has.get(only))}
     if mil.unimodal > 0:
-        heads |= {m: (mil.weight * mil.unimodal, logit) for m, logit in output.logit.items()}
+        heads |= {m: (mil.weight * mil.unimodal, logit, has.get(m)) for m, logit in output.logit.items()}
     losses = {}
-    for name, (weight, logit) in heads.items():
+    for name, (weight, logit, valid) in heads.items():
         pooled = topk_pool(upcast(logit), bags.mask, mil.topk_divisor)
-        losses[f"mil {name}"] = weight * mil_loss(pooled, bags.label, mil.multiclass, mil.label_smoothing)
+        losses[f"mil {name}"] = weight * mil_loss(pooled, bags.label, mil.multiclass, mil.label_smoothing, valid)
         if mil.normal > 0 and not mil.multiclass:
-            losses[f"normal {name}"] = weight * mil.normal * normal_snippet_loss(logit, bags.mask, bags.label)
+            mask = bags.mask if valid is None else bags.mask & valid[:, None]
+            losses[f"normal {name}"] = weight * mil.normal * normal_snippet_loss(logit, mask, bags.label)
     return losses
 
 

@@ -74,7 +74,7 @@ def pseudo_label(
         raise InputError("--labels.unlabelled probe: needs a pre-trained run, --start-from")
     network, info = load_model(start_from, needs_scores=False)
     wide = replace(data_config, modalities=tuple(info.inputs))
-    recordings = load_splits(splits.dataset, data, wide, labels, splits=("train",)).train
+    recordings = load_splits(splits.dataset, data, wide, labels, splits=("train",), features=splits.features).train
     scores = probe_scores(embed(network, recordings, info.grid), splits.train)
     return [
         r if r.label is None or r.label.any() else replace(r, label=p)
@@ -128,7 +128,7 @@ def load_teacher(
         )
     extra = [m for m in info.inputs if m not in grid.frames_per_hop]
     wide = replace(options, modalities=(*grid.frames_per_hop, *extra))
-    recordings = load_splits(splits.dataset, data, wide, labels, seed, splits=("train",)).train
+    recordings = load_splits(splits.dataset, data, wide, labels, seed, ("train",), features=splits.features).train
     bag_grid = replace(
         grid,
         frames_per_hop={**theirs.frames_per_hop, **grid.frames_per_hop},

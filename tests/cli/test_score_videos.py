@@ -18,7 +18,7 @@ from mmcl.cli.main import main
 from mmcl.datasets.sources.synthetic_videos import make_clips
 from mmcl.datasets.sources.xd_violence_files import find_features
 from mmcl.features.extract import extract_file
-from mmcl.features.extractor_pair import create_extractors
+from mmcl.features.extractor_set import create_extractors
 from mmcl.inference import load
 from mmcl.inference.videos import score_features
 from mmcl.media.snippets import read_snippets
@@ -60,7 +60,7 @@ def demo_dir(tmp_path_factory) -> Path:
         make_clips(folder / "clips" / part, 4, 10.0, number, part)
     assert main(["extract", str(folder / "clips"), "--out", str(folder / "features")]) == 0
     for part in ("train", "test"):
-        names = sorted(p.name for p in (folder / "features").glob(f"{part}*__0.npy"))
+        names = sorted(p.name for p in (folder / "features").rglob(f"{part}*__0.npy"))
         (folder / "features" / f"visual_{part}.list").write_text("\n".join(names))
     shutil.copy(folder / "clips/test/annotations.txt", folder / "features")
     words = ["train", "xd-violence", "--data", str(folder / "features"), *OPTIONS]

@@ -63,7 +63,7 @@ def test_contradictions(changes, message):
 
 
 def test_versions(tmp_path):
-    with pytest.raises(FileError, match="is of version 99, this mmcl reads 1"):
+    with pytest.raises(FileError, match="is of version 99, this mmcl reads 2"):
         migrate({"schema_version": 99}, "config.json")
     with pytest.raises(FileError, match="not the settings of a run"):
         migrate({"config": {}}, "config.json")

@@ -19,7 +19,7 @@ from mmcl.datasets.sources.xd_violence_files import find_features
 from mmcl.errors import FileError
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract import extract_file
-from mmcl.features.extractor_pair import create_extractors
+from mmcl.features.extractor_set import create_extractors
 from mmcl.features.extractors.descriptors import Descriptors
 from mmcl.features.extractors.log_mel import LogMel
 from mmcl.features.store import open_store
@@ -98,7 +98,7 @@ def test_extract_shares_files_among_processes(videos, tmp_path):
 
 def test_sources(videos, tmp_path):
     assert len(find_media([videos])) == 2
-    assert find_media([f"{videos}/*.mkv"]) == [videos / "größe_label_G-0-0.mkv"]
+    assert [f.path for f in find_media([f"{videos}/*.mkv"])] == [videos / "größe_label_G-0-0.mkv"]
     with pytest.raises(FileError, match="no such file"):
         find_media([tmp_path / "*.mp4"])
     (tmp_path / "a b#1_label_A.avi").touch()

@@ -13,7 +13,7 @@ import torch
 from mmcl.errors import FileError, InputError
 from mmcl.features import mel
 from mmcl.features.cards import ExtractorCard
-from mmcl.features.extractor_pair import create_extractor
+from mmcl.features.extractor_set import create_extractor
 from mmcl.features.extractors.descriptors import Descriptors
 from mmcl.features.extractors.i3d import I3d, I3dBody, Pool, Unit, pad_same
 from mmcl.features.extractors.log_mel import LogMel

@@ -24,7 +24,7 @@ from mmcl.data.batch_sampler import BatchSampler
 from mmcl.data.loader import bag_loader
 from mmcl.datasets import get_dataset, load_splits
 from mmcl.datasets.sources.recipes import clips_recipe
-from mmcl.features.extractor_pair import create_extractors
+from mmcl.features.extractor_set import create_extractors
 from mmcl.io import write_json
 from mmcl.media.writer import write_video
 from mmcl.runs.weights import save_weights

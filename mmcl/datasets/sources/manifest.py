@@ -6,31 +6,39 @@ Columns, in any order::
     labels     class name; several joined by ";", nothing or 0 = none of them (where events are detected)
     group      who or where, so that splits do not share it (a subject, a site)
     split      train, validation or test (optional: groups may say it, see the command's options)
-    SENSOR     any other name: the path of its file, relative to the manifest's folder
+    video      a video or audio file, or its address; its picture is the modality visual, its sound audio (optional)
+    SENSOR     any other name: the path of its file, relative to the manifest's folder; nothing = it lacks this sensor
     SENSOR_hz  its rate; not needed where the file has a column time_s
     events     where events are known, for evaluation alone: "start-end;start-end" in seconds (optional)
 
 A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x, y, z of each joint),
 ``pose:skeleton2d`` (x, y), ``clip:features`` (one row a hop) or any other of ``mmcl.readers.kinds``; without it
-``skeleton`` is a skeleton, ``visual`` and ``audio`` are features, and anything else is inertial.
+``skeleton`` is a skeleton, ``visual`` and ``audio`` are features (or media files, whose features are made), and
+anything else is inertial. The columns ``seconds``, ``streams`` and ``problem``, which ``mmcl index`` writes, are for
+the reader.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source
-from mmcl.errors import FileError, InputError
+from mmcl.errors import FileError
+from mmcl.features.weights import cache_folder
+from mmcl.media.fetch import is_url, place_of_url
+from mmcl.media.find import has_media_ending
 from mmcl.readers.kinds import REGISTRY, get_kind
 from mmcl.readers.signal_file import read_signal_file
 from mmcl.types import Interval, default_kind
 
 COLUMNS = ("name", "labels", "group", "split", "events")
+FOR_READERS = ("seconds", "streams", "problem")
+VIDEO = "video"
 RENAMED = {"part": "split"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 RESERVED = ("joint", "total", "keys", "values", "items", "pop", "update", "clear", "start_s", "end_s")
@@ -52,7 +60,8 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
         if old in header:
             raise FileError(path, f"has a column {old}", f"it is called {new} now")
     header = ["labels" if name == "label" else name for name in header]
-    sensors = [name for name in header if name not in COLUMNS and not name.endswith("_hz")]
+    others = (*COLUMNS, *FOR_READERS, VIDEO)
+    sensors = [name for name in header if name not in others and not name.endswith("_hz")]
     kinds: dict[str, str] = {}
     for column in sensors:
         name, _, kind = column.partition(":")
@@ -66,9 +75,10 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
             )
         kinds[name] = kind or default_kind(name)
     stray = [n for n in header if n.endswith("_hz") and n.removesuffix("_hz") not in kinds]
-    if stray or not kinds or (has_labels and "labels" not in header) or len(kinds) < len(sensors):
+    has_source = bool(kinds) or VIDEO in header
+    if stray or not has_source or (has_labels and "labels" not in header) or len(kinds) < len(sensors):
         wrong = f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
-        raise FileError(path, wrong, "expected labels, group, and a column with files for each sensor")
+        raise FileError(path, wrong, "expected labels, group, and a column video, or one with files for each sensor")
     rows = tuple(_row(path, line, dict(zip(header, cells, strict=True)), sensors, kinds) for line, cells in table)
     names = [row.name for row in rows]
     if len(set(names)) < len(names):
@@ -136,19 +146,39 @@ def _row(
         return FileError(path, f"line {line}: {what}", do)
 
     sources: dict[str, Source] = {}
+    media: dict[str, Path] = {}
+    url = ""
+    if video := cell.get(VIDEO, ""):
+        url = video if is_url(video) else ""
+        file = place_of_url(url, cache_folder() / "fetched") if url else path.parent / video
+        media = dict.fromkeys(("visual", "audio"), file)
     for column in sensors:
         m = column.partition(":")[0]
         if not cell[column]:
-            raise wrong(f"no file of {m}", "give each recording a file of each sensor")
-        file, rate = path.parent / cell[column], _rate(cell.get(f"{m}_hz", ""), m, wrong)
+            continue
+        media.pop(m, None)
+        file = path.parent / cell[column]
+        if kinds[m] == "features" and m in ("visual", "audio") and has_media_ending(file.name):
+            media[m] = file
+            continue
+        rate = _rate(cell.get(f"{m}_hz", ""), m, wrong)
         sources[m] = Source(kinds[m], (file,), partial(_read_signal, file, rate, kinds[m], m))
+    if not sources and not media:
+        raise wrong("names no file", "give each recording a file of one sensor at least")
     split = cell.get("split", "")
     if split not in ("", *SPLITS):
         raise wrong(f"split is '{split}'", "expected train, validation or test")
     labels = tuple(v.strip() for v in cell.get("labels", "").split(";") if v.strip())
     events = _events(cell.get("events", ""), ", ".join(labels), wrong)
-    name = cell.get("name") or f"recording-{line - 1}"
-    return RecordingRow(name, split, labels, cell.get("group", ""), events, sources, where=f"{path}: line {line}")
+    name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
+    where = f"{path}: line {line}"
+    return RecordingRow(name, split, labels, cell.get("group", ""), events, sources, "rates", where, media, url)
+
+
+def _name_of_file(text: str) -> str:
+    """A recording's name by its video: the path below the manifest's folder, without the ending."""
+    below = PurePosixPath(urlsplit(text).path if is_url(text) else Path(text).as_posix()).with_suffix("")
+    return below.name if below.is_absolute() or ".." in below.parts else below.as_posix()
 
 
 def _rate(text: str, m: str, wrong: Any) -> float | None:
@@ -180,46 +210,3 @@ def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
 def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> tuple[Any, float]:
     x, rate = read_signal_file(path, rate_hz, f"the column {m}_hz")
     return get_kind(kind).shaped(x, path), rate
-
-
-def assign_splits(
-    index: RecordingIndex, test_groups: Sequence[str], validation_groups: Sequence[str]
-) -> RecordingIndex:
-    """The index with a split in every row: as the manifest's column says, or by groups.
-
-    Args:
-        index: Of a manifest.
-        test_groups: Groups to test on, where there is no column split.
-        validation_groups: Groups held out to select the epoch.
-
-    Raises:
-        FileError: The manifest says the split of some rows only, or nothing says what to test on.
-        InputError: A group is unknown, or both say it.
-    """
-    path = index.path
-    given = [row for row in index.rows if row.split]
-    if given and len(given) < len(index.rows):
-        row = next(row for row in index.rows if not row.split)
-        raise FileError(
-            path,
-            f"{row.where.removeprefix(f'{path}: ')}: no split",
-            "fill the column split in every line, or in none",
-        )
-    if not given and not test_groups:
-        raise FileError(path, "does not say what to test on", "add a column split, or give --data.test-groups")
-    groups = {row.group for row in index.rows}
-    for option, named in (("test", test_groups), ("validation", validation_groups)):
-        if given and named:
-            raise InputError(f"--data.{option}-groups: {path} has a column split, which says it already")
-        if missing := [g for g in named if g not in groups]:
-            raise InputError(f"--data.{option}-groups {missing[0]}: no recording of {path} is of this group")
-    of_group = dict.fromkeys(validation_groups, "validation") | dict.fromkeys(test_groups, "test")
-    rows = tuple(replace(r, split=r.split or of_group.get(r.group, "train")) for r in index.rows)
-    index = replace(index, rows=rows)
-    for split in ("train", "test"):
-        if not index.of(split):
-            raise FileError(path, f"holds no recordings of the {split} split", "assign some to it")
-    shared = {r.group for r in index.of("train")} & {r.group for r in index.of("test")} - {""}
-    if shared:
-        print(f"{path}: group {min(shared)} is in the train and in the test split", flush=True)
-    return index

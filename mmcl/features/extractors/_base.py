@@ -10,15 +10,17 @@ from mmcl.features.cards import ExtractorCard
 
 class Extractor(nn.Module):
     """Turns snippets into rows of features. Its constructor is offered ``weights`` (a file or an address, "" = the
-    public ones), ``n_crops`` and ``pca``, and takes what it uses.
+    public ones), ``n_crops``, ``pca`` and, where it was named NAME:MODEL, ``model``, and takes what it uses.
 
     Attributes:
-        modality: "visual" or "audio".
+        modality: "visual", "audio", or "any": then its constructor is offered ``modality``.
+        version: Rises when the same input gives other features, so that those in a cache are made anew.
         dim: Channels of a row.
         weights_sha256: Of the weights' file, empty without weights.
     """
 
     modality: str
+    version: int = 1
     dim: int
     weights_sha256: str = ""
     n_crops: int = 1

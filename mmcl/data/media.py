@@ -1,0 +1,183 @@
+"""From media files in a recording index to features: which streams they hold, then their features, kept in a cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from mmcl.config.schema import FeaturesConfig
+from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
+from mmcl.errors import InputError
+from mmcl.features.cache import FeatureCache
+from mmcl.features.extract_files import ExtractionJob, print_failures
+from mmcl.features.extractor_set import ExtractorSet, create_extractors, split_names
+from mmcl.features.weights import cache_folder
+from mmcl.io import describe_failure
+from mmcl.media.fetch import fetch
+from mmcl.media.find import MediaFile
+from mmcl.media.probe import Media
+from mmcl.media.snippets import probe_file
+from mmcl.media.timing import SNIPPET_S
+from mmcl.readers.lazy_array import SideBySide, open_lazy
+
+_probed: dict[tuple[Path, int, int], Media] = {}
+
+
+def hold_streams(index: RecordingIndex) -> RecordingIndex:
+    """The index with, of each media file, the streams that it holds; addresses are fetched.
+
+    Args:
+        index: Of any data set; returned as it is where no row has a media file.
+
+    Raises:
+        InputError: Files are unreadable, each named in a table that is printed before.
+    """
+    if not index.has_media:
+        return index
+    media, failures = probe_rows([row for row in index.rows if row.media])
+    if failures:
+        print_failures(failures)
+        raise InputError(f"{len(failures)} media files of {index.path} are unreadable, each named above")
+    return replace(index, rows=tuple(_with_streams(row, media) for row in index.rows))
+
+
+def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tuple[str, str]]]:
+    """What the media files of rows hold, and what is wrong with those that cannot be read.
+
+    Args:
+        rows: With media files.
+
+    Returns:
+        By file what it holds; (file, reason) of each one that is unreadable.
+    """
+    urls = {path: row.url for row in rows if row.url for path in row.media.values()}
+    paths = list(dict.fromkeys(path for row in rows for path in row.media.values()))
+    media: dict[Path, Media] = {}
+    failures: list[tuple[str, str]] = []
+
+    def probe(path: Path) -> Media | Exception:
+        try:
+            if path in urls:
+                fetch(urls[path], path)
+            return _probe(path)
+        except Exception as error:  # whatever it is, the others are probed
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        found = tqdm(pool.map(probe, paths), total=len(paths), unit="file", desc="probe", disable=None, delay=2)
+        for path, result in zip(paths, found, strict=True):
+            if isinstance(result, Media):
+                media[path] = result
+            else:
+                name = urls.get(path, str(path))
+                failures.append((name, describe_failure(name, result).removeprefix(f"{name}: ")))
+    return media, failures
+
+
+def _probe(path: Path) -> Media:
+    """``probe_file``, once for each state of a file."""
+    if not path.is_file():
+        return probe_file(path)  # says what is wrong
+    stat = path.stat()
+    key = (path.absolute(), stat.st_size, stat.st_mtime_ns)
+    if key not in _probed:
+        _probed[key] = probe_file(path)
+    return _probed[key]
+
+
+def _with_streams(row: RecordingRow, media: dict[Path, Media]) -> RecordingRow:
+    held = {"visual": lambda m: m.video is not None, "audio": lambda m: m.audio is not None}
+    return replace(row, media={m: path for m, path in row.media.items() if m in held and held[m](media[path])})
+
+
+def extract_media(
+    index: RecordingIndex,
+    config: FeaturesConfig,
+    modalities: Sequence[str],
+    splits: Iterable[str],
+    device: torch.device | str = "cpu",
+) -> RecordingIndex:
+    """The index with features for media files, extracted where they are not in the cache.
+
+    Args:
+        index: With the streams that files hold (``hold_streams``).
+        config: Which extractors, and where features are kept.
+        modalities: Of which features are needed.
+        splits: Whose files are needed.
+        device: Where extractors compute.
+
+    Raises:
+        InputError: An extractor is unknown; or files failed, each named in a table that is printed before, and the
+            features of the others are kept.
+    """
+    needed = [m for m in ("visual", "audio") if m in modalities and any(m in row.media for row in index.rows)]
+    if not needed:
+        return index
+    extractors = media_extractors(config, needed).to(device)
+    cache = FeatureCache(features_folder(config), extractors)
+    wanted = set(splits)
+    rows = [row for row in index.rows if row.split in wanted and row.media]
+    files = {path: MediaFile(path, row.name) for row in rows for m, path in row.media.items() if m in needed}
+    _extract(list(files.values()), cache, config)
+    made = tuple(_with_features(row, cache, needed) if row.split in wanted else row for row in index.rows)
+    return replace(index, rows=made, extractors={**index.extractors, **extractors.cards})
+
+
+def media_extractors(config: FeaturesConfig, modalities: Sequence[str]) -> ExtractorSet:
+    """The extractors that settings name, of some modalities.
+
+    Raises:
+        InputError: One is unknown, or there is none for a modality.
+    """
+    names: dict[str, Any] = {"visual": "none", "audio": "none"}
+    for m in modalities:
+        names[m] = getattr(config, m)
+        if split_names(names[m]) in ([], ["none"]):
+            raise InputError(f"--features.{m}: names no extractor; name one, or leave {m} out of --data.modalities")
+    return create_extractors(names["visual"], names["audio"])
+
+
+def features_folder(config: FeaturesConfig) -> Path:
+    """Where features of raw media are kept."""
+    return Path(config.cache) if config.cache else cache_folder() / "features"
+
+
+def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesConfig) -> None:
+    """Each process takes its share first, then what others did not make."""
+    rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    failures: list[tuple[str, str]] = []
+    for share in [files[rank::n_ranks], files] if n_ranks > 1 else [files]:
+        job = ExtractionJob(share, cache, jobs=config.jobs, timeout_s=config.timeout_s)
+        failures = job.failures
+        if job.pending:
+            names = "; ".join(f"{m} {card.name}" for m, card in cache.extractors.cards.items())
+            print(f"extracting features of {len(job.pending)} files ({names}) into {cache.folder}", flush=True)
+            job.run(tells_missing=False)
+            print(f"{job.n_extracted} extracted, {job.speed:.1f}x real time", flush=True)
+    if failures:
+        print_failures(failures)
+        raise InputError(f"{len(failures)} of {len(files)} files failed, each named above; the others are kept")
+
+
+def _with_features(row: RecordingRow, cache: FeatureCache, needed: Sequence[str]) -> RecordingRow:
+    sources: dict[str, Source] = {}
+    for m in needed:
+        if m in row.media and (files := cache.files(row.media[m]).get(m)):
+            sources[m] = Source("features", tuple(files), partial(_read, files))
+    media = {m: path for m, path in row.media.items() if m not in needed}
+    align = row.align if row.sources else "rows"
+    return replace(row, sources={**sources, **row.sources}, media=media, align=align)
+
+
+def _read(files: Sequence[Path]) -> tuple[Any, float]:
+    """Rows of features, left on the disk, and their rate."""
+    parts = [open_lazy(path) for path in files]
+    return parts[0] if len(parts) == 1 else SideBySide(parts), 1 / SNIPPET_S

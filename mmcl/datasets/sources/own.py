@@ -1,0 +1,87 @@
+"""A user's own recordings: a folder of class folders, or a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmcl.config.schema import DataConfig
+from mmcl.data.recording_index import RecordingIndex
+from mmcl.datasets.sources.folder import read_folder
+from mmcl.datasets.sources.manifest import read_manifest
+from mmcl.datasets.sources.splits import assign_splits
+from mmcl.errors import FileError
+from mmcl.media.timing import SNIPPET_S
+
+DATA_HELP = (
+    "Folder of class folders with videos (fight/ normal/, below train/ test/ or not), or a manifest: a CSV, Parquet or "
+    "JSON lines file with the columns labels, group, split (train, validation, test; folds of groups by default), "
+    "video (a file or an address) and, for each other sensor, SENSOR with a file (.npy, .csv, .mat, .parquet) and "
+    "SENSOR_hz with its rate; a header wrist:inertial, pose:skeleton, pose:skeleton2d or clip:features says what it is."
+)
+
+
+@dataclass(frozen=True)
+class ManifestConfig(DataConfig):
+    """Which recordings of a manifest or a folder train, validate and test.
+
+    Example:
+        >>> ManifestConfig().test_groups
+        ()
+    """
+
+    modalities: tuple[str, ...] = ()
+    """Modalities to learn from, all that the data have by default; of videos these are visual and audio."""
+    folds: int = 0
+    """Split by so many folds that share no group; 0 = as the column split or the folders say, else 5 folds."""
+    fold: int = 0
+    """The fold that is tested on; the next one selects the epoch."""
+    fold_seed: int = 0
+    """Draws the folds."""
+    validation_groups: tuple[str, ...] = ()
+    """Groups held out to select the epoch, where --data.test-groups is given; none: keep the last epoch."""
+    test_groups: tuple[str, ...] = ()
+    """Groups to test on, instead of folds."""
+    group_by: str = ""
+    """Of a folder: a regular expression that finds each recording's group in its name (its first bracket, if any);
+    the folder between class and file by default."""
+
+
+def read_own(data: Path, options: ManifestConfig) -> RecordingIndex:
+    """The recording index of a folder or a manifest, no splits assigned.
+
+    Args:
+        data: The folder or file.
+        options: Of the data set.
+
+    Raises:
+        FileError: It is not there, or not as expected.
+    """
+    if data.is_dir():
+        return read_folder(data, options.group_by)
+    if not data.exists():
+        raise FileError(data, "no such file or folder", "expected a folder of class folders, or a manifest")
+    if options.group_by:
+        raise FileError(data, "is a manifest", "leave out --data.group-by; groups are its column group")
+    return read_manifest(data)
+
+
+def split_own(index: RecordingIndex, options: ManifestConfig) -> RecordingIndex:
+    """The index with a split in every row (``splits.assign_splits``)."""
+    o = options
+    return assign_splits(index, o.test_groups, o.validation_groups, o.folds, o.fold, o.fold_seed)
+
+
+def feature_rate(data: Path) -> float:
+    """Rows a second [Hz] where all recordings are videos, sound or features, else 0.
+
+    Args:
+        data: The folder or manifest.
+    """
+    index = read_own(data, ManifestConfig())
+    if set(index.kinds.values()) != {"features"}:
+        return 0.0
+    if index.has_media:
+        return 1 / SNIPPET_S
+    row = next(row for row in index.rows if row.sources)
+    return max(source.read()[1] for source in row.sources.values())

@@ -1,0 +1,185 @@
+"""The split of each recording of a user's own: as the data say, by named groups, or by folds of groups."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from mmcl.data.recording_index import RecordingIndex, RecordingRow
+from mmcl.errors import FileError, InputError
+from mmcl.media.find import content_id
+
+DEFAULT_FOLDS = 5
+
+
+def assign_splits(
+    index: RecordingIndex,
+    test_groups: Sequence[str] = (),
+    validation_groups: Sequence[str] = (),
+    folds: int = 0,
+    fold: int = 0,
+    seed: int = 0,
+) -> RecordingIndex:
+    """The index with a split in every row.
+
+    As the rows say; else by named groups; else by folds (``assign_folds``): the fold ``fold`` is tested on, the next
+    one validates.
+
+    Args:
+        index: Of a manifest or a folder.
+        test_groups: Groups to test on, where rows name no split.
+        validation_groups: Groups held out to select the epoch.
+        folds: Number of folds, 0 = 5 where nothing else says the split.
+        fold: Which is tested on.
+        seed: Draws the folds.
+
+    Raises:
+        FileError: Some rows alone name a split, a split is empty, or two splits share a group or a recording.
+        InputError: A group is unknown, or two things say the split.
+    """
+    path = index.path
+    given = [row for row in index.rows if row.split]
+    if given and len(given) < len(index.rows):
+        row = next(row for row in index.rows if not row.split)
+        raise FileError(
+            path,
+            f"{row.where.removeprefix(f'{path}: ')}: no split",
+            "fill the column split in every line, or in none",
+        )
+    groups = {row.group for row in index.rows}
+    for option, named in (("test", test_groups), ("validation", validation_groups)):
+        if given and named:
+            raise InputError(f"--data.{option}-groups: {path} has a column split, which says it already")
+        if missing := [g for g in named if g not in groups]:
+            raise InputError(f"--data.{option}-groups {missing[0]}: no recording of {path} is of this group")
+    if folds and (given or test_groups):
+        said = "a column split" if given else "--data.test-groups"
+        raise InputError(f"--data.folds {folds}: {said} says already what is tested on")
+    if not given and not test_groups:
+        if validation_groups:
+            raise InputError("--data.validation-groups: say what to test on, too, by --data.test-groups")
+        index = assign_folds(index, folds or DEFAULT_FOLDS, fold, seed)
+    else:
+        of_group = dict.fromkeys(validation_groups, "validation") | dict.fromkeys(test_groups, "test")
+        rows = tuple(replace(r, split=r.split or of_group.get(r.group, "train")) for r in index.rows)
+        index = replace(index, rows=rows)
+    for split in ("train", "test"):
+        if not index.of(split):
+            raise FileError(path, f"holds no recordings of the {split} split", "assign some to it")
+    check_apart(index)
+    return index
+
+
+def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> RecordingIndex:
+    """The index split by folds that share no group, each with about the same share of every class.
+
+    Recordings without a group are each their own; a warning is printed where no group is known.
+
+    Args:
+        index: Of a manifest or a folder.
+        folds: Number of folds, 3 or more.
+        fold: Is tested on; the next one validates.
+        seed: Draws the folds.
+
+    Raises:
+        InputError: The number is too small or too large, or a class has too few recordings or groups.
+    """
+    if folds < 3 or not 0 <= fold < folds:
+        raise InputError(
+            f"--data.folds {folds} --data.fold {fold}: expected 3 folds or more (train, validation, test) and a fold "
+            f"from 0 to {folds - 1}"
+        )
+    groups = np.array([row.group or f"\0{row.name}" for row in index.rows])
+    label = np.array([";".join(row.labels) for row in index.rows])
+    if len(set(groups)) < folds:
+        raise InputError(f"--data.folds {folds}: {index.path} has {len(set(groups))} groups; use fewer folds")
+    counts = Counter(label.tolist())
+    rarest = min(counts, key=counts.__getitem__)
+    if counts[rarest] < 3:
+        raise FileError(
+            index.path,
+            f"class '{rarest or 'without events'}' has {counts[rarest]} recording{'s'[: counts[rarest] != 1]}",
+            "expected 3 or more, so that train, validation and test have one",
+        )
+    if not any(row.group for row in index.rows):
+        print(
+            f"{index.path}: names no groups, so that recordings of one source (camera, place, person) may be in train "
+            "and test, and test metrics too good; add a column group (mmcl index --group-by)",
+            flush=True,
+        )
+    number = {name: i for i, name in enumerate(sorted(counts))}
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold_of = np.zeros(len(groups), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class of fewer recordings than folds
+        parts = list(splitter.split(groups, [number[v] for v in label], groups))
+    for k, (_, members) in enumerate(parts):
+        fold_of[members] = k
+    split_of = {fold: "test", (fold + 1) % folds: "validation"}
+    rows = tuple(replace(r, split=split_of.get(int(k), "train")) for r, k in zip(index.rows, fold_of, strict=True))
+    return replace(index, rows=rows)
+
+
+def check_apart(index: RecordingIndex) -> None:
+    """No group, no file and no content is in two splits, and no file in two rows.
+
+    Raises:
+        FileError: Naming the group or the rows.
+    """
+    _check_once(index, lambda row: [row.group] if row.group else [], "group '{}'", "move all of it to one split")
+    rows_of: dict[Path, RecordingRow] = {}
+    for row in index.rows:
+        for path in {path.resolve() for path in row.media.values()}:
+            if path in rows_of:
+                raise FileError(
+                    index.path, f"{row.name} and {rows_of[path].name} are the same video {path.name}", "remove one row"
+                )
+            rows_of[path] = row
+    _check_once(index, _contents, "the content of {}", "remove one of the copies")
+
+
+def _contents(row: RecordingRow) -> list[str]:
+    return [content_id(path) for path in set(row.media.values()) if path.is_file()]
+
+
+def _check_once(index: RecordingIndex, values_of: Callable[[RecordingRow], list[str]], noun: str, remedy: str) -> None:
+    first: dict[str, RecordingRow] = {}
+    for row in index.rows:
+        for value in values_of(row):
+            other = first.setdefault(value, row)
+            if row.split and other.split and other.split != row.split:
+                named = value if "'" in noun else f"{other.name} and {row.name}, which are equal,"
+                raise FileError(
+                    index.path,
+                    f"{noun.format(named)} is in the {other.split} and in the {row.split} split",
+                    f"{remedy}, so that the test is on what was not trained on",
+                )
+
+
+def check_classes(index: RecordingIndex, is_localized: bool = False) -> None:
+    """Classes have names that differ by more than case, and every split shows two or more.
+
+    Args:
+        index: With splits.
+        is_localized: The times of events are known, so that a split of recordings with events alone can be evaluated.
+
+    Raises:
+        FileError: Naming the class or the split.
+    """
+    by_name: dict[str, str] = {}
+    for name in index.classes:
+        other = by_name.setdefault(name.casefold().strip(), name)
+        if other != name:
+            raise FileError(index.path, f"labels '{other}' and '{name}' differ in case alone", "write both alike")
+    for split in ("train", "validation", "test"):
+        shown = {row.labels for row in index.of(split)}
+        if len(shown) == 1 and not (is_localized and split != "train"):
+            (labels,) = shown
+            what = f"class '{';'.join(labels)}'" if labels else "recordings without events"
+            raise FileError(index.path, f"its {split} split shows {what} alone", "expected two classes or more")

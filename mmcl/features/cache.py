@@ -1,0 +1,107 @@
+"""Features of a user's own media files, kept by content: a folder an extractor, shared by all data sets and runs.
+
+    visual-efficientnet-lite0-1c9d52f0/CONTENT__0.npy
+    audio-log-mel-a5bd8c41/CONTENT__log-mel.npy
+    .../CONTENT__info.json   written last
+
+CONTENT tells the file's content (``media.find.content_id``), so that renamed, moved and copied files are found again
+and a changed file is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.features.cards import ExtractorCard
+from mmcl.features.extract import Extracted
+from mmcl.features.extractor_set import ExtractorSet
+from mmcl.features.extractors import Extractor
+from mmcl.features.store import feature_files, info_path, write_features
+from mmcl.io import read_json
+from mmcl.media.find import MediaFile, content_id
+from mmcl.media.timing import SNIPPET_S
+
+
+class FeatureCache:
+    """A ``Store`` by content.
+
+    Args:
+        folder: Of the cache.
+        extractors: Whose features are asked for.
+    """
+
+    def __init__(self, folder: Path, extractors: ExtractorSet):
+        self.folder, self.extractors = folder, extractors
+        self._content: dict[tuple[Path, int, int], str] = {}
+
+    def content_of(self, path: Path) -> str:
+        """``content_id``, computed once for each state of a file."""
+        stat = path.stat()
+        key = (path, stat.st_size, stat.st_mtime_ns)
+        if key not in self._content:
+            self._content[key] = content_id(path)
+        return self._content[key]
+
+    def missing(self, file: MediaFile) -> ExtractorSet | None:
+        """The extractors whose features of a file are not there; None where nothing is missing."""
+        content = self.content_of(file.path)
+        parts: dict[str, tuple[Extractor, ...]] = {}
+        cards: dict[str, tuple[ExtractorCard, ...]] = {}
+        for m, extractors in self.extractors.parts.items():
+            both = list(zip(extractors, self.extractors.part_cards[m], strict=True))
+            absent = [(e, c) for e, c in both if not self._has(content, m, e, c)]
+            if absent:
+                parts[m], cards[m] = tuple(e for e, _ in absent), tuple(c for _, c in absent)
+        return ExtractorSet(parts, cards, self.extractors.device) if parts else None
+
+    def write(self, file: MediaFile, extracted: Extracted) -> None:
+        """Keep the features of a file by the extractors that were missing."""
+        content = self.content_of(file.path)
+        missing = self.missing(file)
+        assert missing is not None
+        held = [m for m, s in (("visual", extracted.media.video), ("audio", extracted.media.audio)) if s is not None]
+        for m, extractors in missing.parts.items():
+            for number, (extractor, card) in enumerate(zip(extractors, missing.part_cards[m], strict=True)):
+                features = {m: extracted.parts[m][number].astype(np.float32)} if m in extracted.parts else {}
+                info = {
+                    "file": file.path.name,
+                    "snippets": extracted.n_snippets,
+                    "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
+                    "streams": held,
+                }
+                write_features(self._place(m, extractor, card), content, features, {m: card}, info)
+
+    def files(self, path: Path) -> dict[str, list[Path]]:
+        """The files with the features of each extractor, by modality, of the streams that a media file holds.
+
+        Args:
+            path: A media file whose features are there.
+        """
+        content, found = self.content_of(path), {}
+        for m, extractors in self.extractors.parts.items():
+            places = [self._place(m, e, c) for e, c in zip(extractors, self.extractors.part_cards[m], strict=True)]
+            if m in read_json(info_path(places[0], content))["streams"]:
+                cards = self.extractors.part_cards[m]
+                found[m] = [
+                    place / feature_files(content, m, {m: card})[0] for place, card in zip(places, cards, strict=True)
+                ]
+        return found
+
+    def _has(self, content: str, m: str, extractor: Extractor, card: ExtractorCard) -> bool:
+        place = self._place(m, extractor, card)
+        info = info_path(place, content)
+        if not info.exists():
+            return False
+        files = feature_files(content, m, {m: card}) if m in read_json(info)["streams"] else []
+        return all((place / name).exists() for name in files)
+
+    def _place(self, m: str, extractor: Extractor, card: ExtractorCard) -> Path:
+        made_by = json.dumps([asdict(card), extractor.version], sort_keys=True)
+        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
+        return self.folder / f"{m}-{slug}-{hashlib.sha256(made_by.encode()).hexdigest()[:8]}"
