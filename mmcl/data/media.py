@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -27,6 +28,7 @@ from mmcl.media.probe import Media
 from mmcl.media.snippets import probe_file
 from mmcl.media.timing import SNIPPET_S
 from mmcl.readers.lazy_array import SideBySide, open_lazy
+from mmcl.types import Interval
 
 _probed: dict[tuple[Path, int, int], Media] = {}
 
@@ -58,8 +60,8 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
     Returns:
         By file what it holds; (file, reason) of each one that is unreadable.
     """
-    urls = {path: row.url for row in rows if row.url for path in row.media.values()}
-    paths = list(dict.fromkeys(path for row in rows for path in row.media.values()))
+    urls = {path: row.url for row in rows if row.url for path in row.media_files}
+    paths = list(dict.fromkeys(path for row in rows for path in row.media_files))
     media: dict[Path, Media] = {}
     failures: list[tuple[str, str]] = []
 
@@ -95,7 +97,8 @@ def _probe(path: Path) -> Media:
 
 def _with_streams(row: RecordingRow, media: dict[Path, Media]) -> RecordingRow:
     held = {"visual": lambda m: m.video is not None, "audio": lambda m: m.audio is not None}
-    return replace(row, media={m: path for m, path in row.media.items() if m in held and held[m](media[path])})
+    kept = {m: paths for m, paths in row.media.items() if all(held[m](media[path]) for path in paths)}
+    return replace(row, media=kept)
 
 
 def extract_media(
@@ -125,7 +128,7 @@ def extract_media(
     cache = FeatureCache(features_folder(config), extractors)
     wanted = set(splits)
     rows = [row for row in index.rows if row.split in wanted and row.media]
-    files = {path: MediaFile(path, row.name) for row in rows for m, path in row.media.items() if m in needed}
+    files = {p: MediaFile(p, row.name) for row in rows for m, paths in row.media.items() if m in needed for p in paths}
     _extract(list(files.values()), cache, config)
     made = tuple(_with_features(row, cache, needed) if row.split in wanted else row for row in index.rows)
     return replace(index, rows=made, extractors={**index.extractors, **extractors.cards})
@@ -168,16 +171,34 @@ def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesCo
 
 
 def _with_features(row: RecordingRow, cache: FeatureCache, needed: Sequence[str]) -> RecordingRow:
+    held = {m: [cache.files(path)[m] for path in paths] for m, paths in row.media.items() if m in needed}
+    if not held:
+        return row
+    first = next(iter(held))  # of several files, the other modalities take the lengths of the first one's
+    lengths = [len(open_lazy(files[0])) for files in held[first]] if len(held[first]) > 1 else []
     sources: dict[str, Source] = {}
-    for m in needed:
-        if m in row.media and (files := cache.files(row.media[m]).get(m)):
-            sources[m] = Source("features", tuple(files), partial(_read, files))
-    media = {m: path for m, path in row.media.items() if m not in needed}
+    for m, of_files in held.items():
+        read = partial(_read_joined, of_files, lengths) if lengths else partial(_read, of_files[0])
+        sources[m] = Source("features", tuple(path for files in of_files for path in files), read)
+    ends = np.cumsum([0, *lengths]) * SNIPPET_S
+    events = row.events or tuple(
+        Interval(float(ends[k]), float(ends[k + 1]), name, is_event) for k, (name, is_event) in enumerate(row.segments)
+    )
+    media = {m: paths for m, paths in row.media.items() if m not in needed}
     align = row.align if row.sources else "rows"
-    return replace(row, sources={**sources, **row.sources}, media=media, align=align)
+    return replace(row, sources={**sources, **row.sources}, media=media, align=align, events=events)
 
 
 def _read(files: Sequence[Path]) -> tuple[Any, float]:
     """Rows of features, left on the disk, and their rate."""
     parts = [open_lazy(path) for path in files]
     return parts[0] if len(parts) == 1 else SideBySide(parts), 1 / SNIPPET_S
+
+
+def _read_joined(of_files: Sequence[Sequence[Path]], lengths: Sequence[int]) -> tuple[Any, float]:
+    """The rows of several files, each repeated or cut to its length."""
+    rows = []
+    for files, n in zip(of_files, lengths, strict=True):
+        x = np.asarray(_read(files)[0])
+        rows.append(x[np.arange(n) % len(x)])
+    return np.concatenate(rows), 1 / SNIPPET_S

@@ -51,8 +51,10 @@ class RecordingRow:
         group: Who or where it was recorded, so that splits do not share it.
         events: True events, used by evaluation only.
         sources: Where each modality comes from; a recording may lack some.
-        media: The media file of each modality whose features are yet to be made ("visual", "audio";
-            ``data.media``); a file may lack it.
+        media: The media files of each modality whose features are yet to be made ("visual", "audio";
+            ``data.media``), one after the other in time; a file may lack it.
+        segments: Of several files, what each one shows and whether that is an event; with the features this becomes
+            ``events``.
         url: Where its media file is fetched from, if it is not on this machine.
         align: How modalities are brought together: "rates", as their rates say, which must agree on the duration;
             "rows", features that differ by one row at most are cut to the shorter; or the name of a modality whose
@@ -72,8 +74,14 @@ class RecordingRow:
     sources: Mapping[str, Source] = field(default_factory=dict)
     align: str = "rates"
     where: str = ""
-    media: Mapping[str, Path] = field(default_factory=dict)
+    media: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
+    segments: tuple[tuple[str, bool], ...] = ()
     url: str = ""
+
+    @property
+    def media_files(self) -> list[Path]:
+        """Its media files, each once."""
+        return list(dict.fromkeys(path for paths in self.media.values() for path in paths))
 
     def load(self, modalities: Sequence[str], classes: Sequence[str], cut: list[str] | None = None) -> Recording:
         """Read the signals.
@@ -242,7 +250,7 @@ class RecordingIndex:
         rows = []
         for row in self.rows:
             events = ";".join(f"{e.start_s:g}-{e.end_s:g}" for e in row.events)
-            files = {m: str(path) for m, path in row.media.items()}
+            files = {m: ";".join(map(str, paths)) for m, paths in row.media.items()}
             files |= {m: str(s.files[0]) if s.files else "" for m, s in row.sources.items()}
             rows.append(
                 {

@@ -124,7 +124,7 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
         if len(missing) == len(inputs):
             raise FileError(path, f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
         print(f"{path}: has no column {missing[0]}; recordings are scored by what they have", flush=True)
-    media_of = {row.name: next(iter(row.media.values())) for row in index.rows if row.media}
+    media_of = {row.name: row.media_files[0] for row in index.rows if row.media}
     index = extract_media(index, info.config.features, tuple(inputs), ("", *SPLITS), device)
     for m, card in index.extractors.items():
         if m in info.extractors and (difference := info.extractors[m].differs_from(card)):

@@ -44,7 +44,7 @@ def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:
         if not folders:
             raise FileError(file.path, "lies in no class folder", f"expected {folder}/CLASS/{file.path.name}")
         group = find_group(file) if group_by else "/".join(folders[1:])
-        media = dict.fromkeys(("visual", "audio"), file.path)
+        media = dict.fromkeys(("visual", "audio"), (file.path,))
         rows.append(RecordingRow(file.name, split, (folders[0],), group, where=str(file.path), media=media))
     classes = tuple(sorted({row.labels[0] for row in rows}))
     return RecordingIndex(tuple(rows), classes, folder)

@@ -146,12 +146,12 @@ def _row(
         return FileError(path, f"line {line}: {what}", do)
 
     sources: dict[str, Source] = {}
-    media: dict[str, Path] = {}
+    media: dict[str, tuple[Path, ...]] = {}
     url = ""
     if video := cell.get(VIDEO, ""):
         url = video if is_url(video) else ""
         file = place_of_url(url, cache_folder() / "fetched") if url else path.parent / video
-        media = dict.fromkeys(("visual", "audio"), file)
+        media = dict.fromkeys(("visual", "audio"), (file,))
     for column in sensors:
         m = column.partition(":")[0]
         if not cell[column]:
@@ -159,7 +159,7 @@ def _row(
         media.pop(m, None)
         file = path.parent / cell[column]
         if kinds[m] == "features" and m in ("visual", "audio") and has_media_ending(file.name):
-            media[m] = file
+            media[m] = (file,)
             continue
         rate = _rate(cell.get(f"{m}_hz", ""), m, wrong)
         sources[m] = Source(kinds[m], (file,), partial(_read_signal, file, rate, kinds[m], m))
@@ -172,7 +172,8 @@ def _row(
     events = _events(cell.get("events", ""), ", ".join(labels), wrong)
     name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
     where = f"{path}: line {line}"
-    return RecordingRow(name, split, labels, cell.get("group", ""), events, sources, "rates", where, media, url)
+    group = cell.get("group", "")
+    return RecordingRow(name, split, labels, group, events, sources, where=where, media=media, url=url)
 
 
 def _name_of_file(text: str) -> str:

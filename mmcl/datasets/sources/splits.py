@@ -135,7 +135,7 @@ def check_apart(index: RecordingIndex) -> None:
     _check_once(index, lambda row: [row.group] if row.group else [], "group '{}'", "move all of it to one split")
     rows_of: dict[Path, RecordingRow] = {}
     for row in index.rows:
-        for path in {path.resolve() for path in row.media.values()}:
+        for path in {path.resolve() for path in row.media_files}:
             if path in rows_of:
                 raise FileError(
                     index.path, f"{row.name} and {rows_of[path].name} are the same video {path.name}", "remove one row"
@@ -145,7 +145,7 @@ def check_apart(index: RecordingIndex) -> None:
 
 
 def _contents(row: RecordingRow) -> list[str]:
-    return [content_id(path) for path in set(row.media.values()) if path.is_file()]
+    return [content_id(path) for path in row.media_files if path.is_file()]
 
 
 def _check_once(index: RecordingIndex, values_of: Callable[[RecordingRow], list[str]], noun: str, remedy: str) -> None:
