@@ -157,6 +157,9 @@ class ModelConfig:
     """Size of the projection heads; 0 = contrast the embeddings themselves (MACIL-SD)."""
     projection_layers: Literal[1, 2] = 1
     """Layers of the projection heads; one makes the embeddings themselves agree across modalities."""
+    linear_path: bool = False
+    """Begin with the linear baseline, which the network learns to correct (features only): without any correction, as
+    selected where validation says so, the run is the baseline."""
     score_smoothing: int = limited(5, 1, 9999)
     """Snippets (odd) over which logits are averaged; 1 = none. Events outlast a snippet."""
 

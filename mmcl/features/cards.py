@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ class ExtractorCard:
         weights: SHA-256 of the weights' file, empty where there is none or it is not known.
         crops: Crops of the picture.
         pca: Whitened and quantized (VGGish).
+        blocks: Channels of parts that are of different nature, in order; empty = one.
 
     Example:
         >>> ExtractorCard("i3d", 1024).differs_from(ExtractorCard("s3d", 1024))
@@ -31,13 +32,14 @@ class ExtractorCard:
     weights: str = ""
     crops: int = 1
     pca: bool = False
+    blocks: tuple[int, ...] = ()
 
     def differs_from(self, other: ExtractorCard) -> str:
         """How it differs, for an error; empty if features of one may be used as the other's."""
         for key, ours in asdict(self).items():
             theirs = getattr(other, key)
             unknown = key == "weights" and not (ours and theirs)
-            if key != "crops" and ours != theirs and not unknown:
+            if key not in ("crops", "blocks") and ours != theirs and not unknown:
                 return f"{key} {ours}, not {theirs}"
         return ""
 
@@ -53,7 +55,7 @@ def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
 
     Example:
         >>> join_cards([ExtractorCard("s3d", 1024), ExtractorCard("descriptors", 1024)])
-        ExtractorCard(name='s3d+descriptors', dim=2048, weights='', crops=1, pca=False)
+        ExtractorCard(name='s3d+descriptors', dim=2048, weights='', crops=1, pca=False, blocks=(1024, 1024))
     """
     if len(cards) == 1:
         return cards[0]
@@ -67,6 +69,7 @@ def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
         weights,
         crops.pop(),
         any(card.pca for card in cards),
+        tuple(n for card in cards for n in card.blocks or (card.dim,)),
     )
 
 
@@ -81,6 +84,7 @@ def card_from_dict(content: Any, where: Path | str) -> ExtractorCard:
         1
     """
     try:
-        return ExtractorCard(**content)
+        card = ExtractorCard(**content)
+        return replace(card, blocks=tuple(card.blocks))
     except TypeError as error:
         raise InputError(f"{where}: not the card of a feature extractor ({error})") from error

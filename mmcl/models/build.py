@@ -13,6 +13,7 @@ from mmcl.config.schema import ModelConfig
 from mmcl.config.specs import Spec, parse_spec
 from mmcl.errors import InputError
 from mmcl.models.encoders import REGISTRY
+from mmcl.models.linear_path import LinearPath
 from mmcl.models.macil_sd import MacilSdNetwork
 from mmcl.models.network import MultimodalNetwork
 from mmcl.readers.kinds import get_kind
@@ -104,6 +105,13 @@ def create_model(
             raise InputError(f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals")
         widths = {m: math.prod(spec.shape) for m, spec in inputs.items()}
         return MacilSdNetwork(widths, config.dim, n_classes, n_heads=config.n_heads, dropout=config.dropout)
+    linear_path = None
+    if config.linear_path:
+        raw = [m for m, spec in inputs.items() if spec.kind != "features"]
+        if raw:
+            raise InputError(f"--model.linear-path: takes precomputed features, not raw {raw[0]} signals")
+        widths = {m: math.prod(spec.shape) for m, spec in inputs.items()}
+        linear_path = LinearPath(widths, n_classes, grid.hops_per_window)
     encoders = {m: create_encoder(m, config, grid, spec) for m, spec in inputs.items()}
     return MultimodalNetwork(
         encoders,
@@ -116,6 +124,7 @@ def create_model(
         projection=config.projection,
         projection_layers=config.projection_layers,
         score_smoothing=config.score_smoothing,
+        linear_path=linear_path,
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention, ModalityGate
+from mmcl.models.linear_path import LinearPath
 from mmcl.types import Bags, ModelOutput
 
 Joint = Literal["ensemble", "concat", "sum", "late", "gate"]
@@ -117,6 +118,7 @@ class MultimodalNetwork(nn.Module):
         projection: Size of the projection heads, 0 = contrast the embeddings themselves.
         projection_layers: 1 or 2.
         score_smoothing: Snippets (odd) that logits are averaged over.
+        linear_path: Is added to the scores, which begin at 0.
 
     Example:
         >>> from mmcl.models.encoders.linear import LinearEncoder
@@ -137,6 +139,7 @@ class MultimodalNetwork(nn.Module):
         projection: int = 64,
         projection_layers: int = 1,
         score_smoothing: int = 1,
+        linear_path: LinearPath | None = None,
     ):
         super().__init__()
         self.modalities = tuple(encoders)
@@ -156,6 +159,12 @@ class MultimodalNetwork(nn.Module):
             self.joint_head = score_head(dim * len(encoders), n_classes, 2 * dropout)
         else:
             self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
+        self.linear_path = linear_path
+        if linear_path is not None:
+            for name, last in self.named_modules():
+                if isinstance(last, nn.Linear) and name.split(".")[0] in ("head", "joint_head", "stream_head"):
+                    nn.init.zeros_(last.weight)
+                    nn.init.zeros_(last.bias)
         self.project = nn.ModuleDict({m: projection_head(dim, projection, projection_layers) for m in encoders})
         contexts = [getattr(e, "context", None) for e in encoders.values()]
         bounded = attention_window is not None and all(c is not None for c in contexts)
@@ -180,5 +189,10 @@ class MultimodalNetwork(nn.Module):
         joint_logit = moving_average(joint_logit, bags.mask, self.score_smoothing)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
+        if self.linear_path is not None:
+            joint, alone = self.linear_path(bags)
+            joint_logit = joint_logit + joint
+            alone = impute_missing(alone, bags, self.modalities)
+            logit = {m: v + alone[m] for m, v in logit.items()}
         projection = {m: self.project[m](e) for m, e in own.items()}
         return ModelOutput(fused, logit, joint_logit, projection, bags.mask, own)

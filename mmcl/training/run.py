@@ -25,10 +25,12 @@ from mmcl.runs.run_dir import BEST, CONFIG, METRICS, check_extractors, describe_
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
+from mmcl.training.baseline import describe_choice, evaluate_baseline, fit_baseline, set_linear_path
 from mmcl.training.evaluation import evaluate_model
 from mmcl.training.optimizer import freeze_unused
 from mmcl.training.task import TrainingTask
-from mmcl.training.trainer import Progress, Trainer
+from mmcl.training.progress import Progress
+from mmcl.training.trainer import Trainer
 from mmcl.training.unimodal_teacher import ParameterPairs, parameter_pairs
 from mmcl.training.validation import check_components, check_tracker
 from mmcl.training.warm_start import load_teacher, pseudo_label, warm_start
@@ -124,7 +126,9 @@ def _train(
     if config.labels.unlabelled == "probe":
         splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
     set_seed(config.seed)
+    baseline = fit_baseline(splits, grid, config.loss.mil)
     task, pairs = create_task(config, splits, grid)
+    set_linear_path(task.student, baseline)
     if start_from is not None:
         check_extractors(start_from, splits)
         warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
@@ -152,6 +156,7 @@ def _train(
         bags(recordings, bag_grid),
         out,
         validate=validate if splits.validation else None,
+        validate_start=config.model.linear_path and learns_labels,
         select_by=f"validation {selected}",
         select=learns_labels,  # labels must not select what was learned without them
         repeats=splits.repeats,
@@ -163,13 +168,18 @@ def _train(
     if accelerator.is_main_process:
         load_weights(out / BEST, task.student)
         metrics = evaluate(task.student, split="test", device=accelerator.device)
-        write_json(out / METRICS, all_metrics(metrics, progress, task.student, bool(splits.validation)))
+        of_baseline = {k: v for s in ("test", "validation") for k, v in evaluate_baseline(baseline, splits, s).items()}
+        everything = all_metrics(metrics, progress, task.student, bool(splits.validation), of_baseline)
+        write_json(out / METRICS, everything)
+        print(describe_choice(everything, dataset.headline_metric(everything)), flush=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics
 
 
-def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_validated: bool) -> Metrics:
+def all_metrics(
+    test: Metrics, progress: Progress, network: nn.Module, is_validated: bool, baseline: Metrics
+) -> Metrics:
     """What ``metrics.json`` holds: test and validation metrics of the selected epoch, time and size; undefined ones (AP
     without events) left out.
 
@@ -178,6 +188,7 @@ def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_valida
         progress: Of the finished training.
         network: That was evaluated.
         is_validated: There is a validation split.
+        baseline: Metrics of the linear baseline.
     """
     metrics = {
         **{f"test {k}": v for k, v in test.items()},
@@ -186,8 +197,9 @@ def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_valida
         "parameters of the network": sum(p.numel() for p in network.parameters()),
     }
     if is_validated:
-        epoch = progress.history[progress.best_epoch - 1]
-        metrics |= {k: v for k, v in epoch.items() if k.startswith("validation")}
+        at_best = progress.history[progress.best_epoch - 1] if progress.best_epoch else progress.at_start
+        metrics |= {k: v for k, v in at_best.items() if k.startswith("validation")}
+    metrics |= baseline
     return {k: v for k, v in metrics.items() if v == v}
 
 
@@ -229,7 +241,8 @@ def create_task(config: RunConfig, splits: DataSplits, grid: SnippetGrid) -> tup
     student = create_model(config.model, grid, n_classes, splits.inputs)
     teacher, pairs = None, ParameterPairs()
     if unimodal:
-        teacher = create_model(config.model, grid, n_classes, {unimodal: splits.inputs[unimodal]})
+        of_teacher = replace(config.model, linear_path=False)
+        teacher = create_model(of_teacher, grid, n_classes, {unimodal: splits.inputs[unimodal]})
         pairs = parameter_pairs(student, teacher, teacher_modules(unimodal, config.model))
     for network in (student, teacher):
         if network is not None:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from mmcl.runs.weights import match_weights, save_weights
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.ema import ModelEMA
 from mmcl.training.optimizer import create_optimizer, set_learning_rate
+from mmcl.training.progress import Progress
 from mmcl.training.schedules import contrast_weight, snippet_contrast_weight, teacher_momentum
 from mmcl.training.task import HISTOGRAM, MONITORED, StepState, TrainingTask
 from mmcl.training.trackers import flatten, log_histograms
@@ -36,33 +36,6 @@ from mmcl.training.unimodal_teacher import ParameterPairs, momentum_update
 from mmcl.types import Bags
 
 Validate = Callable[[nn.Module, torch.device], dict[str, float]]
-
-
-@dataclass
-class Progress:
-    """Where a training stands; saved with the state, so that a resumed run goes on from it.
-
-    Attributes:
-        epoch: Finished epochs.
-        step: Finished steps.
-        best: The highest value of the selection metric.
-        best_epoch: Its epoch, -1 = none yet.
-        seconds: Spent on training.
-        history: Losses and validation metrics of each epoch.
-        histograms: Counts of cosines of each epoch.
-
-    Example:
-        >>> Progress().best_epoch
-        -1
-    """
-
-    epoch: int = 0
-    step: int = 0
-    best: float = -float("inf")
-    best_epoch: int = -1
-    seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    histograms: list[dict[str, list[float]]] = field(default_factory=list)
 
 
 class Trainer:
@@ -77,6 +50,7 @@ class Trainer:
         parameter_pairs: What the unimodal teacher updates.
         bags: The training bags.
         out: The run's folder.
+        validate_start: Validate before the first step too; then epoch 0, the network as it is made, may be the best.
         validate: (network, device) -> metrics; None keeps the last epoch as the best.
         select_by: The metric that selects the epoch, higher is better.
         select: By validation; else the last epoch is the best, whatever validation says.
@@ -94,6 +68,7 @@ class Trainer:
         out: Path,
         *,
         validate: Validate | None = None,
+        validate_start: bool = False,
         select_by: str = "",
         select: bool = True,
         repeats: int = 1,
@@ -102,6 +77,7 @@ class Trainer:
     ):
         self.config, self.task, self.parameter_pairs, self.out = config, task, parameter_pairs, out
         self.validate, self.select_by, self.select = validate, select_by, select
+        self.validate_start = validate_start and validate is not None and select
         self.accelerator = accelerator or create_accelerator(
             config.trainer, config.loss, config.optim.gradient_accumulation_steps, out
         )
@@ -163,6 +139,10 @@ class Trainer:
             project = "tensorboard" if config.trainer.tracker == "tensorboard" else "mmcl"
             self.accelerator.init_trackers(project, config=flatten(config))
         hide = not self.accelerator.is_main_process or not sys.stderr.isatty()
+        if self.validate_start and not self.progress.step and self.accelerator.is_main_process:
+            assert self.validate is not None
+            self.progress.at_start = self.validate(self.evaluated_model, self.accelerator.device)
+            self._keep_best(self.progress.at_start[self.select_by])
         with tqdm(total=self.n_steps, initial=self.progress.step, unit="step", disable=hide, dynamic_ncols=True) as bar:
             for epoch in range(self.progress.epoch, config.optim.epochs):
                 started = time.perf_counter()

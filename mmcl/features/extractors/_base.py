@@ -16,19 +16,21 @@ class Extractor(nn.Module):
         modality: "visual", "audio", or "any": then its constructor is offered ``modality``.
         version: Rises when the same input gives other features, so that those in a cache are made anew.
         dim: Channels of a row.
+        blocks: Channels of parts of a row that are of different nature, in order; empty = one.
         weights_sha256: Of the weights' file, empty without weights.
     """
 
     modality: str
     version: int = 1
     dim: int
+    blocks: tuple[int, ...] = ()
     weights_sha256: str = ""
     n_crops: int = 1
     pca: object = None
 
     def card(self, name: str) -> ExtractorCard:
         """What travels with the features; name: how the extractor was named."""
-        return ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None)
+        return ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None, self.blocks)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,100 @@
+"""The linear baseline of a run: fitted before the network, evaluated like it, and what a linear path begins with."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mmcl.config.loss_schema import MilConfig
+from mmcl.datasets import DataSplits
+from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, fit_linear_baseline
+from mmcl.models.linear_path import LinearPath, LinearScore
+from mmcl.types import SnippetGrid
+
+Metrics = dict[str, float]
+PREFIX = "linear baseline "  # of its metrics
+
+
+def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> LinearBaseline | None:
+    """The linear baseline of the training split; None where nothing is learned from labels.
+
+    Args:
+        splits: The data set's recordings.
+        grid: How they are cut into snippets.
+        mil: How scores are pooled.
+    """
+    if mil.weight == 0:
+        return None
+    blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
+    return fit_linear_baseline(
+        splits.train,
+        grid,
+        splits.classes,
+        topk_divisor=mil.topk_divisor,
+        multiclass=mil.multiclass,
+        blocks=blocks,
+    )
+
+
+def evaluate_baseline(baseline: LinearBaseline | None, splits: DataSplits, split: str) -> Metrics:
+    """The baseline's metrics on a split, their names prefixed.
+
+    Args:
+        baseline: Fitted, or None.
+        splits: The data set's recordings.
+        split: "validation" or "test".
+    """
+    recordings = splits.of(split)
+    if baseline is None or not recordings:
+        return {}
+    metrics = splits.dataset.evaluate(recordings, list(baseline.predict(recordings)), baseline.grid)
+    return {f"{split} {PREFIX}{k}": v for k, v in metrics.items() if not k.startswith("share of")}
+
+
+def set_linear_path(network: nn.Module, baseline: LinearBaseline | None) -> None:
+    """Give a network's linear path, if it has one, the baseline's weights.
+
+    Args:
+        network: That is about to be trained.
+        baseline: Fitted to its training data.
+    """
+    path = getattr(network, "linear_path", None)
+    if not isinstance(path, LinearPath) or baseline is None:
+        return
+    _set(path.joint, baseline.joint)
+    for m, score in path.alone.items():
+        assert isinstance(score, LinearScore)
+        if m in baseline.alone:
+            _set(score, baseline.alone[m])
+
+
+def _set(score: LinearScore, model: LinearModel) -> None:
+    mean, std = ({m: torch.from_numpy(v) for m, v in values.items()} for values in (model.mean, model.std))
+    weight = {m: torch.from_numpy(model.scale[m][:, None] * w) for m, w in model.weight.items()}
+    score.fit(mean, std, weight, torch.from_numpy(model.bias))
+
+
+def describe_choice(metrics: Metrics, metric: str) -> str:
+    """A line that says which of network and linear baseline to use.
+
+    Validation decides, where there is one; else the line gives the test metrics of both and no advice.
+
+    Args:
+        metrics: Of a finished run.
+        metric: That heads its report.
+
+    Example:
+        >>> describe_choice({"validation accuracy": 0.8, "validation linear baseline accuracy": 0.9}, "accuracy")
+        'validation accuracy: network 0.800, linear baseline 0.900: the linear baseline is better'
+    """
+    for split in ("validation", "test"):
+        ours, linear = metrics.get(f"{split} {metric}"), metrics.get(f"{split} {PREFIX}{metric}")
+        if ours is None or linear is None:
+            continue
+        line = f"{split} {metric}: network {ours:.3f}, linear baseline {linear:.3f}"
+        if split == "test":
+            return line
+        if ours < linear:
+            return f"{line}: the linear baseline is better"
+        return f"{line}: the network is {'better' if ours > linear else 'as good'}"
+    return ""
