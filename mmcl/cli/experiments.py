@@ -119,6 +119,39 @@ class Distill:
 
 
 @dataclass(frozen=True)
+class Crossval:
+    """Train on every fold of a data set, with several seeds; is the network better than the linear baseline?
+
+    Each seed draws folds that share no group (of data sets with a fixed split it is the run's seed alone). Runs are
+    resumed where they were; crossval.md holds the table with a paired test. Settings can come from a file,
+    --config FILE.
+    """
+
+    data: Path
+    """The data set."""
+    out: Path
+    """Folder for the runs, OUT/seed-N/FOLD, and the table."""
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    seeds: int = 1
+    """Seeds, 0 and on."""
+    jobs: int = 2
+    """Runs at a time, each on its share of the cores."""
+    metric: str = ""
+    """Which of the runs' metrics; the one that heads reports by default."""
+    device: Device = "auto"
+    debug: Debug = False
+
+    def run(self) -> None:
+        """Train what is missing and print the table."""
+        from mmcl.experiments.folds import cross_validate
+
+        result = cross_validate(
+            self.config, self.data, self.out, range(self.seeds), self.jobs, self.metric, self.device
+        )
+        print(result.to_markdown())
+
+
+@dataclass(frozen=True)
 class Compare:
     """Train on one data set with several objectives and the same seeds; which are better than the first?
 

@@ -24,6 +24,7 @@ OF_DATASET: dict[str, tuple[str, str]] = {
     "train": ("train on a data set", "train:Train"),
     "pretrain": ("learn from pairs of modalities without labels", "train:Pretrain"),
     "compare": ("objectives against each other", "experiments:Compare"),
+    "crossval": ("network and linear baseline on every fold", "experiments:Crossval"),
 }
 COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("train a pre-trained run with all or few labels, several draws", "experiments:Finetune"),
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "diagnose": ("what a run's embeddings are like, with pictures", "experiments:Diagnose"),
     "evaluate": ("metrics of a finished run, computed anew", "evaluate:Evaluate"),
     "report": ("one HTML page of a run, or of many compared", "evaluate:Report"),
+    "index": ("a manifest of a folder of videos, to look at and edit", "data:Index"),
     "extract": ("features of video and audio files", "score:Extract"),
     "score": ("snippet scores of your own videos or sensor recordings", "score:Score"),
     "share": ("a folder to give away of a run, with a model card", "models:Share"),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.media import hold_streams
@@ -91,6 +91,15 @@ class Dataset(ABC):
         Raises:
             InputError: Naming the option.
         """
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """Settings of the runs of a cross-validation, by name; one run on the fixed split by default.
+
+        Args:
+            options: Its own options.
+            seed: Draws folds or splits.
+        """
+        return {"split": {}}
 
     def unused_settings(self) -> tuple[str, ...]:
         """Paths of settings and sections that mean nothing for it; they are no options of its commands."""

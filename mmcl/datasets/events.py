@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
@@ -13,7 +14,7 @@ from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import normal_class
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
 from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
-from mmcl.datasets.sources.splits import check_classes
+from mmcl.datasets.sources.splits import DEFAULT_FOLDS, check_classes, resamples_of_folds
 from mmcl.errors import FileError
 from mmcl.types import Recording
 
@@ -52,6 +53,11 @@ class Events(Dataset):
         """See ``Dataset.recipe_of``."""
         rate_hz = feature_rate(data)
         return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """See ``Dataset.resamples``: every fold."""
+        assert isinstance(options, EventsConfig)
+        return resamples_of_folds(options.folds or DEFAULT_FOLDS, seed)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

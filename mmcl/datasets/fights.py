@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
@@ -15,7 +16,7 @@ from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
-from mmcl.datasets.sources.splits import assign_folds, check_apart
+from mmcl.datasets.sources.splits import assign_folds, check_apart, resamples_of_folds
 from mmcl.errors import FileError
 from mmcl.media.timing import SNIPPET_S
 
@@ -57,6 +58,11 @@ class Fights(Dataset):
         """See ``Dataset.recipe``."""
         recipe = override(detection_recipe(), {"data": FightsConfig()})
         return feature_recipe(recipe, self.task, 1 / SNIPPET_S)
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """See ``Dataset.resamples``: every fold."""
+        assert isinstance(options, FightsConfig)
+        return resamples_of_folds(options.folds, seed)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

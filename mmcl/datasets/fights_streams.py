@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -90,6 +91,10 @@ class FightsStreams(Dataset):
                 f"--data.test-share {d.test_share} --data.validation-share {d.validation_share}: expected shares that "
                 "leave sources to train on"
             )
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """See ``Dataset.resamples``: another draw of sources and streams."""
+        return {"split": {"data.split_seed": seed}}
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

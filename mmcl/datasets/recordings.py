@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
@@ -10,7 +11,7 @@ from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
 from mmcl.datasets.sources.recipes import feature_recipe, recognition_recipe
-from mmcl.datasets.sources.splits import check_classes
+from mmcl.datasets.sources.splits import DEFAULT_FOLDS, check_classes, resamples_of_folds
 from mmcl.errors import FileError
 
 __all__ = ["Recordings"]
@@ -33,6 +34,11 @@ class Recordings(Dataset):
         """See ``Dataset.recipe_of``."""
         rate_hz = feature_rate(data)
         return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """See ``Dataset.resamples``: every fold."""
+        assert isinstance(options, ManifestConfig)
+        return resamples_of_folds(options.folds or DEFAULT_FOLDS, seed)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

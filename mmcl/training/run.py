@@ -28,8 +28,8 @@ from mmcl.training.accelerator import create_accelerator
 from mmcl.training.baseline import describe_choice, evaluate_baseline, fit_baseline, set_linear_path
 from mmcl.training.evaluation import evaluate_model
 from mmcl.training.optimizer import freeze_unused
-from mmcl.training.task import TrainingTask
 from mmcl.training.progress import Progress
+from mmcl.training.task import TrainingTask
 from mmcl.training.trainer import Trainer
 from mmcl.training.unimodal_teacher import ParameterPairs, parameter_pairs
 from mmcl.training.validation import check_components, check_tracker

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -74,6 +75,16 @@ def assign_splits(
             raise FileError(path, f"holds no recordings of the {split} split", "assign some to it")
     check_apart(index)
     return index
+
+
+def resamples_of_folds(folds: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Settings of the runs of a cross-validation: each fold is tested on once.
+
+    Example:
+        >>> resamples_of_folds(3, 1)["fold-2"]
+        {'data.folds': 3, 'data.fold': 2, 'data.fold_seed': 1}
+    """
+    return {f"fold-{k}": {"data.folds": folds, "data.fold": k, "data.fold_seed": seed} for k in range(folds)}
 
 
 def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> RecordingIndex:

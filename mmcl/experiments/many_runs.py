@@ -1,0 +1,126 @@
+"""Many runs on one data set, in parallel processes; those that are finished stay."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmcl.config.files import from_dict, to_dict
+from mmcl.config.schema import RunConfig
+from mmcl.datasets import get_dataset
+from mmcl.errors import InputError
+from mmcl.io import read_json, read_metrics, write_json
+from mmcl.runs.run_dir import CONFIG, METRICS, read_run, world_size_asked
+from mmcl.training.run import train
+
+REQUESTED = "requested.json"
+
+
+def check_many_runs(command: str, jobs: int, n_seeds: int) -> None:
+    """Options that all such commands have.
+
+    Raises:
+        InputError: One is wrong.
+    """
+    if world_size_asked() > 1:
+        raise InputError(f"mmcl {command}: starts its own processes; run it without torchrun, with --jobs")
+    for option, value in (("jobs", jobs), ("seeds", n_seeds)):
+        if value < 1:
+            raise InputError(f"--{option}: expected 1 or more, got {value}")
+
+
+def train_missing(
+    runs: Mapping[str, RunConfig], data: Path, out: Path, jobs: int, metric: str, split: str, device: str
+) -> None:
+    """Train the runs that are not finished, each in a process of its own.
+
+    Args:
+        runs: Settings by the run's place below ``out``.
+        data: The data set.
+        out: Folder of the runs.
+        jobs: Runs at a time, each on its share of the cores.
+        metric: That each run must have.
+        split: Of the metric, "" = validation where there is one, else test.
+        device: "auto", "cpu" or a GPU.
+
+    Raises:
+        InputError: A run was made with other settings, has no such metric, or failed; the others are kept.
+    """
+    for name, settings in runs.items():
+        if (out / name / CONFIG).exists():
+            before = read_run(out / name)
+            if before.config != settings or before.data != data.resolve():
+                raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
+    missing = [name for name in runs if not (out / name / METRICS).exists()]
+    threads = max((os.cpu_count() or 1) // jobs, 1)
+    stop = threading.Event()
+
+    def start(name: str) -> int:
+        if stop.is_set():
+            return 1
+        code = _train_in_process(out / name, runs[name], data, threads, device)
+        if code == 0:
+            try:
+                read_metric(out / name, metric, split)
+            except InputError:  # a wrong --metric is reported after one run, not after all
+                stop.set()
+                raise
+        return code
+
+    with ThreadPoolExecutor(jobs) as pool:
+        codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
+    failed = [name for name, code in zip(missing, codes, strict=True) if code]
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(runs)} runs failed: {', '.join(failed)}; {out / failed[0] / 'log.txt'}"
+        )
+
+
+def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, device: str) -> int:
+    """Train in a process of its own, which logs into the run's folder; its exit status."""
+    run.mkdir(parents=True, exist_ok=True)
+    requested = run / REQUESTED
+    write_json(requested, {"data": str(data.resolve()), "config": to_dict(config), "device": device})
+    code = "import sys; from mmcl.experiments.many_runs import train_requested; train_requested(sys.argv[1])"
+    command = [sys.executable, "-c", code, str(requested)]
+    with open(run / "log.txt", "w") as log:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        return subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
+
+
+def train_requested(requested: str) -> None:
+    """Train one of the runs, into the folder of the file that holds its settings.
+
+    Args:
+        requested: The file.
+    """
+    path = Path(requested)
+    saved = read_json(path)
+    base = RunConfig(data=get_dataset(saved["config"]["dataset"]).Config())
+    config: RunConfig = from_dict(RunConfig, saved["config"], path, base)
+    train(config, Path(saved["data"]), path.parent, resume=True, device=saved["device"])
+
+
+def read_metric(run: Path, metric: str, split: str = "") -> tuple[float, str]:
+    """A run's metric and the split that it is of.
+
+    Args:
+        run: Folder of a finished run.
+        metric: Its name.
+        split: "validation" or "test"; by default validation where there is one, else test.
+
+    Raises:
+        InputError: The run has no such metric.
+    """
+    metrics = read_metrics(run / METRICS)
+    for name in (split,) if split else ("validation", "test"):
+        if f"{name} {metric}" in metrics:
+            return metrics[f"{name} {metric}"], name
+    raise InputError(f"--metric {metric}, --split {split or 'left out'}: the runs have {', '.join(metrics)}")

@@ -1,0 +1,136 @@
+"""Any video, image or audio model of the Hugging Face hub, or of a folder, with its own processor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from mmcl.errors import InputError
+from mmcl.features.extractors._base import Extractor
+from mmcl.features.weights import sha256_of
+from mmcl.io import first_line
+from mmcl.media.timing import AUDIO_HZ, FRAMES_PER_SNIPPET
+
+__all__ = ["Hf"]
+
+EVERY = 4  # frames that a model of single pictures sees
+VIDEO_INPUTS = ("pixel_values_videos", "pixel_values")
+
+
+class Hf(Extractor):
+    """Features of a model of transformers: its pooled output, or the mean over its tokens.
+
+    A video model (VideoMAE, TimeSformer, ViViT, V-JEPA 2) sees the snippet's 16 frames, thinned or repeated to as many
+    as it takes; a picture model (CLIP, SigLIP, DINOv2, ViT) every fourth frame, and the row is mean and spread over
+    them. An audio model (AST, CLAP, WavLM, HuBERT, wav2vec 2.0) hears the second that ends with the snippet, at its own
+    rate. Weights are read as safetensors alone, and no code of the hub is run.
+
+    forward: frames ``(snippet, 16, height, width, 3)`` uint8 -> ``(snippet, 1, dim)``, or sound ``(snippet, 16000)`` ->
+    ``(snippet, dim)``.
+
+    Args:
+        model: A folder, or OWNER/NAME.
+        modality: "visual" or "audio".
+
+    Raises:
+        InputError: transformers is not installed, or the model or its processor is not there.
+    """
+
+    modality = "any"
+    short_side = 256
+
+    def __init__(self, model: str = "", modality: str = "visual"):
+        super().__init__()
+        self.modality = modality
+        self.option = f"--{modality} hf:{model or 'OWNER/NAME'}"
+        if not model:
+            raise InputError(f"{self.option}: expected a folder, or OWNER/NAME on the hub")
+        config, self.processor, self.body = self._load(model)
+        inner = getattr(config, "vision_config", config)
+        frames = getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", None)
+        self.n_frames = int(frames) if modality == "visual" and frames else 0
+        self.rate_hz = int(getattr(self.processor, "sampling_rate", AUDIO_HZ))
+        self.weights_sha256 = _identity(model, config)
+        with torch.inference_mode():
+            silence = torch.zeros(1, AUDIO_HZ)
+            black = torch.zeros(1, FRAMES_PER_SNIPPET, 64, 64, 3, dtype=torch.uint8)
+            self.dim = int(self.eval()(black if modality == "visual" else silence).shape[-1])
+
+    def _load(self, model: str) -> tuple[Any, Any, Any]:
+        try:
+            import transformers as hf
+        except ImportError:
+            raise InputError(f"{self.option}: transformers is not installed; pip install 'mmcl[hf]'") from None
+        hf.logging.set_verbosity_error()
+        hf.logging.disable_progress_bar()
+        processors = (
+            (hf.AutoImageProcessor, hf.AutoVideoProcessor) if self.modality == "visual" else (hf.AutoFeatureExtractor,)
+        )
+        try:
+            config = hf.AutoConfig.from_pretrained(model)
+            body = hf.AutoModel.from_pretrained(model, use_safetensors=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.option}: no model there ({first_line(error)}); give a folder with config.json and "
+                f"model.safetensors, or fetch it where there is a network: hf download {model}"
+            ) from error
+        for processor in processors:
+            try:
+                return config, processor.from_pretrained(model), body
+            except (OSError, ValueError, KeyError, ImportError, TypeError):
+                continue
+        raise InputError(
+            f"{self.option}: has no processor for {self.modality} input; expected preprocessor_config.json beside "
+            "config.json"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.modality == "audio":
+            return self._features(self._sound(x))
+        if self.n_frames:
+            at = torch.linspace(0, FRAMES_PER_SNIPPET - 1, self.n_frames).round().long()
+            return self._features(self._videos(x[:, at]))[:, None]
+        chosen = x[:, ::EVERY]
+        pictures = list(rearrange(chosen, "snippet frame h w c -> (snippet frame) h w c").cpu().numpy())
+        made = self._features(self.processor(images=pictures, return_tensors="pt"))
+        of_frames = made.unflatten(0, (len(x), -1))
+        return torch.cat([of_frames.mean(1), of_frames.std(1, correction=0)], 1)[:, None]
+
+    def _videos(self, frames: Tensor) -> Any:
+        videos = [list(video) for video in frames.cpu().numpy()]
+        made = [self.processor(video, return_tensors="pt") for video in videos]
+        key = next(k for k in VIDEO_INPUTS if k in made[0])
+        pixels = [m[key] if m[key].ndim == 5 else m[key][None] for m in made]
+        return {key: torch.cat(pixels)}
+
+    def _sound(self, x: Tensor) -> Any:
+        from torchaudio.functional import resample
+
+        wave = resample(x, AUDIO_HZ, self.rate_hz) if self.rate_hz != AUDIO_HZ else x
+        return self.processor(list(wave.cpu().numpy()), sampling_rate=self.rate_hz, return_tensors="pt")
+
+    def _features(self, inputs: Any) -> Tensor:
+        given = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+        for name in ("get_image_features", "get_audio_features"):
+            if name.split("_")[1] == {"visual": "image"}.get(self.modality, "audio") and hasattr(self.body, name):
+                return _pooled(getattr(self.body, name)(**given))
+        return _pooled(self.body(**given))
+
+
+def _pooled(output: Any) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    pooled = getattr(output, "pooler_output", None)
+    if pooled is not None:
+        return pooled
+    tokens: Tensor = output.last_hidden_state
+    return tokens.flatten(1, -2).mean(1)
+
+
+def _identity(model: str, config: Any) -> str:
+    path = Path(model).expanduser() / "model.safetensors"
+    return sha256_of(path) if path.exists() else str(getattr(config, "_commit_hash", "") or "")
