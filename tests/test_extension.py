@@ -117,6 +117,6 @@ def test_mmact_as_a_package_of_its_own(tmp_path):
     data = make_mmact(tmp_path / "data", sessions=1)
     words = ["train", "mmact", "--data", str(data), "--out", str(tmp_path / "run"), *SMALL]
     assert "mmact" not in succeeds(copy, words=["train"])
-    assert "expected one of events, recordings" in mmcl(copy, words=words).stderr
+    assert "expected one of events, fights" in mmcl(copy, words=words).stderr
     install(tmp_path / "site", "mmcl-mmact", {"mmcl.datasets": {"mmact": "mmcl_mmact.mmact:Mmact"}})
     assert "macro F1" in succeeds(copy, tmp_path / "site", words=words)

@@ -93,9 +93,9 @@ def takes_whole_configuration(path: Path) -> bool:
     return False
 
 
-def test_at_most_eight_files_take_the_whole_configuration():
+def test_at_most_ten_files_take_the_whole_configuration():
     files = [p.name for p in (ROOT / "mmcl").rglob("*.py") if takes_whole_configuration(p)]
-    assert 1 < len(files) <= 8, files
+    assert 1 < len(files) <= 10, files
 
 
 def test_pipelines_tools_and_examples_use_public_names():

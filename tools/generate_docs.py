@@ -92,7 +92,7 @@ def extractors() -> Iterator[Row]:
         cls: Any = EXTRACTORS.resolve(name)
         if not is_own(cls):
             continue
-        yield f"`{name}`", first_line(cls), cls.modality, str(cls.dim)
+        yield f"`{name}`", first_line(cls), cls.modality, str(getattr(cls, "dim", "of the model"))
 
 
 TABLES: dict[str, Callable[[], Iterator[Row]]] = {

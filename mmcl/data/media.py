@@ -74,8 +74,8 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
             return error
 
     with ThreadPoolExecutor(2) as pool:
-        found = tqdm(pool.map(probe, paths), total=len(paths), unit="file", desc="probe", disable=None, delay=2)
-        for path, result in zip(paths, found, strict=True):
+        results = tqdm(pool.map(probe, paths), total=len(paths), unit="file", desc="probe", disable=None, delay=2)
+        for path, result in zip(paths, results, strict=True):
             if isinstance(result, Media):
                 media[path] = result
             else:
@@ -126,12 +126,14 @@ def extract_media(
         return index
     extractors = media_extractors(config, needed).to(device)
     cache = FeatureCache(features_folder(config), extractors)
-    wanted = set(splits)
-    rows = [row for row in index.rows if row.split in wanted and row.media]
+    needed_splits = set(splits)
+    rows = [row for row in index.rows if row.split in needed_splits and row.media]
     files = {p: MediaFile(p, row.name) for row in rows for m, paths in row.media.items() if m in needed for p in paths}
     _extract(list(files.values()), cache, config)
-    made = tuple(_with_features(row, cache, needed) if row.split in wanted else row for row in index.rows)
-    return replace(index, rows=made, extractors={**index.extractors, **extractors.cards})
+    with_features = tuple(
+        _with_features(row, cache, needed) if row.split in needed_splits else row for row in index.rows
+    )
+    return replace(index, rows=with_features, extractors={**index.extractors, **extractors.cards})
 
 
 def media_extractors(config: FeaturesConfig, modalities: Sequence[str]) -> ExtractorSet:

@@ -15,7 +15,7 @@ from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.manifest import read_manifest
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
+from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, motion_extractors
 from mmcl.datasets.sources.splits import assign_folds, check_apart, resamples_of_folds
 from mmcl.errors import FileError
 from mmcl.media.timing import SNIPPET_S
@@ -57,7 +57,8 @@ class Fights(Dataset):
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
         recipe = override(detection_recipe(), {"data": FightsConfig()})
-        return feature_recipe(recipe, self.task, 1 / SNIPPET_S)
+        recipe = feature_recipe(recipe, self.task, 1 / SNIPPET_S, n_snippets=3)
+        return override(recipe, {"features.visual": motion_extractors()})
 
     def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
         """See ``Dataset.resamples``: every fold."""

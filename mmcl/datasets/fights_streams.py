@@ -21,7 +21,7 @@ from mmcl.data.media import hold_streams
 from mmcl.data.recording_index import RecordingIndex, RecordingRow
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.fights import EVENT, Fights, read_fights
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
+from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, motion_extractors
 from mmcl.errors import InputError
 from mmcl.media.timing import SNIPPET_S
 
@@ -71,7 +71,8 @@ class FightsStreams(Dataset):
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
         recipe = override(detection_recipe(), {"data": FightsStreamsConfig()})
-        return feature_recipe(recipe, self.task, 1 / SNIPPET_S)
+        recipe = feature_recipe(recipe, self.task, 1 / SNIPPET_S)
+        return override(recipe, {"features.visual": motion_extractors()})
 
     def check(self, options: DataConfig) -> None:
         """See ``Dataset.check``."""
@@ -165,10 +166,10 @@ def compose_streams(
         n_fights = int(rng.integers(least, largest + 1)) if i % 2 else 0
         drawn = _draw(rng, fights, n_fights) + _draw(rng, normal, total - n_fights)
         drawn = [drawn[k] for k in rng.permutation(len(drawn))]
-        heard = [row if "audio" in row.media else with_sound[int(rng.integers(len(with_sound)))] for row in drawn]
+        with_audio = [row if "audio" in row.media else with_sound[int(rng.integers(len(with_sound)))] for row in drawn]
         media = {
             "visual": tuple(row.media["visual"][0] for row in drawn),
-            "audio": tuple(row.media["audio"][0] for row in heard),
+            "audio": tuple(row.media["audio"][0] for row in with_audio),
         }
         segments = tuple((EVENT if row.labels else "normal", bool(row.labels)) for row in drawn)
         name = f"{split}-stream-{i:04d}"

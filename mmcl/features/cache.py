@@ -4,8 +4,8 @@
     audio-log-mel-a5bd8c41/CONTENT__log-mel.npy
     .../CONTENT__info.json   written last
 
-CONTENT tells the file's content (``media.find.content_id``), so that renamed, moved and copied files are found again
-and a changed file is not.
+CONTENT tells the file's content (``media.find.content_id``), so that renamed, moved and copied files are found
+again and a changed file is not.
 """
 
 from __future__ import annotations
@@ -83,15 +83,15 @@ class FeatureCache:
         Args:
             path: A media file whose features are there.
         """
-        content, found = self.content_of(path), {}
+        content, by_modality = self.content_of(path), {}
         for m, extractors in self.extractors.parts.items():
             places = [self._place(m, e, c) for e, c in zip(extractors, self.extractors.part_cards[m], strict=True)]
             if m in read_json(info_path(places[0], content))["streams"]:
                 cards = self.extractors.part_cards[m]
-                found[m] = [
+                by_modality[m] = [
                     place / feature_files(content, m, {m: card})[0] for place, card in zip(places, cards, strict=True)
                 ]
-        return found
+        return by_modality
 
     def _has(self, content: str, m: str, extractor: Extractor, card: ExtractorCard) -> bool:
         place = self._place(m, extractor, card)

@@ -68,7 +68,7 @@ def extract_file(
     """
     visual, audio = extractors.parts.get("visual", ()), extractors.parts.get("audio", ())
     sides = sorted({getattr(e, "short_side", 16) for e in visual}) or [16]
-    made: dict[tuple[str, int], np.ndarray] = {}
+    rows_of: dict[tuple[str, int], np.ndarray] = {}
     for number, side in enumerate(sides):
         chosen = {("visual", i): e for i, e in enumerate(visual) if getattr(e, "short_side", 16) == side}
         if number == 0:
@@ -86,8 +86,8 @@ def extract_file(
         if not chosen:
             snippets.close()  # type: ignore[attr-defined]
             continue
-        made |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
-    parts = {m: tuple(made[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in made}
+        rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
+    parts = {m: tuple(rows_of[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in rows_of}
     return Extracted(media, parts)
 
 

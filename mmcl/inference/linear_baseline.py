@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class LinearBaseline:
     """Linear models of all modalities together and of each alone.
 
     Attributes:
-        joint: Of all.
+        joint: Of all, or of the one that does better without the others.
         alone: ``{modality: model}``.
         grid: How recordings are cut into snippets.
         classes: Names of the classes.
@@ -79,8 +79,9 @@ class LinearBaseline:
         """Scores of recordings, as ``Predictor.predict`` gives them."""
         for recording in recordings:
             rows = snippet_features(recording, self.grid)
-            logit = {"joint": self.joint.logits(rows)}
-            logit |= {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
+            logit = {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
+            has_joint = any(m in rows for m in self.joint.weight)
+            logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
             tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
             n = len(tensors["joint"])
             mask = torch.ones(1, n, dtype=torch.bool)
@@ -147,6 +148,20 @@ def fit_linear_baseline(
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
     return LinearBaseline(joint, alone, grid, classes, topk_divisor, multiclass)
+
+
+def choose_modalities(baseline: LinearBaseline, evaluate: Callable[[LinearBaseline], float]) -> LinearBaseline:
+    """The baseline whose joint score is of all modalities, or of one alone where that does better.
+
+    Args:
+        baseline: Fitted to all.
+        evaluate: A metric on a validation split, higher is better.
+    """
+    if len(baseline.alone) < 2:
+        return baseline
+    candidates = [baseline, *(replace(baseline, joint=model) for model in baseline.alone.values())]
+    values = [evaluate(c) for c in candidates]
+    return candidates[int(np.nanargmax(values))] if not np.isnan(values).all() else baseline
 
 
 def _fit(

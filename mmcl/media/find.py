@@ -51,8 +51,8 @@ def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
         elif source.exists():
             matches = [(source, Path(source.name))]
         else:
-            found = (Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)))
-            matches = [(p, Path(p.name)) for p in found if p.is_file()]
+            paths = (Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)))
+            matches = [(p, Path(p.name)) for p in paths if p.is_file()]
         if not matches:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")

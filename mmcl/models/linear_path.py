@@ -36,7 +36,7 @@ class LinearScore(nn.Module):
 
     def fit(self, mean: Mapping[str, Tensor], std: Mapping[str, Tensor], weight: Mapping[str, Tensor], bias: Tensor):
         """Set the linear model, each by modality."""
-        for m in self.modalities:
+        for m in weight:
             for name, value in (("mean", mean[m]), ("std", std[m]), ("weight", weight[m])):
                 getattr(self, f"{m}_{name}").copy_(value)
         self.bias.copy_(bias)

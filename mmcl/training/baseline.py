@@ -7,7 +7,7 @@ from torch import nn
 
 from mmcl.config.loss_schema import MilConfig
 from mmcl.datasets import DataSplits
-from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, fit_linear_baseline
+from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, choose_modalities, fit_linear_baseline
 from mmcl.models.linear_path import LinearPath, LinearScore
 from mmcl.types import SnippetGrid
 
@@ -18,6 +18,8 @@ PREFIX = "linear baseline "  # of its metrics
 def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> LinearBaseline | None:
     """The linear baseline of the training split; None where nothing is learned from labels.
 
+    Where one modality alone does better on the validation split than all together, the joint score is its own.
+
     Args:
         splits: The data set's recordings.
         grid: How they are cut into snippets.
@@ -26,7 +28,7 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> Linea
     if mil.weight == 0:
         return None
     blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
-    return fit_linear_baseline(
+    fitted = fit_linear_baseline(
         splits.train,
         grid,
         splits.classes,
@@ -34,6 +36,16 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> Linea
         multiclass=mil.multiclass,
         blocks=blocks,
     )
+    validation = splits.validation
+    if not validation:
+        return fitted
+    metric = splits.dataset.selection_metric(validation)
+
+    def evaluate(candidate: LinearBaseline) -> float:
+        scores = list(candidate.predict(validation))
+        return splits.dataset.evaluate(validation, scores, grid).get(metric, float("nan"))
+
+    return choose_modalities(fitted, evaluate)
 
 
 def evaluate_baseline(baseline: LinearBaseline | None, splits: DataSplits, split: str) -> Metrics:
@@ -69,6 +81,7 @@ def set_linear_path(network: nn.Module, baseline: LinearBaseline | None) -> None
 
 
 def _set(score: LinearScore, model: LinearModel) -> None:
+    """A modality that the model does not read keeps weights of 0."""
     mean, std = ({m: torch.from_numpy(v) for m, v in values.items()} for values in (model.mean, model.std))
     weight = {m: torch.from_numpy(model.scale[m][:, None] * w) for m, w in model.weight.items()}
     score.fit(mean, std, weight, torch.from_numpy(model.bias))

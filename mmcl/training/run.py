@@ -17,6 +17,7 @@ from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
+from mmcl.datasets.missing_streams import describe_missing_streams
 from mmcl.errors import InputError
 from mmcl.io import read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
@@ -126,6 +127,9 @@ def _train(
     if config.labels.unlabelled == "probe":
         splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
     set_seed(config.seed)
+    lines, of_missing = describe_missing_streams(splits)
+    for line in lines:
+        print(line, flush=True)
     baseline = fit_baseline(splits, grid, config.loss.mil)
     task, pairs = create_task(config, splits, grid)
     set_linear_path(task.student, baseline)
@@ -169,7 +173,7 @@ def _train(
         load_weights(out / BEST, task.student)
         metrics = evaluate(task.student, split="test", device=accelerator.device)
         of_baseline = {k: v for s in ("test", "validation") for k, v in evaluate_baseline(baseline, splits, s).items()}
-        everything = all_metrics(metrics, progress, task.student, bool(splits.validation), of_baseline)
+        everything = all_metrics(metrics, progress, task.student, bool(splits.validation), of_baseline | of_missing)
         write_json(out / METRICS, everything)
         print(describe_choice(everything, dataset.headline_metric(everything)), flush=True)
     accelerator.wait_for_everyone()
@@ -177,9 +181,7 @@ def _train(
     return metrics
 
 
-def all_metrics(
-    test: Metrics, progress: Progress, network: nn.Module, is_validated: bool, baseline: Metrics
-) -> Metrics:
+def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_validated: bool, others: Metrics) -> Metrics:
     """What ``metrics.json`` holds: test and validation metrics of the selected epoch, time and size; undefined ones (AP
     without events) left out.
 
@@ -188,7 +190,7 @@ def all_metrics(
         progress: Of the finished training.
         network: That was evaluated.
         is_validated: There is a validation split.
-        baseline: Metrics of the linear baseline.
+        others: Metrics of the linear baseline and of the data.
     """
     metrics = {
         **{f"test {k}": v for k, v in test.items()},
@@ -199,7 +201,7 @@ def all_metrics(
     if is_validated:
         at_best = progress.history[progress.best_epoch - 1] if progress.best_epoch else progress.at_start
         metrics |= {k: v for k, v in at_best.items() if k.startswith("validation")}
-    metrics |= baseline
+    metrics |= others
     return {k: v for k, v in metrics.items() if v == v}
 
 

@@ -161,7 +161,7 @@ def test_refusals(dataset_dir, uninterrupted, tmp_path):
         ("teacher.ema_decay", 0.0, "needs the EMA model"),
         ("data.validation_subjects", (2,), "test subjects are never used"),
         ("data.targets", (99,), "expected actions from 1 to 27"),
-        ("data.modalities", ("audio",), "names skeleton, inertial"),
+        ("data.modalities", ("audio",), "they have skeleton, inertial"),
         ("data.n_test_streams", 1, "expected at least 2"),
         ("model.attention_window", -1, "--model.attention-window: expected at least 0"),
         ("model.n_heads", 3, "expected a multiple of --model.n-heads 3"),

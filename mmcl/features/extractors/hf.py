@@ -96,15 +96,15 @@ class Hf(Extractor):
             return self._features(self._videos(x[:, at]))[:, None]
         chosen = x[:, ::EVERY]
         pictures = list(rearrange(chosen, "snippet frame h w c -> (snippet frame) h w c").cpu().numpy())
-        made = self._features(self.processor(images=pictures, return_tensors="pt"))
-        of_frames = made.unflatten(0, (len(x), -1))
+        outputs = self._features(self.processor(images=pictures, return_tensors="pt"))
+        of_frames = outputs.unflatten(0, (len(x), -1))
         return torch.cat([of_frames.mean(1), of_frames.std(1, correction=0)], 1)[:, None]
 
     def _videos(self, frames: Tensor) -> Any:
         videos = [list(video) for video in frames.cpu().numpy()]
-        made = [self.processor(video, return_tensors="pt") for video in videos]
-        key = next(k for k in VIDEO_INPUTS if k in made[0])
-        pixels = [m[key] if m[key].ndim == 5 else m[key][None] for m in made]
+        outputs = [self.processor(video, return_tensors="pt") for video in videos]
+        key = next(k for k in VIDEO_INPUTS if k in outputs[0])
+        pixels = [m[key] if m[key].ndim == 5 else m[key][None] for m in outputs]
         return {key: torch.cat(pixels)}
 
     def _sound(self, x: Tensor) -> Any:

@@ -1,0 +1,66 @@
+"""Which recordings lack which modality, and whether the lack itself tells the class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import fisher_exact
+
+from mmcl.datasets._splits import DataSplits
+from mmcl.evaluation.metrics import roc_auc
+from mmcl.types import Recording
+
+SUSPICIOUS = 0.01  # a smaller p of "has it" and "is of the class" being independent is warned of
+
+
+def describe_missing_streams(splits: DataSplits) -> tuple[list[str], dict[str, float]]:
+    """Lines for the user, and metrics of the training split.
+
+    Args:
+        splits: The data set's recordings.
+
+    Returns:
+        Nothing where no recording lacks anything. Else a line that counts, by split, and one for each modality whose
+        presence tells a class; for each such modality its share of the training recordings, and the ROC-AUC by which
+        "has it" tells the class that it tells best (0.5 = nothing).
+    """
+    lines: list[str] = []
+    metrics: dict[str, float] = {}
+    everything = [r for s in ("train", "validation", "test") for r in splits.of(s)]
+    for m in splits.inputs:
+        if all(m in r.signal for r in everything):
+            continue
+        counts = []
+        for split in ("train", "validation", "test"):
+            of_split = splits.of(split)
+            if of_split:
+                counts.append(f"{sum(m not in r.signal for r in of_split)} of {len(of_split)} in {split}")
+        lines.append(f"recordings without {m}: {', '.join(counts)}")
+        auc, p, name = _tells(m, splits.train, splits.classes)
+        metrics[f"train share of recordings with {m}"] = float(np.mean([m in r.signal for r in splits.train]))
+        if auc == auc:
+            metrics[f"train ROC-AUC of having {m}"] = auc
+        if p < SUSPICIOUS:
+            lines.append(
+                f"warning: having {m} alone tells {name} with ROC-AUC {auc:.2f} (p = {p:.1g}): a model may learn the "
+                "lack instead of what is there; compare with --data.modalities of the others"
+            )
+    return lines, metrics
+
+
+def _tells(m: str, recordings: Sequence[Recording], classes: Sequence[str]) -> tuple[float, float, str]:
+    """ROC-AUC, p (Fisher's exact test) and the class that the presence of a modality tells best."""
+    has = np.array([m in r.signal for r in recordings])
+    best = (float("nan"), 1.0, "")
+    for k, name in enumerate(classes):
+        label = np.array([bool(r.label is not None and r.label[k]) for r in recordings])
+        auc = roc_auc(label, has.astype(float))
+        if auc != auc or not has.any() or has.all():
+            continue
+        table = [[int((has & label).sum()), int((has & ~label).sum())]]
+        table.append([int((~has & label).sum()), int((~has & ~label).sum())])
+        p = float(fisher_exact(table).pvalue)
+        if p < best[1] or not best[2]:
+            best = (auc, p, name)
+    return best
