@@ -104,7 +104,7 @@ def study(p: Pipeline, dataset: str, n: int) -> list[dict[str, Any]]:
             slug = f"{features} -- {system}".replace(" ", "-").replace("'", "").replace(",", "")
             result = cross_validate(config, p.data, p.out / dataset / slug, range(n), p.jobs)
             rows.append(row_of(features, system, result, result.network))
-            if system == "linear path + network" or system.endswith(" alone") and system.startswith("linear path"):
+            if system.startswith("linear path"):
                 name = system.replace("linear path + network", "linear baseline")
                 rows.append(row_of(features, name, result, result.linear))
             print(format_row(rows[-1]), flush=True)

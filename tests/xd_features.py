@@ -35,7 +35,7 @@ def make_features(
                 start = int(rng.integers(0, n - 4))
                 visual[:, start : start + 4, 0] += 6
                 audio[start : start + 4, 0] += 6
-                lines.append(f"{name}.mp4 {16 * start} {16 * (start + 4) + 500 * (i == 0)}")
+                lines.append(f"{name}.mp4 {16 * start} {16 * (start + 4) + 40 * (i == 0)}")
             for crop in range(n_crops):
                 np.save(folder / rgb / f"{name}__{crop}.npy", visual[crop].astype(np.float32))
             trimmed = audio[: n - 1] if i == 3 else audio

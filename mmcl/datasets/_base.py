@@ -77,6 +77,14 @@ class Dataset(ABC):
             FileError: The data are not as expected.
         """
 
+    def implied_settings(self, options: DataConfig) -> dict[str, Any]:
+        """Settings elsewhere that its own options leave no choice about.
+
+        Args:
+            options: Its own options.
+        """
+        return {}
+
     def modalities(self, data: Path, options: DataConfig) -> tuple[str, ...]:
         """The modalities that the options name, or all that the data have.
 

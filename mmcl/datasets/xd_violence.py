@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mmcl.config.files import override
+from mmcl.config.limits import limited
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
 from mmcl.datasets._base import Dataset, Metrics
@@ -56,6 +57,8 @@ class XdViolenceConfig(DataConfig):
     """Violent or not, or each of the six classes by itself."""
     crops: int = 5
     """Visual crops of each video, each a training bag of its own; scores are averaged over them (MACIL-SD: 5)."""
+    frames_per_row: int = limited(16, 1, 100_000)
+    """Frames at 24 fps that a row of the features stands for (64 in some mirrors)."""
 
 
 class XdViolence(Dataset):
@@ -73,6 +76,7 @@ class XdViolence(Dataset):
 
     annotations: Annotations | None = None
     test_videos: frozenset[str] = frozenset()
+    frames_per_row: int = FRAMES_PER_SNIPPET
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
@@ -124,8 +128,14 @@ class XdViolence(Dataset):
         assert isinstance(d, XdViolenceConfig)
         if not 0 <= d.validation_share <= 0.9:
             raise InputError(f"--data.validation-share: expected 0 to 0.9, got {d.validation_share}")
-        if not 1 <= d.crops <= 5:
-            raise InputError(f"--data.crops: expected 1 to 5, got {d.crops}")
+        if not 1 <= d.crops <= 100:
+            raise InputError(f"--data.crops: expected 1 to 100, got {d.crops}")
+
+    def implied_settings(self, options: DataConfig) -> dict[str, Any]:
+        """See ``Dataset.implied_settings``: a snippet is a row of the features."""
+        assert isinstance(options, XdViolenceConfig)
+        seconds = options.frames_per_row / FPS
+        return {"snippets.hop_s": seconds, "snippets.window_s": seconds}
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
@@ -133,26 +143,28 @@ class XdViolence(Dataset):
         assert isinstance(d, XdViolenceConfig)
         cards = read_cards(data)
         crops = min(d.crops, cards["visual"].crops) if "visual" in cards else d.crops
-        videos = find_features(data, crops, file_suffix(cards["audio"]) if "audio" in cards else "")
+        suffix = file_suffix(cards["audio"]) if "audio" in cards else ""
+        videos = find_features(data, crops, suffix, needs_audio="audio" in d.modalities)
         for split in ("train", "test"):
             if not videos[split]:
                 raise InputError(
                     f"{data}: holds no videos of the {split} split; name its folder {split}, or add visual_{split}.list"
                 )
         first = videos["train"][0]
-        widths = {
-            "visual": open_features(first.visual[0]).shape[1],
-            "audio": open_features(first.audio).shape[1],
-        }
+        with_audio = next((v.audio for v in (*videos["train"], *videos["test"]) if v.audio is not None), None)
+        widths = {"visual": open_features(first.visual[0]).shape[1]}
+        if with_audio is not None:
+            widths["audio"] = open_features(with_audio).shape[1]
+        self.frames_per_row = d.frames_per_row
         held_out = hold_out([v.name for v in videos["train"]], d.validation_share, seed)
         self.test_videos = frozenset(v.name for v in videos["test"])
         self.annotations = self._annotations(data)
         rows: list[RecordingRow] = []
         for video in videos["train"]:
             split = "validation" if video.name in held_out else "train"
-            rows += rows_of(video, split, d.labels, widths, {})
+            rows += rows_of(video, split, d, widths, {})
         for video in videos["test"]:
-            rows += rows_of(video, "test", d.labels, widths, self.annotations or {})
+            rows += rows_of(video, "test", d, widths, self.annotations or {})
         classes = tuple(CLASSES.values()) if d.labels == "classes" else ("violence",)
         return RecordingIndex(tuple(rows), classes, data, cards)
 
@@ -167,29 +179,30 @@ class XdViolence(Dataset):
     def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics of videos, their crops' scores averaged; of frames too, where events are annotated."""
         is_test = recordings[0].group in self.test_videos
-        return video_metrics(recordings, scores, self.annotations if is_test else None)
+        return video_metrics(recordings, scores, self.annotations if is_test else None, self.frames_per_row)
 
 
 def rows_of(
-    video: Features, split: str, labels: str, widths: Mapping[str, int], annotations: Annotations
+    video: Features, split: str, options: XdViolenceConfig, widths: Mapping[str, int], annotations: Annotations
 ) -> list[RecordingRow]:
     """A row for each crop; all share the video's audio, and their group is the video."""
     codes = codes_of(video.name)
-    shown = tuple(CLASSES[c] for c in codes) if labels == "classes" else ("violence",) if codes else ()
+    shown = tuple(CLASSES[c] for c in codes) if options.labels == "classes" else ("violence",) if codes else ()
     name = ", ".join(CLASSES[c] for c in codes)
     events = tuple(Interval(a / FPS, b / FPS, name) for a, b in annotations.get(video.name, ()))
     rows = []
     for crop, path in enumerate(video.visual):
         sources = {
-            m: Source("features", (file,), partial(_open, file, widths[m]))
+            m: Source("features", (file,), partial(_open, file, widths[m], options.frames_per_row))
             for m, file in (("visual", path), ("audio", video.audio))
+            if file is not None
         }
         rows.append(RecordingRow(f"{video.name}__{crop}", split, shown, video.name, events, sources, "rows"))
     return rows
 
 
-def _open(path: Path, width: int) -> tuple[LazyArray, float]:
-    return open_features(path, width), FPS / FRAMES_PER_SNIPPET
+def _open(path: Path, width: int, frames_per_row: int) -> tuple[LazyArray, float]:
+    return open_features(path, width), FPS / frames_per_row
 
 
 def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
@@ -211,6 +224,7 @@ def video_metrics(
     recordings: Sequence[Recording],
     scores: Sequence[SnippetScores],
     annotations: Annotations | None = None,
+    frames_per_row: int = FRAMES_PER_SNIPPET,
 ) -> Metrics:
     """Metrics of videos, their crops' scores averaged; of frames too, with annotations.
 
@@ -220,6 +234,7 @@ def video_metrics(
         recordings: One a crop; their group is the video.
         scores: Of each recording.
         annotations: Event frames of each violent video.
+        frames_per_row: Frames that a snippet stands for.
     """
     crops: dict[str, list[SnippetScores]] = {}
     for recording, score in zip(recordings, scores, strict=True):
@@ -233,11 +248,12 @@ def video_metrics(
     if annotations is None:
         return metrics
     lengths = {name: len(members[0].score) for name, members in crops.items()}
-    truth = frame_truth(list(crops), lengths, annotations)
-    is_event = truth.positive > FRAMES_PER_SNIPPET / 2
+    truth = frame_truth(list(crops), lengths, annotations, frames_per_row)
+    is_event = truth.positive > frames_per_row / 2
     heads = {"": [s.score for s in scores]}
     for m in scores[0].modality_score:
-        heads[f", {m} alone"] = [s.modality_score[m] for s in scores]
+        if all(m in s.modality_score for s in scores):
+            heads[f", {m} alone"] = [s.modality_score[m] for s in scores]
     for suffix, of_recording in heads.items():
         by_video: dict[str, list[np.ndarray]] = {}
         for recording, curve in zip(recordings, of_recording, strict=True):

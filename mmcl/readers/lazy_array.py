@@ -49,6 +49,35 @@ class LazyArray:
         return content if dtype is None else content.astype(dtype, copy=False)
 
 
+class LazyCrop:
+    """One crop of a lazy array ``(row, crop, channel)``, as rows ``(row, channel)``.
+
+    Args:
+        array: All crops.
+        crop: Which.
+    """
+
+    ndim = 2
+
+    def __init__(self, array: LazyArray, crop: int):
+        self.array, self.crop = array, crop
+        self.shape, self.dtype, self.path = (array.shape[0], array.shape[2]), array.dtype, array.path
+
+    def first(self, n: int) -> LazyCrop:
+        """The first ``n`` rows, not read yet."""
+        return LazyCrop(self.array.first(n), self.crop)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, idx: Any) -> np.ndarray:
+        return self.array[idx][..., self.crop, :]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        content = self[:]
+        return content if dtype is None else content.astype(dtype, copy=False)
+
+
 class SideBySide:
     """Lazy arrays of the same rows, their channels concatenated when rows are read.
 

@@ -17,7 +17,7 @@ from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
-from mmcl.datasets.missing_streams import describe_missing_streams
+from mmcl.datasets._missing_streams import describe_missing_streams
 from mmcl.errors import InputError
 from mmcl.io import read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
@@ -94,6 +94,7 @@ def check_run(config: RunConfig, dataset: Dataset, data: Path) -> RunConfig:
         InputError: Naming the first option that is wrong.
     """
     dataset.check(config.data)
+    config = override(config, dataset.implied_settings(config.data))
     if not config.data.modalities:
         config = override(config, {"data.modalities": dataset.modalities(data, config.data)})
     check_config(config, dataset.task)

@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.errors import FileError, InputError
+from mmcl.evaluation.annotated_frames import check_annotation_fits, event_frames
 from mmcl.evaluation.frame_level import FrameTruth
+from mmcl.io import read_json
 from mmcl.readers.lazy_array import LazyArray, open_lazy
 
 CLASSES = {
@@ -34,7 +36,7 @@ FPS = 24.0
 
 LABEL = re.compile(r"_label_([A-Za-z0-9-]+)$")
 AUDIO = ("vggish", "log-mel")  # what files of audio features are named after
-FEATURE = re.compile(rf"(.+)__(?:[0-4]|{'|'.join(AUDIO)})(?:\.npy)?$")
+FEATURE = re.compile(rf"(.+)__(?:\d+|{'|'.join(AUDIO)})(?:\.npy)?$")
 
 
 def codes_of(name: str) -> tuple[str, ...]:
@@ -134,33 +136,11 @@ def n_snippets(n_frames: int) -> int:
     return (n_frames - 1) // FRAMES_PER_SNIPPET
 
 
-def event_frames(intervals: Iterable[tuple[int, int]], n: int) -> np.ndarray:
-    """How many frames of each snippet are annotated.
-
-    Args:
-        intervals: May overlap, and are cut where the features end.
-        n: Snippets.
-
-    Returns:
-        ``(snippet,)`` int, 0 to 16.
-
-    Example:
-        >>> event_frames([(8, 40)], 3).tolist()
-        [8, 16, 8]
-    """
-    edges = np.arange(n + 1) * FRAMES_PER_SNIPPET
-    before = np.zeros(n + 1, np.int64)  # annotated frames before each edge
-    covered_to = 0
-    for start, end in sorted(intervals):
-        start = max(start, covered_to)
-        if end > start:
-            before += np.clip(edges, start, end) - start
-            covered_to = end
-    return np.diff(before)
-
-
 def frame_truth(
-    names: Sequence[str], lengths: Mapping[str, int], annotations: Mapping[str, Sequence[tuple[int, int]]]
+    names: Sequence[str],
+    lengths: Mapping[str, int],
+    annotations: Mapping[str, Sequence[tuple[int, int]]],
+    frames_per_row: int = FRAMES_PER_SNIPPET,
 ) -> FrameTruth:
     """Truth from annotations and each video's number of snippets, never from a stored array: another feature set has
     other lengths.
@@ -169,9 +149,11 @@ def frame_truth(
         names: Of videos, in order.
         lengths: Snippets of each video.
         annotations: Event frames of each violent video.
+        frames_per_row: Frames that a snippet stands for.
 
     Raises:
-        InputError: A length or a violent video's annotation is missing, or a normal video has one.
+        InputError: A length or a violent video's annotation is missing, a normal video has one, or one ends far behind
+            the features.
     """
     codes = tuple(codes_of(name) for name in names)
     for name, files in zip(names, codes, strict=True):
@@ -183,20 +165,25 @@ def frame_truth(
             kind = "violent, but has no" if files else "normal, but has an"
             raise InputError(f"{name}: {kind} annotation; are the annotations those of this list?")
     n = np.array([lengths[name] for name in names])
-    positive = [event_frames(annotations.get(name, ()), lengths[name]) for name in names]
-    return FrameTruth(tuple(names), n, np.concatenate(positive), codes, FRAMES_PER_SNIPPET)
+    for name in names:
+        check_annotation_fits(name, annotations.get(name, ()), lengths[name], frames_per_row)
+    positive = [event_frames(annotations.get(name, ()), lengths[name], frames_per_row) for name in names]
+    return FrameTruth(tuple(names), n, np.concatenate(positive), codes, frames_per_row)
 
 
 @dataclass(frozen=True)
 class Features:
-    """One video's feature files. ``visual``: by crop, in order; ``audio``: shared by the crops."""
+    """One video's feature files. ``visual``: by crop, in order; ``audio``: shared by the crops, None where it has no
+    sound."""
 
     name: str
     visual: tuple[Path, ...]
-    audio: Path
+    audio: Path | None
 
 
-def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, list[Features]]:
+def find_features(
+    folder: Path, n_crops: int = 5, audio: str = "", needs_audio: bool = True
+) -> dict[str, list[Features]]:
     """The videos whose features lie in the folder and below.
 
     The lists ``visual_train.list`` and ``visual_test.list`` say what belongs to which split, and in which order,
@@ -207,6 +194,7 @@ def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, 
         folder: Of features.
         n_crops: Crops that each video must have.
         audio: Audio extractor other than the known ones.
+        needs_audio: A video whose info does not say that it has no sound must have audio features.
 
     Returns:
         ``{"train": [...], "test": [...]}``.
@@ -235,7 +223,10 @@ def find_features(folder: Path, n_crops: int = 5, audio: str = "") -> dict[str, 
             of_split = {video_of(n, audio) for n, p in files.items() if is_test(p, folder) == (split == "test")}
             names[split] = sorted(of_split, key=lambda n: (not codes_of(n), n))
     audio = audio or audio_kind(files, folder)
-    return {split: [_files_of(name, files, folder, n_crops, audio) for name in of] for split, of in names.items()}
+    return {
+        split: [_files_of(name, files, folder, n_crops, audio, needs_audio) for name in of]
+        for split, of in names.items()
+    }
 
 
 def is_test(path: Path, folder: Path) -> bool:
@@ -261,13 +252,22 @@ def audio_kind(file_names: Iterable[str], folder: Path) -> str:
     return kinds.pop() if kinds else AUDIO[0]
 
 
-def _files_of(name: str, files: Mapping[str, Path], folder: Path, n_crops: int, audio: str) -> Features:
-    names_of = file_names(name, n_crops, audio)
-    missing = [w for w in names_of if w not in files]
+def _files_of(
+    name: str, files: Mapping[str, Path], folder: Path, n_crops: int, audio: str, needs_audio: bool
+) -> Features:
+    *visual, sound = file_names(name, n_crops, audio)
+    missing = [w for w in visual if w not in files]
+    if sound not in files and needs_audio and not missing and not is_silent(files[visual[0]], name):
+        missing = [sound]
     if missing:
         raise FileError(folder / missing[0], "is missing", "mmcl check xd-violence lists all that is wrong")
-    *visual, sound = (files[w] for w in names_of)
-    return Features(name, tuple(visual), sound)
+    return Features(name, tuple(files[w] for w in visual), files.get(sound))
+
+
+def is_silent(visual: Path, name: str) -> bool:
+    """Does the info beside a video's features, which ``mmcl extract`` writes, say that it has no sound?"""
+    info = visual.parent / f"{name}__info.json"
+    return info.exists() and "audio" not in read_json(info).get("streams", ["audio"])
 
 
 def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
