@@ -34,7 +34,7 @@ FEATURES = {
 }
 # a network without the linear model in it
 PLAIN: dict[str, Any] = {
-    "model.linear_path": False, "model.dim": 64, "optim.epochs": 20, "optim.learning_rate": 1e-3,
+    "model.linear_path": False, "model.dim": 64, "optim.epochs": 10, "optim.learning_rate": 1e-3,
 }  # fmt: skip
 
 
@@ -72,9 +72,7 @@ def systems(full: RunConfig, thorough: bool) -> dict[str, RunConfig]:
     parts = ablation_steps(plain)
     chosen = {"linear path + network": full, "network, MIL alone": parts["MIL alone"]}
     if thorough:
-        chosen |= {f"network, {name}": parts[name] for name in ("+ contrast", "+ concentration")}
-    chosen["network, + teacher"] = parts["+ teacher"]
-    if thorough:
+        chosen |= {f"network, {name}": parts[name] for name in ("+ contrast", "+ concentration", "+ teacher")}
         chosen |= {
             f"linear path + network, {m} alone": override(full, {"data.modalities": (m,)}) for m in ("visual", "audio")
         }

@@ -133,3 +133,26 @@ def damage(path: Path, out: Path, kind: str) -> Path:
     data[at + 8 : at + size] = np.random.default_rng(0).bytes(size - 8)
     out.write_bytes(data)
     return out
+
+
+def write_square(path: Path, is_wild: bool, seed: int, has_sound: bool = True, seconds: float = 2.1) -> Path:
+    """A bright square before a grey ground: it glides, or it jumps about."""
+    from mmcl.media.writer import write_video
+
+    rng = np.random.default_rng([seed, is_wild])
+    ground = np.full((64, 80, 3), int(rng.integers(60, 120)), np.uint8)
+    n = round(seconds * 24)
+    at = rng.integers(0, 40, (n, 2)) if is_wild else np.linspace((5, 5), rng.integers(10, 40, 2), n).astype(int)
+
+    def frames():
+        for y, x in at:
+            frame = ground.copy()
+            frame[y : y + 20, x : x + 20] = 220
+            yield frame
+
+    sound = iter([(0.1 * rng.standard_normal(round(seconds * 16_000))).astype(np.float32)])
+    if has_sound:
+        write_video(path, frames(), 24, sound, 16_000)
+    else:
+        write_video(path, frames(), 24)
+    return path

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clips import write_square
 from support import SMALL, recipe
 
 from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.training import train
 
 torch.set_num_threads(1)
+_cache = tempfile.TemporaryDirectory(prefix="mmcl-tests-")  # nothing goes into the user's
+os.environ["MMCL_CACHE"] = _cache.name
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -33,6 +38,20 @@ def utd_mhad() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory) -> Path:
+    """Videos of two classes: a square that glides, and one that jumps; of six cameras, some of them silent."""
+    folder = tmp_path_factory.mktemp("videos")
+    for camera in range(6):
+        for number in range(2):
+            for name in ("calm", "wild"):
+                place = folder / name / f"camera-{camera}"
+                place.mkdir(parents=True, exist_ok=True)
+                sound = camera % 3 != 0
+                write_square(place / f"{name}{camera}{number}.mp4", name == "wild", 10 * camera + number, sound)
+    return folder
 
 
 @pytest.fixture(scope="session")

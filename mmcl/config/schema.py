@@ -207,6 +207,9 @@ class TrainerConfig:
     padded."""
     tracker: str = "tensorboard"
     """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
+    refit: bool = False
+    """Once validation has selected the epoch, train anew on training and validation split for so many epochs, the
+    linear baseline too: for small data, of which the validation split is a large share."""
     validate_every: int = limited(1, 1)
     """Epochs between validations; the last epoch always is validated."""
     save_every: int = limited(1, 1)

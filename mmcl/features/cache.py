@@ -83,15 +83,16 @@ class FeatureCache:
         Args:
             path: A media file whose features are there.
         """
-        content, by_modality = self.content_of(path), {}
+        content = self.content_of(path)
+        files: dict[str, list[Path]] = {}
         for m, extractors in self.extractors.parts.items():
-            places = [self._place(m, e, c) for e, c in zip(extractors, self.extractors.part_cards[m], strict=True)]
+            cards = self.extractors.part_cards[m]
+            places = [self._place(m, e, c) for e, c in zip(extractors, cards, strict=True)]
             if m in read_json(info_path(places[0], content))["streams"]:
-                cards = self.extractors.part_cards[m]
-                by_modality[m] = [
+                files[m] = [
                     place / feature_files(content, m, {m: card})[0] for place, card in zip(places, cards, strict=True)
                 ]
-        return by_modality
+        return files
 
     def _has(self, content: str, m: str, extractor: Extractor, card: ExtractorCard) -> bool:
         place = self._place(m, extractor, card)

@@ -66,6 +66,7 @@ class LinearBaseline:
         classes: Names of the classes.
         topk_divisor: Of the pooling.
         multiclass: Classes exclude each other.
+        joint_of: The modality that the joint score is of, "" = all.
     """
 
     joint: LinearModel
@@ -74,6 +75,11 @@ class LinearBaseline:
     classes: tuple[str, ...]
     topk_divisor: int
     multiclass: bool
+    joint_of: str = ""
+
+    def only_joint_of(self, modality: str) -> LinearBaseline:
+        """The same, its joint score that of one modality ("" = as it is)."""
+        return replace(self, joint=self.alone[modality], joint_of=modality) if modality in self.alone else self
 
     def predict(self, recordings: Sequence[Recording]) -> Iterator[SnippetScores]:
         """Scores of recordings, as ``Predictor.predict`` gives them."""
@@ -159,7 +165,7 @@ def choose_modalities(baseline: LinearBaseline, evaluate: Callable[[LinearBaseli
     """
     if len(baseline.alone) < 2:
         return baseline
-    candidates = [baseline, *(replace(baseline, joint=model) for model in baseline.alone.values())]
+    candidates = [baseline, *(baseline.only_joint_of(m) for m in baseline.alone)]
     values = [evaluate(c) for c in candidates]
     return candidates[int(np.nanargmax(values))] if not np.isnan(values).all() else baseline
 

@@ -15,7 +15,7 @@ Metrics = dict[str, float]
 PREFIX = "linear baseline "  # of its metrics
 
 
-def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> LinearBaseline | None:
+def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, joint_of: str = "") -> LinearBaseline | None:
     """The linear baseline of the training split; None where nothing is learned from labels.
 
     Where one modality alone does better on the validation split than all together, the joint score is its own.
@@ -24,6 +24,7 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> Linea
         splits: The data set's recordings.
         grid: How they are cut into snippets.
         mil: How scores are pooled.
+        joint_of: The modality that an earlier baseline's joint score was of, "" = all, where there is no validation.
     """
     if mil.weight == 0:
         return None
@@ -38,7 +39,7 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig) -> Linea
     )
     validation = splits.validation
     if not validation:
-        return fitted
+        return fitted.only_joint_of(joint_of)
     metric = splits.dataset.selection_metric(validation)
 
     def evaluate(candidate: LinearBaseline) -> float:

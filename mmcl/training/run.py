@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import set_seed
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
 
 from mmcl.config.files import override
@@ -19,10 +22,11 @@ from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
 from mmcl.datasets._missing_streams import describe_missing_streams
 from mmcl.errors import InputError
-from mmcl.io import read_metrics, write_json
+from mmcl.inference.linear_baseline import LinearBaseline
+from mmcl.io import atomic_write, read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
 from mmcl.runs.model import resolve_device
-from mmcl.runs.run_dir import BEST, CONFIG, METRICS, check_extractors, describe_run, prepare_run_dir
+from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, check_extractors, describe_run, prepare_run_dir
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
@@ -37,6 +41,7 @@ from mmcl.training.validation import check_components, check_tracker
 from mmcl.training.warm_start import load_teacher, pseudo_label, warm_start
 from mmcl.types import Recording, SnippetGrid
 
+REFIT = "refit"  # folder of the second training, in the run's
 MAX_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
 
 Metrics = dict[str, float]
@@ -127,59 +132,108 @@ def _train(
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     if config.labels.unlabelled == "probe":
         splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
-    set_seed(config.seed)
     lines, of_missing = describe_missing_streams(splits)
     for line in lines:
         print(line, flush=True)
-    baseline = fit_baseline(splits, grid, config.loss.mil)
-    task, pairs = create_task(config, splits, grid)
-    set_linear_path(task.student, baseline)
+    accelerator = create_accelerator(config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device)
     if start_from is not None:
         check_extractors(start_from, splits)
-        warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
-    accelerator = create_accelerator(config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device)
     if accelerator.is_main_process:
         write_json(out / CONFIG, describe_run(config, splits, data, start_from))
-    teacher, bags = None, partial(create_bags, config)
-    recordings, bag_grid = splits.train, grid
-    if config.loss.distill.teacher_run:
-        teacher, recordings, bag_grid = load_teacher(
-            config.loss, config.data, config.labels, config.seed, splits, grid, data
-        )
     learns_labels = config.loss.mil.weight > 0
-    evaluate = partial(evaluate_model, splits=splits, grid=grid, mil=config.loss.mil)
+    evaluate = partial(evaluate_model, grid=grid, mil=config.loss.mil)
 
     def validate(network: nn.Module, on: torch.device) -> Metrics:
-        metrics = evaluate(network, split="validation", device=on)
+        metrics = evaluate(network, splits, "validation", device=on)
         return {f"validation {k}": v for k, v in metrics.items()}
 
     selected = dataset.selection_metric(splits.validation) if learns_labels else "linear probe accuracy"
-    trainer = Trainer(
-        config,
-        task,
-        pairs,
-        bags(recordings, bag_grid),
+    fit = partial(fit_network, config, grid=grid, data=data, start_from=start_from, accelerator=accelerator)
+    baseline = fit_baseline(splits, grid, config.loss.mil)
+    task, progress = fit(
+        splits,
+        baseline,
         out,
+        resume=resume,
         validate=validate if splits.validation else None,
         validate_start=config.model.linear_path and learns_labels,
         select_by=f"validation {selected}",
         select=learns_labels,  # labels must not select what was learned without them
-        repeats=splits.repeats,
-        finished_teacher=teacher,
-        accelerator=accelerator,
     )
-    progress = trainer.fit(resume)
+    others = of_missing | evaluate_baseline(baseline, splits, "validation")
+    if config.trainer.refit and splits.validation and learns_labels:
+        n_epochs = broadcast_object_list([progress.best_epoch])[0]
+        everything = replace(splits, train=[*splits.train, *splits.validation], validation=[])
+        print(f"training anew on the training and the validation split, {n_epochs} epochs", flush=True)
+        joint_of = "" if baseline is None else baseline.joint_of
+        baseline = fit_baseline(everything, grid, config.loss.mil, joint_of)
+        fit(everything, baseline, out / REFIT, resume=resume, stop_after=n_epochs)
+        if accelerator.is_main_process:
+            atomic_write(out / BEST, partial(shutil.copyfile, out / REFIT / LAST))
     metrics: Metrics = {}
     if accelerator.is_main_process:
         load_weights(out / BEST, task.student)
-        metrics = evaluate(task.student, split="test", device=accelerator.device)
-        of_baseline = {k: v for s in ("test", "validation") for k, v in evaluate_baseline(baseline, splits, s).items()}
-        everything = all_metrics(metrics, progress, task.student, bool(splits.validation), of_baseline | of_missing)
-        write_json(out / METRICS, everything)
-        print(describe_choice(everything, dataset.headline_metric(everything)), flush=True)
+        metrics = evaluate(task.student, splits, "test", device=accelerator.device)
+        others |= evaluate_baseline(baseline, splits, "test")
+        of_run = all_metrics(metrics, progress, task.student, bool(splits.validation), others)
+        write_json(out / METRICS, of_run)
+        shutil.rmtree(out / REFIT, ignore_errors=True)
+        print(describe_choice(of_run, dataset.headline_metric(of_run)), flush=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics
+
+
+def fit_network(
+    config: RunConfig,
+    splits: DataSplits,
+    baseline: LinearBaseline | None,
+    out: Path,
+    *,
+    grid: SnippetGrid,
+    data: Path,
+    start_from: Path | None,
+    accelerator: Accelerator,
+    resume: bool,
+    **options: Any,
+) -> tuple[TrainingTask, Progress]:
+    """Make a network for the training split and train it.
+
+    Args:
+        config: Every setting.
+        splits: The data set's recordings.
+        baseline: What a linear path begins with.
+        out: Folder of the weights and the training state.
+        grid: How recordings are cut into snippets.
+        data: The data set's folder, or a manifest.
+        start_from: Run whose weights the student begins with.
+        accelerator: Of the run.
+        resume: Go on from the training state in ``out``, where there is one.
+        options: Of ``Trainer``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    set_seed(config.seed)
+    task, pairs = create_task(config, splits, grid)
+    set_linear_path(task.student, baseline)
+    if start_from is not None:
+        warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
+    teacher, recordings, bag_grid = None, splits.train, grid
+    if config.loss.distill.teacher_run:
+        teacher, recordings, bag_grid = load_teacher(
+            config.loss, config.data, config.labels, config.seed, splits, grid, data
+        )
+    trainer = Trainer(
+        config,
+        task,
+        pairs,
+        create_bags(config, recordings, bag_grid),
+        out,
+        repeats=splits.repeats,
+        finished_teacher=teacher,
+        accelerator=accelerator,
+        **options,
+    )
+    return task, trainer.fit(resume)
 
 
 def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_validated: bool, others: Metrics) -> Metrics:

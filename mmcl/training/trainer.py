@@ -57,6 +57,7 @@ class Trainer:
         repeats: Times that an epoch goes through the bags.
         finished_teacher: A network that distils into the student, instead of the EMA model.
         accelerator: From the settings by default.
+        stop_after: Epochs after which training ends, of the schedule's; all by default.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Trainer:
         repeats: int = 1,
         finished_teacher: nn.Module | None = None,
         accelerator: Accelerator | None = None,
+        stop_after: int | None = None,
     ):
         self.config, self.task, self.parameter_pairs, self.out = config, task, parameter_pairs, out
         self.validate, self.select_by, self.select = validate, select_by, select
@@ -82,6 +84,8 @@ class Trainer:
             config.trainer, config.loss, config.optim.gradient_accumulation_steps, out
         )
         self.progress = Progress()
+        self.is_tracked = config.trainer.tracker != "none" and stop_after is None
+        self.n_epochs = config.optim.epochs if stop_after is None else stop_after
         self.sampler = self._sampler(bags, repeats)
         # a compiled network wants like shapes
         bucket_size = 0 if config.trainer.compile else config.loader.bucket_size
@@ -135,7 +139,7 @@ class Trainer:
                     network.compile(dynamic=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.task, self.optimizer)
         set_learning_rate(self.optimizer, config.optim, self.progress.step, self.n_steps)
-        if config.trainer.tracker != "none":
+        if self.is_tracked:
             project = "tensorboard" if config.trainer.tracker == "tensorboard" else "mmcl"
             self.accelerator.init_trackers(project, config=flatten(config))
         hide = not self.accelerator.is_main_process or not sys.stderr.isatty()
@@ -143,8 +147,14 @@ class Trainer:
             assert self.validate is not None
             self.progress.at_start = self.validate(self.evaluated_model, self.accelerator.device)
             self._keep_best(self.progress.at_start[self.select_by])
-        with tqdm(total=self.n_steps, initial=self.progress.step, unit="step", disable=hide, dynamic_ncols=True) as bar:
-            for epoch in range(self.progress.epoch, config.optim.epochs):
+        with tqdm(
+            total=len(self.sampler) * self.n_epochs,
+            initial=self.progress.step,
+            unit="step",
+            disable=hide,
+            dynamic_ncols=True,
+        ) as bar:
+            for epoch in range(self.progress.epoch, self.n_epochs):
                 started = time.perf_counter()
                 losses = self._train_epoch(epoch, bar)
                 self._end_epoch(epoch, losses, started, bar)
@@ -239,7 +249,7 @@ class Trainer:
             )
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            last = progress.epoch == config.optim.epochs
+            last = progress.epoch == self.n_epochs
             is_validated = self.validate is not None and (progress.epoch % config.trainer.validate_every == 0 or last)
             if self.validate is not None and is_validated:
                 metrics |= self.validate(self.evaluated_model, accelerator.device)
@@ -251,7 +261,8 @@ class Trainer:
                 self._keep_best(float(epoch))
             if progress.epoch % config.trainer.save_every == 0 or last:
                 self._save()
-        accelerator.log(metrics, step=epoch + 1)
+        if self.is_tracked:
+            accelerator.log(metrics, step=epoch + 1)
         self._report(metrics, bar)
         accelerator.wait_for_everyone()
 
@@ -281,7 +292,7 @@ class Trainer:
             text = "  ".join(f"{k} {v:.4f}" for k, v in shown.items())
             progress = self.progress
             print(
-                f"epoch {progress.epoch}/{self.config.optim.epochs}  {text}  {progress.seconds:.0f} s",
+                f"epoch {progress.epoch}/{self.n_epochs}  {text}  {progress.seconds:.0f} s",
                 flush=True,
             )
 

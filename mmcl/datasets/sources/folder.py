@@ -32,7 +32,7 @@ def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:
 
     Raises:
         FileError: The folder is not as expected.
-        InputError: The pattern is none, or is not normal in a name.
+        InputError: The pattern is none, or is not found in a name.
     """
     files = find_media([folder])
     has_splits = all(file.name.split("/")[0].lower() in SPLIT_FOLDERS and "/" in file.name for file in files)
@@ -59,7 +59,7 @@ def _group_finder(group_by: str) -> Callable[[MediaFile], str]:
     def find(file: MediaFile) -> str:
         match = pattern.search(file.name)
         if match is None:
-            raise InputError(f"--group-by {group_by}: is not normal in {file.name}")
+            raise InputError(f"--group-by {group_by}: is not found in {file.name}")
         return match[1] if pattern.groups else match[0]
 
     return find
