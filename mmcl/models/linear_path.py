@@ -24,6 +24,7 @@ class LinearScore(nn.Module):
     """
 
     bias: Tensor
+    reads: Tensor
 
     def __init__(self, n_channels: Mapping[str, int], n_classes: int, clip: float = 5.0):
         super().__init__()
@@ -33,9 +34,11 @@ class LinearScore(nn.Module):
             self.register_buffer(f"{m}_std", torch.ones(n))
             self.register_buffer(f"{m}_weight", torch.zeros(n, n_classes))
         self.register_buffer("bias", torch.zeros(n_classes))
+        self.register_buffer("reads", torch.zeros(len(self.modalities), dtype=torch.bool))
 
     def fit(self, mean: Mapping[str, Tensor], std: Mapping[str, Tensor], weight: Mapping[str, Tensor], bias: Tensor):
         """Set the linear model, each by modality."""
+        self.reads.copy_(torch.tensor([m in weight for m in self.modalities]))
         for m in weight:
             for name, value in (("mean", mean[m]), ("std", std[m]), ("weight", weight[m])):
                 getattr(self, f"{m}_{name}").copy_(value)
@@ -86,4 +89,18 @@ class LinearPath(nn.Module):
         x = {m: bags.x[m].float() for m in self.joint.modalities if m in bags.x}
         if self.hops_per_window > 1:
             x = {m: over_windows(v.transpose(1, 2), self.hops_per_window).transpose(1, 2) for m, v in x.items()}
-        return self.joint(x, bags.present), {m: self.alone[m]({m: v}, {}) for m, v in x.items()}
+        alone = {m: self.alone[m]({m: v}, {}) for m, v in x.items()}
+        return self._joint(x, alone, bags), alone
+
+    def _joint(self, x: Mapping[str, Tensor], alone: Mapping[str, Tensor], bags: Bags) -> Tensor:
+        """The joint score; of bags that have none of the modalities that it reads, the mean of the scores alone."""
+        joint = self.joint(x, bags.present)
+        if not bags.present and len(x) == len(self.joint.modalities):
+            return joint
+        all_bags = torch.ones_like(bags.mask[:, 0])
+        has = {m: bags.present.get(m, all_bags) for m in x}
+        reads = dict(zip(self.joint.modalities, self.joint.reads, strict=True))
+        is_read = torch.stack([has[m] & reads[m] for m in x]).any(0)[:, None, None]
+        total = torch.stack([alone[m] * has[m][:, None, None] for m in x]).sum(0)
+        n = torch.stack([has[m] for m in x]).sum(0).clamp(min=1)[:, None, None]
+        return torch.where(is_read, joint, total / n)

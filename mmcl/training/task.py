@@ -124,7 +124,8 @@ class TrainingTask(nn.Module):
 
     def forward(self, bags: Bags, state: StepState, teacher: ModelOutput | None = None) -> Losses:
         output = self.student(bags)
-        several = len(output.projection) > 1
+        # what is imputed for all bags is not contrasted with what it was imputed from
+        several = len(output.projection) > 1 and all(m in bags.x for m in output.projection)
         context = BatchContext(progress=state.progress)
         if self.needs_context:
             context = batch_context(output, bags, self.loss, teacher, state.progress)
