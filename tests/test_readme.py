@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clips import write_square
 from support import write_csv
+from ucf_features import make as make_ucf_crime
 from xd_features import make_features
 
 from mmcl.cli.main import parse
@@ -39,6 +41,9 @@ SMALL = {
     "mmcl finetune": "--epochs 1",
     "mmcl distill": "--epochs 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
+    "mmcl train events": "--optim.epochs 1 --features.visual motion",
+    "mmcl crossval events": "--optim.epochs 1 --features.visual motion",
+    "mmcl train ucf-crime": "--optim.epochs 1 --model.dim 16",
     "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
     "pipelines/utd_mhad.py": "--seeds 0 1 --epochs 1 --stages recognition",
@@ -62,6 +67,11 @@ def folder(tmp_path_factory) -> Path:
         lines.append(f"r{i},{('waving', 'resting')[i // 12]},p{i % 3},{split},r{i}.npy,100,r{i}-pose.npy,25")
     (place / "my-sensors.csv").write_text("\n".join(lines))
     make_clips(place / "my-videos", 2, 10.0)
+    for i in range(20):
+        clip = place / "my-clips" / ("fight", "normal")[i % 2] / f"camera-{i // 4}" / f"{i}.mp4"
+        clip.parent.mkdir(parents=True, exist_ok=True)
+        write_square(clip, i % 2 == 0, i, has_sound=i > 3)
+    make_ucf_crime(place / "UCF-CRIME", "files")
     for kind in ("pipelines", "tools"):
         shutil.copytree(ROOT / kind, place / kind)
     (place / "tests").mkdir()
@@ -109,6 +119,10 @@ def test_commands_of_the_readme(folder):
         "demo/run/report.html",
         "demo-sensors/run/report.html",
         "scores/clip_0000_label_G-0-0.html",
+        "scores-mine/clip_0000_label_G-0-0.html",
+        "runs/folds/crossval.md",
+        "my-clips.csv",
+        "runs/ucf/metrics.json",
         "features/clip_0001_label_A__log-mel.npy",
         "runs/xd-table/report.html",
         "runs/report.html",

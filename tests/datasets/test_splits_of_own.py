@@ -13,11 +13,11 @@ from mmcl.datasets.sources.splits import assign_folds, assign_splits, check_clas
 from mmcl.errors import FileError, InputError
 
 
-def index_of(n_groups=12, per_group=6, named=True) -> RecordingIndex:
+def index_of(n_groups=12, n_each=6, named=True) -> RecordingIndex:
     rng = np.random.default_rng(0)
     rows = []
     for g in range(n_groups):
-        for i in range(per_group):
+        for i in range(n_each):
             label = ("a",) if rng.random() < 0.4 else ("b",)
             rows.append(RecordingRow(f"{g}-{i}", "", label, f"g{g}" if named else ""))
     return RecordingIndex(tuple(rows), ("a", "b"), Path("m.csv"))

@@ -69,8 +69,8 @@ def test_refits_find_the_snippet():
     data, new = recordings(200), recordings(100, seed=1, lacking=0.0)
     truth = np.concatenate([(r.signal["visual"][:, 0] > 2.5) & bool(r.label.any()) for r in new])
 
-    def auc(divisor):
-        baseline = fit_linear_baseline(data, GRID, ("event",), topk_divisor=divisor)
+    def auc(k):
+        baseline = fit_linear_baseline(data, GRID, ("event",), topk_divisor=k)
         return roc_auc_score(truth, np.concatenate([s.score[:, 0] for s in baseline.predict(new)]))
 
     assert auc(16) > 0.97
