@@ -49,6 +49,7 @@ class Pipeline:
         seeds: Of the clips; each draws 5 folds.
         splits: Of the streams.
         features: Which, by name; all by default.
+        systems: Which, by the beginnings of their names; all by default.
         jobs: Runs at a time.
     """
 
@@ -58,6 +59,7 @@ class Pipeline:
     seeds: int = 5
     splits: int = 10
     features: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     jobs: int = 2
 
 
@@ -99,6 +101,8 @@ def study(p: Pipeline, dataset: str, n: int) -> list[dict[str, Any]]:
         thorough = visual == MOVING
         full = override(base, {"features.visual": visual})
         for system, config in systems(full, thorough).items():
+            if p.systems and not system.startswith(p.systems):
+                continue
             slug = f"{features} -- {system}".replace(" ", "-").replace("'", "").replace(",", "")
             result = cross_validate(config, p.data, p.out / dataset / slug, range(n), p.jobs)
             rows.append(row_of(features, system, result, result.network))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 import tyro
-from benchmarks.commands import evaluation, processes, store, video
+from benchmarks.commands import evaluation, processes, short_clips, store, video
 from benchmarks.losses import contrastive, forward, growth, step
 from benchmarks.measure import Benchmark
 
@@ -35,6 +35,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "store": store,
     "evaluation": evaluation,
     "video": video,
+    "clips": short_clips,
     "processes": processes,
 }
 

@@ -77,8 +77,8 @@ class CheckXdViolence:
     data: Path
     """Folder with the feature files anywhere below; lists, annotations.txt and *_frames.csv where there
     are any."""
-    crops: int = 5
-    """Crops that each video should have."""
+    crops: int = 0
+    """Crops that each video should have; by default those that the folder's card tells (mmcl extract), else 5."""
     values: bool = True
     """Read all values, to find NaN and infinity; --no-values looks at shapes only."""
     debug: Debug = False

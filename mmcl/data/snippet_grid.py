@@ -12,6 +12,8 @@ from mmcl.readers.kinds import get_kind
 from mmcl.readers.resample import resample
 from mmcl.types import Recording, SnippetGrid
 
+MAX_RATIO = 1.6  # of the rates of features and of the grid: other features are of another stride
+
 
 def create_grid(config: SnippetsConfig, kinds: Mapping[str, str]) -> SnippetGrid:
     """The grid of these settings.
@@ -53,7 +55,7 @@ def resample_to_grid(recording: Recording, grid: SnippetGrid) -> Mapping[str, np
         ``{modality: (frame, ...)}`` float32.
 
     Raises:
-        InputError: A modality is not of the grid, or its signal is degenerate.
+        InputError: A modality is not of the grid, its signal is degenerate, or features have another stride.
 
     Example:
         >>> grid = SnippetGrid(0.5, 1.0, {"wrist": 16})
@@ -79,5 +81,10 @@ def resample_to_grid(recording: Recording, grid: SnippetGrid) -> Mapping[str, np
             resampled[m] = x
             continue
         rate_hz = len(x) / grid.stretch_s if grid.stretch_s else recording.rate_hz[m]
+        if grid.kind(m) == "features" and not 1 / MAX_RATIO <= rate_hz / grid.rate_hz(m) <= MAX_RATIO:
+            raise InputError(
+                f"{recording.name}: has {rate_hz:.3g} rows of {m} features a second, expected {grid.rate_hz(m):.3g}; "
+                "were they made with another stride? (when you train: --snippets.hop-s and --snippets.window-s)"
+            )
         resampled[m] = resample(x, rate_hz, grid.rate_hz(m), n_frames).astype(np.float32)
     return resampled

@@ -21,6 +21,7 @@ from mmcl.io import atomic_write, read_json, read_metrics
 from mmcl.reporting.plots import plot_curves, plot_histograms, plot_scores
 from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
+from mmcl.training.baseline import PREFIX, describe_choice
 from mmcl.types import SnippetScores
 
 WITHOUT_LABELS = "linear probe accuracy"  # of runs that learned without labels
@@ -120,6 +121,8 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [
         modality_table(headline, metrics),
+        *baseline_tables(headline, metrics),
+        *missing_tables(run, metrics),
         Table(
             "All metrics",
             "As in metrics.json.",
@@ -159,6 +162,46 @@ def modality_table(metric: str, metrics: Mapping[str, float]) -> Table:
         ("score", metric),
         [(k.removeprefix(f"test {metric}").lstrip(", ") or "joint", f"{v:.4f}") for k, v in shown.items()],
     )
+
+
+def baseline_tables(metric: str, metrics: Mapping[str, float]) -> list[Table]:
+    """Network and linear baseline side by side, where the run has one."""
+    shown = [
+        (split, metrics[f"{split} {metric}"], metrics[f"{split} {PREFIX}{metric}"])
+        for split in ("validation", "test")
+        if f"{split} {metric}" in metrics and f"{split} {PREFIX}{metric}" in metrics
+    ]
+    if not shown:
+        return []
+    return [
+        Table(
+            "Beside a linear model",
+            f"{describe_choice(dict(metrics), metric)}. Logistic regression on the same features and splits; where it "
+            "is as good on the validation split, the network is not worth its while.",
+            ("split", "network", "linear baseline"),
+            [(split, f"{ours:.4f}", f"{linear:.4f}") for split, ours, linear in shown],
+        )
+    ]
+
+
+def missing_tables(run: Path, metrics: Mapping[str, float]) -> list[Table]:
+    """What training recordings lack, and how well "has it" alone tells the class."""
+    recordings = read_json(run / CONFIG).get("recordings", {}).get("train", 0)
+    lacking = {m: n for m, n in read_json(run / CONFIG).get("lacking", {}).items() if n}
+    if not lacking:
+        return []
+    rows = [
+        (m, f"{n} of {recordings}", f"{metrics.get(f'train ROC-AUC of having {m}', float('nan')):.2f}")
+        for m, n in lacking.items()
+    ]
+    return [
+        Table(
+            "Recordings that lack a modality",
+            "Of the training split. ROC-AUC far from 0.5: the lack itself tells the class, and a model may learn it.",
+            ("modality", "recordings without it", "ROC-AUC of having it"),
+            rows,
+        )
+    ]
 
 
 def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,15 +18,19 @@ import numpy as np
 import torch
 
 from benchmarks.losses import LONGEST, N_BAGS, SHORTEST, WIDTHS, grid_of, network_of
-from benchmarks.measure import Benchmark, Row
+from benchmarks.measure import Benchmark, Row, in_turns
 from mmcl.config import SCHEMA_VERSION, RunConfig, override, to_dict
 from mmcl.data.bags import BagDataset
 from mmcl.data.batch_sampler import BatchSampler
 from mmcl.data.loader import bag_loader
 from mmcl.datasets import get_dataset, load_splits
 from mmcl.datasets.sources.recipes import clips_recipe
+from mmcl.features.extract_files import ExtractionJob
 from mmcl.features.extractor_set import create_extractors
+from mmcl.features.store import FolderStore
 from mmcl.io import write_json
+from mmcl.media.find import find_media
+from mmcl.media.snippets import read_snippets
 from mmcl.media.writer import write_video
 from mmcl.runs.weights import save_weights
 from mmcl.training import evaluate
@@ -173,6 +178,38 @@ def video(b: Benchmark) -> None:
                 speed = length / spent
                 what = f"{rest}, {length} s of video, descriptors + log-mel"
                 b.report(Row("video", what, speed, speed, speed, "x real time", None, peak))
+
+
+def short_clips(b: Benchmark) -> None:
+    """Extraction of many short clips, 640 x 360 H.264 + AAC, against decoding them alone, in turns; two at a time."""
+    with tempfile.TemporaryDirectory(dir=b.work) as temporary:
+        folder = Path(temporary)
+        n, length = 60, 2
+        for k in range(n):
+            tone = iter([np.zeros(16_000 * length, np.float32)])
+            write_video(folder / f"{k}.mp4", moving_pictures(length, b.seed + k), 24, tone)
+        files = find_media([folder])
+        extractors = create_extractors("descriptors", "log-mel")
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # of each of the two
+
+        def decode() -> None:
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda file: sum(1 for _ in read_snippets(file.path, 64)[1]), files))
+
+        def extract() -> None:
+            with tempfile.TemporaryDirectory(dir=b.work) as store:
+                ExtractionJob(files, FolderStore(Path(store), extractors), jobs=2).run()
+
+        try:
+            seconds = in_turns({"decoding alone": decode, "descriptors + log-mel": extract}, b.repeats, b.device)
+        finally:
+            torch.set_num_threads(threads)
+        first = float(np.median(seconds["decoding alone"]))
+        for name, spent in seconds.items():
+            low, median, high = (n * length / float(q) for q in np.percentile(spent, (75, 50, 25)))
+            what = f"{n} clips of {length} s, {name}"
+            b.report(Row("clips", what, median, low, high, "x real time", first / float(np.median(spent))))
 
 
 def watch(job: subprocess.Popen) -> float:

@@ -27,6 +27,7 @@ from mmcl.datasets.sources.xd_violence_files import (
     video_of,
 )
 from mmcl.errors import FileError, InputError
+from mmcl.features.store import read_cards
 from mmcl.readers.lazy_array import LazyArray
 
 CHUNK = 4096  # rows looked at at once, so that memory stays bounded
@@ -40,12 +41,14 @@ class Finding:
     is_wrong: bool = True
 
 
-def examine(folder: Path, n_crops: int = 5, values: bool = True) -> Iterator[Finding]:
+def examine(folder: Path, n_crops: int = 0, values: bool = True) -> Iterator[Finding]:
     """Findings one after the other, the summary last. Nothing stops at the first fault."""
     if not folder.is_dir():
         raise FileError(folder, "no such folder", "give the folder that holds the feature files")
-    if not 1 <= n_crops <= 5:
-        raise InputError(f"--crops: expected 1 to 5, got {n_crops}")
+    if not 0 <= n_crops <= 100:
+        raise InputError(f"--crops: expected 1 to 100, or 0 for those of the store's card, got {n_crops}")
+    cards = read_cards(folder)
+    n_crops = n_crops or (cards["visual"].crops if "visual" in cards else 5)
     files: dict[str, Path] = {}
     for path in sorted(folder.rglob("*.npy")):
         if not FEATURE.fullmatch(path.name):
