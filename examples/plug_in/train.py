@@ -1,9 +1,10 @@
-"""Do mmcl's contrast and teacher help networks that are not mmcl's? Three hosts, with and without, on two data sets.
+"""Do mmcl's contrast and teacher help networks that are not mmcl's? Three hosts, with and without, on three data sets.
 
     python examples/plug_in/train.py --streams UTD-MHAD --clips demo/features --out runs/plug-in
 
 streams: UTD-MHAD's untrimmed streams, each window of 1 s as raw numbers; clips: the features that `mmcl demo`
-extracted. The ten lines that a host gains are numbered in ``plug``, beside an EMA of it that teaches; the rest is any
+extracted; fights (`--fights FIGHTS`): streams of surveillance clips, each seed another draw of sources.
+The ten lines that a host gains are numbered in ``plug``, beside an EMA of it that teaches; the rest is any
 training loop. Metrics: snippet average precision on the test split, mean and spread over seeds, and the gain seed by
 seed. Both ways share seed, first weights and order of the bags, and take weights from mmcl's recipe for the data: of
 clips, where no modality alone says what the label says, neither the modalities' own heads nor simultaneous snippets
@@ -88,16 +89,19 @@ class BagSet:
         return x, mask, torch.from_numpy(self.label[list(indices)])[:, None]
 
 
-def read(name: str, data: Path, n_streams: tuple[int, int]) -> tuple[BagSet, BagSet]:
+def read(name: str, data: Path, n_streams: tuple[int, int], seed: int) -> tuple[BagSet, BagSet]:
     """Training and test split. A sensor's window becomes one vector of raw numbers, standardized."""
-    dataset = get_dataset("utd-mhad-streams" if name == "streams" else "xd-violence")
+    dataset = get_dataset({"streams": "utd-mhad-streams", "fights": "fights-streams"}.get(name, "xd-violence"))
     changes: dict[str, Any] = {"data.validation_share": 0.0}
     config = override(clips_recipe(), {"dataset": "xd-violence", "data": dataset.default_config().data})
     if name == "streams":
         changes = {"data.validation_subjects": (), "data.n_train_streams": n_streams[0]}
         config = override(dataset.default_config(), {"data.n_test_streams": n_streams[1]})
+    if name == "fights":
+        changes |= {"data.split_seed": seed, "optim.epochs": 20}
+        config = dataset.default_config()
     config = override(config, changes)
-    splits = load_splits(dataset, data, config.data)
+    splits = load_splits(dataset, data, config.data, features=config.features)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     sets = []
     for recordings in (splits.train, splits.test):
@@ -175,6 +179,8 @@ class Options:
     """UTD-MHAD's folder."""
     clips: Path | None = None
     """Features of clips, as `mmcl demo` leaves them in demo/features."""
+    fights: Path | None = None
+    """Folder of the surveillance clips, with fights.csv."""
     out: Path = Path("runs/plug-in")
     """Folder for results.json and results.md."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -191,7 +197,7 @@ def table(results: Mapping[str, float], options: Options) -> str:
     def describe(v: np.ndarray) -> str:
         return f"{np.mean(v):.3f} ± {np.std(v, ddof=1):.3f}" if len(v) > 1 else f"{np.mean(v):.3f}"
 
-    for name in ("streams", "clips"):
+    for name in ("streams", "clips", "fights"):
         for host in options.hosts:
             keys = [tuple(f"{name}/{host}/{w}/{s}" for w in ("without", "with")) for s in options.seeds]
             if paired := [[results[k] for k in pair] for pair in keys if all(k in results for k in pair)]:
@@ -209,17 +215,19 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "results.json"
     settings = {"epochs": options.epochs, "streams": list(options.n_streams)}
-    settings |= {"data": [str(d.resolve()) if d else "" for d in (options.streams, options.clips)]}
+    settings |= {"data": [str(d.resolve()) if d else "" for d in (options.streams, options.clips, options.fights)]}
     saved = json.loads(path.read_text()) if path.exists() else {"settings": settings, "results": {}}
     if saved["settings"] != settings:
         sys.exit(f"{path}: was made with {saved['settings']}, now {settings}; choose another --out")
     results: dict[str, float] = saved["results"]
-    for name, data in (("streams", options.streams), ("clips", options.clips)):
-        if data is None:
-            continue
-        sets = read(name, data, options.n_streams)
-        for host in options.hosts:
-            for seed in options.seeds:
+    for name, data in (("streams", options.streams), ("clips", options.clips), ("fights", options.fights)):
+        sets = None
+        for seed in options.seeds:
+            if data is None:
+                continue
+            if sets is None or name == "fights":
+                sets = read(name, data, options.n_streams, seed)
+            for host in options.hosts:
                 for way in ("without", "with"):
                     key = f"{name}/{host}/{way}/{seed}"
                     if key not in results:
