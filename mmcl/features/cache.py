@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmcl.errors import FileError
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
@@ -38,15 +39,13 @@ class FeatureCache:
 
     def __init__(self, folder: Path, extractors: ExtractorSet):
         self.folder, self.extractors = folder, extractors
-        self._content: dict[tuple[Path, int, int], str] = {}
+        self._content: dict[Path, str] = {}
 
     def content_of(self, path: Path) -> str:
-        """``content_id``, computed once for each state of a file."""
-        stat = path.stat()
-        key = (path, stat.st_size, stat.st_mtime_ns)
-        if key not in self._content:
-            self._content[key] = content_id(path)
-        return self._content[key]
+        """``content_id``, computed once for each file."""
+        if path not in self._content:
+            self._content[path] = content_id(path)
+        return self._content[path]
 
     def missing(self, file: MediaFile) -> ExtractorSet | None:
         """The extractors whose features of a file are not there; None where nothing is missing."""
@@ -60,14 +59,23 @@ class FeatureCache:
                 parts[m], cards[m] = tuple(e for e, _ in absent), tuple(c for _, c in absent)
         return ExtractorSet(parts, cards, self.extractors.device) if parts else None
 
-    def write(self, file: MediaFile, extracted: Extracted) -> None:
-        """Keep the features of a file by the extractors that were missing."""
+    def write(self, file: MediaFile, extracted: Extracted, extractors: ExtractorSet) -> None:
+        """Keep the features of a file.
+
+        Args:
+            file: The media file.
+            extracted: Its features.
+            extractors: What made them, some of the cache's.
+
+        Raises:
+            FileError: The file changed while it was read.
+        """
         content = self.content_of(file.path)
-        missing = self.missing(file)
-        assert missing is not None
+        if content_id(file.path) != content:
+            raise FileError(file.path, "changed while it was read", "start again when nothing writes to it")
         held = [m for m, s in (("visual", extracted.media.video), ("audio", extracted.media.audio)) if s is not None]
-        for m, extractors in missing.parts.items():
-            for number, (extractor, card) in enumerate(zip(extractors, missing.part_cards[m], strict=True)):
+        for m, of_modality in extractors.parts.items():
+            for number, (extractor, card) in enumerate(zip(of_modality, extractors.part_cards[m], strict=True)):
                 features = {m: extracted.parts[m][number].astype(np.float32)} if m in extracted.parts else {}
                 info = {
                     "file": file.path.name,

@@ -31,8 +31,8 @@ class Store(Protocol):
     def missing(self, file: MediaFile) -> ExtractorSet | None:
         """The extractors whose features of a file are not there; None where nothing is missing."""
 
-    def write(self, file: MediaFile, extracted: Extracted) -> None:
-        """Keep a file's features."""
+    def write(self, file: MediaFile, extracted: Extracted, extractors: ExtractorSet) -> None:
+        """Keep a file's features, made by these extractors."""
 
 
 class ExtractionJob:
@@ -112,7 +112,7 @@ class ExtractionJob:
         extracted = extract_file(
             file.path, extractors, timeout_s=self.timeout_s, progress=check_stop, may_be_empty=self.may_be_empty
         )
-        self.store.write(file, extracted)
+        self.store.write(file, extracted, extractors)
         return extracted.n_snippets, list(extracted.parts)
 
     def _fail(self, path: Path, error: Exception) -> None:

@@ -118,8 +118,13 @@ class FolderStore:
         names = [n for m in of_streams for n in feature_files(file.name, m, self.extractors.cards)]
         return None if all((self.folder / n).exists() for n in names) else self.extractors
 
-    def write(self, file: MediaFile, extracted: Extracted) -> None:
+    def write(self, file: MediaFile, extracted: Extracted, extractors: ExtractorSet) -> None:
         """Write a file's features, each file whole, the info last.
+
+        Args:
+            file: The media file.
+            extracted: Its features.
+            extractors: What made them: those of the store.
 
         Raises:
             StoreError: The store cannot be written.
@@ -133,7 +138,7 @@ class FolderStore:
             "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
             "streams": list(features),
         }
-        write_features(self.folder, file.name, features, self.extractors.cards, info)
+        write_features(self.folder, file.name, features, extractors.cards, info)
 
 
 def feature_files(name: str, modality: str, cards: Mapping[str, ExtractorCard]) -> list[str]:

@@ -167,7 +167,8 @@ def _train(
         print(f"training anew on the training and the validation split, {n_epochs} epochs", flush=True)
         joint_of = "" if baseline is None else baseline.joint_of
         baseline = fit_baseline(everything, grid, config.loss.mil, joint_of)
-        fit(everything, baseline, out / REFIT, resume=resume, stop_after=n_epochs)
+        _, second = fit(everything, baseline, out / REFIT, resume=resume, stop_after=n_epochs)
+        progress.seconds += second.seconds
         if accelerator.is_main_process:
             atomic_write(out / BEST, partial(shutil.copyfile, out / REFIT / LAST))
     metrics: Metrics = {}

@@ -71,9 +71,26 @@ def test_content_is_what_counts(clips, tmp_path):
     (folder / "loud.mp4").rename(folder / "renamed.mp4")
     assert run(folder, cache).n_extracted == 0
     write_square(folder / "renamed.mp4", False, 7)
+    file = MediaFile(folder / "renamed.mp4", "renamed")
+    with pytest.raises(InputError, match="changed while it was read"):
+        cache.write(file, extract_file(file.path, cache.extractors), cache.extractors)
+    cache = FeatureCache(tmp_path / "cache", cache.extractors)
     assert run(folder, cache).n_extracted == 1
-    next(path for path in (tmp_path / "cache").rglob("*__0.npy")).unlink()
-    assert run(folder, cache).n_extracted <= 1
+    for path in (tmp_path / "cache").rglob("*__0.npy"):
+        path.unlink()
+    assert run(folder, cache).n_extracted == 2
+
+
+def test_processes_that_race_do_not_mix_up_extractors(clips, tmp_path):
+    """Another process may have kept one extractor's features by the time that both are written."""
+    both = create_extractors(["motion", "descriptors"], "none")
+    file = MediaFile(clips / "loud.mp4", "loud")
+    extracted = extract_file(file.path, both)
+    run(clips, FeatureCache(tmp_path, create_extractors("motion", "none")))
+    cache = FeatureCache(tmp_path, both)
+    cache.write(file, extracted, both)
+    shapes = [np.load(path).shape[1] for path in cache.files(file.path)["visual"]]
+    assert shapes == [118, 1024]
 
 
 def test_content_is_told_by_size_and_blocks(tmp_path):
