@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from mmcl.errors import FileError, InputError
 
 MARGIN_BYTES = 1 << 18
+MAX_NAME = 200  # bytes, so that endings fit behind it
 
 
 def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
@@ -54,6 +55,10 @@ def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
             problem,
             "what was saved before is intact; make room or choose another --out",
         ) from error
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def check_writable(folder: Path) -> None:
@@ -150,6 +155,28 @@ def describe_failure(name: str, error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"{name}: not enough memory"
     return f"{name}: unexpected {type(error).__name__}: {first_line(error)}"
+
+
+def check_file_name(name: str) -> None:
+    """A recording's name, which results are named after, stays below the folder of the results.
+
+    Args:
+        name: May hold subfolders, ``day/clip``.
+
+    Raises:
+        InputError: It is absolute, empty, goes up, or holds what file names cannot.
+
+    Example:
+        >>> check_file_name("day/clip 1")
+    """
+    parts = name.split("/")
+    if any(p in ("", ".", "..") for p in parts) or "\\" in name or not name.isprintable():
+        raise InputError(
+            f"name {name!r}: results are named after it; expected no backslash, no control character, and no empty "
+            "part, '.' or '..' between slashes"
+        )
+    if max(len(os.fsencode(p)) for p in parts) > MAX_NAME:
+        raise InputError(f"name {name[:40]!r}...: is longer than {MAX_NAME} bytes, too long for a file's name")
 
 
 def printable(name: str) -> str:

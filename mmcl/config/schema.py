@@ -209,7 +209,8 @@ class TrainerConfig:
     """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
     refit: bool = False
     """Once validation has selected the epoch, train anew on training and validation split for so many epochs, the
-    linear baseline too: for small data, of which the validation split is a large share."""
+    linear baseline too: for small data, of which the validation split is a large share. Not with few labels, nor with
+    a finished teacher."""
     validate_every: int = limited(1, 1)
     """Epochs between validations; the last epoch always is validated."""
     save_every: int = limited(1, 1)
@@ -262,3 +263,14 @@ class RunConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
+
+    @property
+    def refits(self) -> bool:
+        """Is a run trained on its validation split too, once that has selected the epoch? Not with few labels, whose
+        number would change, nor with a finished teacher, nor without labels, which select nothing."""
+        return bool(
+            self.trainer.refit
+            and self.loss.mil.weight > 0
+            and not self.labels.labelled
+            and not self.loss.distill.teacher_run
+        )

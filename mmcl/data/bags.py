@@ -81,6 +81,7 @@ class BagDataset(Dataset):
         self.group_numbers = [number[name] for name in self.groups]
         self.signals = [dict(resample_to_grid(r, grid)) for r in recordings]
         self.shapes = {m: x.shape[1:] for signals in self.signals for m, x in signals.items()}
+        self.may_lack = modality_dropout > 0 or any(len(signals) < len(self.shapes) for signals in self.signals)
         self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
         self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
 
@@ -102,7 +103,8 @@ class BagDataset(Dataset):
         for m in lacking:  # every batch has all modalities, so that all processes compute the same
             signals[m] = np.zeros((n_hops * self.grid.frames_per_hop[m], *self.shapes[m]), np.float32)
         absent = absent.union(lacking)
-        return BagSample(signals, n_snippets, self.labels[index], index, absent, self.group_numbers[index])
+        group, label = self.group_numbers[index], self.labels[index]
+        return BagSample(signals, n_snippets, label, index, absent, group, self.may_lack and epoch >= 0)
 
     def _augmented(self, signals: Signals, epoch: int, rng: np.random.Generator) -> Signals:
         grid = self.grid

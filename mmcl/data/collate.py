@@ -25,6 +25,7 @@ class BagSample:
         index: Its number in the data set.
         absent: Modalities of ``x`` that the network is not to see.
         group: Number of its group.
+        may_lack: Some bag of the data set may lack a modality, so that ``Bags.present`` is given in every batch.
 
     Example:
         >>> BagSample({"a": np.zeros((3, 2), np.float32)}, 3, np.zeros(1), 0).group
@@ -37,6 +38,7 @@ class BagSample:
     index: int
     absent: frozenset[str] = frozenset()
     group: int = 0
+    may_lack: bool = False
 
 
 def require_finite(signals: Mapping[str, np.ndarray], name: str) -> Signals:
@@ -86,7 +88,8 @@ def collate(samples: Sequence[BagSample], bucket_size: int = 0) -> Bags:
     lengths = [s.n_snippets for s in samples]
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     label = torch.from_numpy(np.stack([s.label for s in samples]))
-    some_lack = any(not of.all() for of in present.values())
+    # in all batches or in none: processes must agree on which sums they share
+    some_lack = any(s.may_lack for s in samples) or any(not of.all() for of in present.values())
     index, group = torch.tensor([s.index for s in samples]), torch.tensor([s.group for s in samples])
     packing = pack_by_length(lengths, bucket_size)
     return Bags(x, mask, label, index, present if some_lack else {}, packing, group)

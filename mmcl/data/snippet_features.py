@@ -39,7 +39,7 @@ def snippet_features(recording: Recording, grid: SnippetGrid) -> Mapping[str, np
         ends = np.minimum(starts + grid.hops_per_window * per_hop, len(x))
         width = (ends - starts)[:, None]
         mean = _window_sums(flat, starts, ends) / width
-        if per_hop == 1:
+        if grid.kind(m) == "features":
             rows[m] = mean.astype(np.float32)
             continue
         square = _window_sums(flat**2, starts, ends) / width

@@ -22,6 +22,7 @@ from mmcl.data.recording_index import RecordingIndex, RecordingRow
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.fights import EVENT, Fights, read_fights
 from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, motion_extractors
+from mmcl.datasets.sources.splits import check_apart
 from mmcl.errors import InputError
 from mmcl.media.timing import SNIPPET_S
 
@@ -102,6 +103,9 @@ class FightsStreams(Dataset):
         d = options
         assert isinstance(d, FightsStreamsConfig)
         clips = hold_streams(read_fights(data))
+        check_apart(clips)
+        if silent := [row for row in clips.rows if "visual" not in row.media]:
+            raise InputError(f"{silent[0].where}: has no picture; remove the line")
         split = split_sources(clips.rows, d)
         rows: list[RecordingRow] = []
         for number, (name, n) in enumerate(

@@ -206,6 +206,10 @@ def _rows(
 ) -> list[RecordingRow]:
     shown = class_of(video.name)
     crops = open_crops(video.visual, options.crops, width)
+    if len({len(x) for x in crops}) > 1:
+        raise FileError(
+            video.visual[0], f"crops have {', '.join(str(len(x)) for x in crops)} rows", "expected the same"
+        )
     events: tuple[Interval, ...] = ()
     if annotations is not None:
         if (shown != "Normal") != bool(annotations.get(video.name)):

@@ -122,14 +122,15 @@ def cross_validate(
     where = resolve_device(device)
     dataset = get_dataset(config.dataset)
     config = check_run(config, dataset, data)
-    index = hold_streams(dataset.index(data, config.data, config.seed))
-    extract_media(index, config.features, config.data.modalities, SPLITS, where)  # once, not in every run
     runs = {
         f"seed-{seed}/{name}": override(config, {"seed": seed, **changes})
         for seed in seeds
         for name, changes in dataset.resamples(config.data, seed).items()
     }
-    train_missing(runs, data, out, jobs, metric or dataset.primary_metric, "test", device)
+    for settings in runs.values():  # what is wrong with the data or the folds is told before anything is made
+        index = dataset.index(data, settings.data, settings.seed)
+    extract_media(hold_streams(index), config.features, config.data.modalities, SPLITS, where)  # once, not in every run
+    train_missing(runs, data, out, jobs, "", "test", device)
     finished = {name: read_metrics(out / name / METRICS) for name in runs}
     metric = metric or dataset.headline_metric(next(iter(finished.values())))
     keys = [f"test {metric}", f"test {PREFIX}{metric}"]
@@ -139,7 +140,7 @@ def cross_validate(
     if len(kept) < len(runs):
         print(f"{len(runs) - len(kept)} runs have no {metric} (one class alone was tested on), and are left out")
     counts = [read_json(out / name / CONFIG)["recordings"] for name in kept]
-    share = float(np.mean([c["test"] / max(c["train"] + c["validation"], 1) for c in counts]))
+    share = float(np.mean([c["test"] / max(c["train"] + config.refits * c["validation"], 1) for c in counts]))
     network, linear = (np.array(v) for v in zip(*kept.values(), strict=True))
     result = CrossValidation(metric, tuple(kept), network, linear, share)
     write_json(

@@ -46,7 +46,7 @@ def train_missing(
         data: The data set.
         out: Folder of the runs.
         jobs: Runs at a time, each on its share of the cores.
-        metric: That each run must have.
+        metric: That each run must have; "" = any.
         split: Of the metric, "" = validation where there is one, else test.
         device: "auto", "cpu" or a GPU.
 
@@ -66,7 +66,7 @@ def train_missing(
         if stop.is_set():
             return 1
         code = _train_in_process(out / name, runs[name], data, threads, device)
-        if code == 0:
+        if code == 0 and metric:
             try:
                 read_metric(out / name, metric, split)
             except InputError:  # a wrong --metric is reported after one run, not after all
@@ -91,7 +91,8 @@ def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, de
     code = "import sys; from mmcl.experiments.many_runs import train_requested; train_requested(sys.argv[1])"
     command = [sys.executable, "-c", code, str(requested)]
     with open(run / "log.txt", "w") as log:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        # threads that spin while they wait would slow the runs beside this one
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
         return subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
 
 

@@ -111,6 +111,6 @@ class FeatureCache:
         return all((place / name).exists() for name in files)
 
     def _place(self, m: str, extractor: Extractor, card: ExtractorCard) -> Path:
-        made_by = json.dumps([asdict(card), extractor.version], sort_keys=True)
+        made_by = json.dumps([asdict(card), extractor.version, extractor.spec], sort_keys=True)
         slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
         return self.folder / f"{m}-{slug}-{hashlib.sha256(made_by.encode()).hexdigest()[:8]}"

@@ -78,13 +78,13 @@ def extract_file(
         held = {"visual": media.video is not None, "audio": media.audio is not None}
         chosen = {key: e for key, e in chosen.items() if held[key[0]]}
         if number == 0 and not any(held[m] for m in extractors.parts):
-            snippets.close()  # type: ignore[attr-defined]
+            snippets.close()
             if may_be_empty:
                 return Extracted(media, {})
             has = "picture" if held["visual"] else "sound"
             raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
         if not chosen:
-            snippets.close()  # type: ignore[attr-defined]
+            snippets.close()
             continue
         rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
     parts = {m: tuple(rows_of[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in rows_of}

@@ -85,6 +85,7 @@ def create_extractor(modality: str, name: str, **options: Any) -> Extractor:
         extractor = cls(**{**{k: v for k, v in offered.items() if k in accepted}, **spec.options})
     except TypeError as error:
         raise InputError(f"--{modality} {name}: {error}; it takes {', '.join(accepted) or 'nothing'}") from None
+    extractor.spec = name
     return extractor.eval()
 
 

@@ -104,7 +104,12 @@ class FolderStore:
         Raises:
             InputError: The store holds those of another file of the same name.
         """
-        info = info_path(self.folder, file.name)
+        name, info = file.name, info_path(self.folder, file.name)
+        if not info.exists() and "/" in name:  # mmcl 0.1 named files of subfolders by their last name
+            name = name.rsplit("/", 1)[1]
+            info = info_path(self.folder, name)
+            if not info.exists() or read_json(info).get("bytes") != file.path.stat().st_size:
+                return self.extractors
         if not info.exists():
             return self.extractors
         held = read_json(info)
@@ -115,7 +120,7 @@ class FolderStore:
                 f"remove {info.name} to extract it anew, or choose another --out"
             )
         of_streams = {m for m in held.get("streams", ()) if m in self.extractors.cards}
-        names = [n for m in of_streams for n in feature_files(file.name, m, self.extractors.cards)]
+        names = [n for m in of_streams for n in feature_files(name, m, self.extractors.cards)]
         return None if all((self.folder / n).exists() for n in names) else self.extractors
 
     def write(self, file: MediaFile, extracted: Extracted, extractors: ExtractorSet) -> None:

@@ -12,10 +12,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from mmcl.data.snippet_features import snippet_features
+from mmcl.errors import InputError
 from mmcl.losses.mil import to_score, topk_pool
 from mmcl.types import Recording, SnippetGrid, SnippetScores
 
-MAX_BAGS, MAX_ROWS = 4000, 100_000  # training bags and snippets that the model is fitted to
+MAX_BAGS, MAX_ROWS, MAX_VALUES = 1000, 100_000, 100_000_000  # training bags, snippets and numbers that it is fitted to
 N_REFITS = 6
 CLIP = 5.0  # standard deviations
 C = 5.0  # inverse strength of the penalty, on blocks of unit size
@@ -52,7 +53,11 @@ class LinearModel:
 
     def standardize(self, m: str, x: np.ndarray) -> np.ndarray:
         """Rows of a modality as the weights take them."""
-        return ((x - self.mean[m]) / self.std[m]).clip(-CLIP, CLIP) * self.scale[m]
+        z = np.subtract(x, self.mean[m], dtype=np.float32)
+        z /= self.std[m].astype(np.float32)
+        np.clip(z, -CLIP, CLIP, out=z)
+        z *= self.scale[m].astype(np.float32)
+        return z
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class LinearBaseline:
         for recording in recordings:
             rows = snippet_features(recording, self.grid)
             logit = {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
-            has_joint = any(m in rows for m in self.joint.weight)
+            has_joint = any(m in rows for m in self.joint.weight) or not logit  # nothing is known: the bias
             logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
             tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
             n = len(tensors["joint"])
@@ -125,22 +130,29 @@ def fit_linear_baseline(
     their highest-scored snippets alone, as many as the pooling takes.
 
     Args:
-        recordings: The training split, with labels; evenly spread ones of very many.
+        recordings: The training split, with labels; of very many some are drawn, of long ones evenly spread snippets.
         grid: How they are cut into snippets.
         classes: Names of the classes.
         topk_divisor: Of the pooling.
         multiclass: Classes exclude each other.
         blocks: Channels of each extractor whose features stand side by side, by modality: each counts the same.
 
+    Raises:
+        InputError: No recording has a label.
+
     Reference:
         The refitting is mi-SVM's (Andrews et al., NIPS 2002) with logistic regression and several snippets a bag.
     """
     labelled = [r for r in recordings if r.label is not None and (r.label.any() or not multiclass)]
-    chosen = labelled[:: -(-len(labelled) // MAX_BAGS)]
+    if not labelled:
+        raise InputError("linear baseline: no training recording has a label")
+    drawn = np.random.default_rng(0).permutation(len(labelled))[:MAX_BAGS]
+    chosen = [labelled[i] for i in sorted(drawn)]
     rows: list[Rows] = []
     for r in chosen:
         of_bag = snippet_features(r, grid)
-        most = max(MAX_ROWS // len(chosen), 8)
+        width = sum(x.shape[1] for x in of_bag.values())
+        most = max(min(MAX_ROWS, MAX_VALUES // width) // len(chosen), 8)
         n = len(next(iter(of_bag.values())))
         kept = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
         rows.append({m: x[kept] for m, x in of_bag.items()})
@@ -180,8 +192,8 @@ def _fit(
 ) -> LinearModel:
     mean, std, scale = {}, {}, {}
     for m in used:
-        x = np.concatenate([r[m] for r in rows if m in r]).astype(np.float64)
-        mean[m], spread = x.mean(0), x.std(0)
+        x = np.concatenate([r[m] for r in rows if m in r])
+        mean[m], spread = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
         std[m] = np.maximum(spread, 1e-3 * spread.max() + 1e-6)  # a dead channel stays small
         widths = list(blocks.get(m, ())) or [x.shape[1]]
         scale[m] = np.repeat([n**-0.5 for n in widths], widths)
@@ -204,7 +216,8 @@ def _join(model: LinearModel, rows: Rows, used: Sequence[str]) -> np.ndarray:
     """All modalities of a bag side by side, zeros where it lacks one."""
     n = len(next(iter(rows.values())))
     return np.concatenate(
-        [model.standardize(m, rows[m]) if m in rows else np.zeros((n, len(model.mean[m]))) for m in used], 1
+        [model.standardize(m, rows[m]) if m in rows else np.zeros((n, len(model.mean[m])), np.float32) for m in used],
+        1,
     )
 
 
@@ -234,6 +247,10 @@ def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: i
 
 def _regress(x: np.ndarray, target: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight ``(dim, class)`` and bias ``(class,)``; of one class that of the positives."""
+    if len(np.unique(target)) < 2:  # a modality that one class alone has
+        bias = np.full(n_classes, -20.0 if n_classes > 1 else 0.0)
+        bias[int(target[0]) if n_classes > 1 else 0] = 0.0
+        return np.zeros((x.shape[1], n_classes)), bias
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from mmcl.data.media import extract_media, hold_streams
+from mmcl.config.schema import FeaturesConfig
+from mmcl.config.specs import parse_spec
+from mmcl.data.media import extract_media, hold_streams, media_extractors
 from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
+from mmcl.features.extractor_set import split_names
 from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
 from mmcl.readers.recording_files import SHAPES, find_recordings, read_recording
@@ -124,11 +127,10 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
         if len(missing) == len(inputs):
             raise FileError(path, f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
         print(f"{path}: has no column {missing[0]}; recordings are scored by what they have", flush=True)
+    needed = [m for m in inputs if any(m in row.media for row in index.rows)]
+    features = features_of_run(info, needed, path) if needed else info.config.features
     media_of = {row.name: row.media_files[0] for row in index.rows if row.media}
-    index = extract_media(index, info.config.features, tuple(inputs), ("", *SPLITS), device)
-    for m, card in index.extractors.items():
-        if m in info.extractors and (difference := info.extractors[m].differs_from(card)):
-            raise FileError(path, f"gets {m} features of another extractor ({difference})", "check what is installed")
+    index = extract_media(index, features, tuple(inputs), ("", *SPLITS), device)
     recordings = []
     for row in index.rows:
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
@@ -137,6 +139,39 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
         read = partial(_read_row, row, inputs)
         recordings.append(LazyRecording(row.name, files, read, media_of.get(row.name)))
     return recordings
+
+
+def features_of_run(info: RunInfo, modalities: Sequence[str], path: Path) -> FeaturesConfig:
+    """Settings of the extractors that made a run's features, checked against its card.
+
+    Args:
+        info: Of the run.
+        modalities: Of which media files are there.
+        path: Of the manifest, for errors.
+
+    Raises:
+        FileError: The card does not say what made them, or what is installed makes others.
+    """
+    unknown = [m for m in modalities if m not in info.extractors]
+    if unknown:
+        raise FileError(
+            path,
+            f"names media files, but the model does not know what made its {unknown[0]} features",
+            "score the files themselves, with --visual and --audio, or a manifest of features",
+        )
+    names = {m: tuple(extractor_names(info, m)) for m in modalities}
+    features = replace(info.config.features, **names)  # type: ignore[arg-type]
+    for m, card in media_extractors(features, modalities).cards.items():
+        if difference := info.extractors[m].differs_from(card):
+            raise FileError(path, f"gets {m} features of another extractor ({difference})", "check what is installed")
+    return features
+
+
+def extractor_names(info: RunInfo, modality: str) -> list[str]:
+    """As the run's settings name them, with their options, where they made the features; else as its card does."""
+    from_settings = split_names(getattr(info.config.features, modality))
+    of_card = split_names(info.extractors[modality].name)
+    return from_settings if [parse_spec(n).name for n in from_settings] == of_card else of_card
 
 
 def _read_row(row: RecordingRow, inputs: Mapping[str, InputSpec]) -> Recording:

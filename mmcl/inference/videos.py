@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mmcl.config.specs import parse_spec
 from mmcl.errors import InputError
 from mmcl.features.extract import Extracted, extract_file
-from mmcl.features.extractor_set import ExtractorSet, create_extractors, split_names
+from mmcl.features.extractor_set import ExtractorSet, create_extractors
 from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
-from mmcl.inference.sensors import notes_of_missing
+from mmcl.inference.sensors import extractor_names, notes_of_missing
 from mmcl.media.find import MediaFile
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.runs.run_dir import RunInfo
@@ -160,7 +159,7 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
             raise InputError(f"{run}: its card does not say what made its {m} features; say so with --{m} NAME")
         if card is not None and given[m] not in ("", card.name):
             raise InputError(f"--{m} {given[m]}: {run} was trained on {m} features of {card.name}")
-        names[m] = given[m] or _names_of_run(info, m)
+        names[m] = given[m] or "+".join(extractor_names(info, m))
     extractors = create_extractors(
         names["visual"],
         names["audio"],
@@ -174,13 +173,6 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
         if difference := expected.differs_from(card):
             raise InputError(f"{run}: was trained on {m} features of another extractor ({difference} of this one)")
     return extractors
-
-
-def _names_of_run(info: RunInfo, modality: str) -> str:
-    """As the run's settings name them, with their options, where they made the features; else as its card does."""
-    from_settings = split_names(getattr(info.config.features, modality))
-    name = info.extractors[modality].name
-    return "+".join(from_settings) if [parse_spec(n).name for n in from_settings] == split_names(name) else name
 
 
 def score_features(name: str, extracted: Extracted, predictor: Predictor) -> SnippetScores:

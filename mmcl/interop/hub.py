@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -38,7 +39,8 @@ def save_pretrained(run: Path, out: Path) -> None:
         raise FileError(out, "already holds a model or a run", "choose another --out")
     check_writable(out)
     settings = {**read_saved(run), "data": "", "start_from": None}
-    settings["config"] = to_dict(override(info.config, {"loss.distill.teacher_run": ""}))
+    without_paths: dict[str, Any] = {"loss.distill.teacher_run": "", "features.cache": ""}
+    settings["config"] = to_dict(override(info.config, without_paths))
     metrics = read_metrics(run / METRICS) if (run / METRICS).exists() else {}
     save_weights(out / BEST, network)
     write_json(out / METRICS, metrics)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from mmcl.io import atomic_write, first_line
 from mmcl.media.find import has_media_ending
 
 TIMEOUT_S = 60.0
+CHUNK = 1 << 20
 
 
 def is_url(text: str) -> bool:
@@ -61,6 +63,7 @@ def fetch(url: str, path: Path) -> None:
     try:
         answer = urllib.request.urlopen(url, timeout=TIMEOUT_S)
     except HTTPError as error:
+        error.close()
         raise InputError(f"{url}: answers {error.code} {error.reason}; check the address") from error
     except (URLError, OSError, ValueError) as error:
         reason = first_line(Exception(str(getattr(error, "reason", error))))
@@ -68,10 +71,18 @@ def fetch(url: str, path: Path) -> None:
 
     def write(temporary: Path) -> None:
         with open(temporary, "wb") as file:
-            shutil.copyfileobj(answer, file)
+            while chunk := _read(answer, url):
+                file.write(chunk)
             expected = answer.headers.get("Content-Length")
             if expected is not None and file.tell() != int(expected):
                 raise InputError(f"{url}: ended after {file.tell()} of {expected} bytes; try again")
 
     with answer:
         atomic_write(path, write)
+
+
+def _read(answer: IO[bytes], url: str) -> bytes:
+    try:
+        return answer.read(CHUNK)
+    except (OSError, HTTPException) as error:
+        raise InputError(f"{url}: broke off ({first_line(error)}); try again") from error

@@ -15,7 +15,7 @@ VIDEO_ENDINGS = set(
     ["mp4", "m4v", "mkv", "webm", "avi", "mov", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv", "gif"]
 )
 AUDIO_ENDINGS = set(["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])
-BLOCK, N_BLOCKS = 1 << 16, 16  # bytes, and how many blocks of a file its content is told by
+BLOCK, N_BLOCKS = 1 << 16, 512  # bytes, and how many blocks of a file its content is told by
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def has_media_ending(name: str) -> bool:
 
 
 def content_id(path: Path) -> str:
-    """Tells a file's content, whatever its name: a hash of its size and of blocks spread over it.
+    """Tells a file's content, whatever its name: a hash of it, above 32 MB of its size and 512 blocks spread over it.
 
     Args:
         path: The file.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.errors import FileError, InputError
-from mmcl.media.decoder import Decoder, DecordFailed, return_decoder, take_decoder
+from mmcl.media.decoder import Decoder, DecordFailed, Message, return_decoder, take_decoder
 from mmcl.media.probe import Media, media_from_header
 from mmcl.media.timing import SNIPPET_S
 
@@ -27,7 +27,7 @@ class Snippet:
 
 def read_snippets(
     path: Path, short_side: int = 256, *, timeout_s: float = TIMEOUT_S, reader: str = "auto", has_sound: bool = True
-) -> tuple[Media, Iterator[Snippet]]:
+) -> tuple[Media, SnippetReader]:
     """What the file holds and its snippets, in order; a few at a time are in memory.
 
     Args:
@@ -42,7 +42,7 @@ def read_snippets(
     """
     request: dict[str, object] = {"short_side": short_side, "skip": 0, "has_sound": has_sound}
     decoder, media = _open(path, timeout_s, reader=reader, **request)
-    return media, _iterate(decoder, path, timeout_s, request)
+    return media, SnippetReader(decoder, path, timeout_s, request)
 
 
 def probe_file(path: Path, *, timeout_s: float = TIMEOUT_S) -> Media:
@@ -79,31 +79,58 @@ def _open(path: Path, timeout_s: float, **request: object) -> tuple[Decoder, Med
         raise
 
 
-def _iterate(decoder: Decoder, path: Path, timeout_s: float, request: dict[str, object]) -> Iterator[Snippet]:
-    n, has_ended = 0, False
-    try:
-        while True:
-            try:
-                message, blocks = decoder.next()
-            except DecordFailed:
-                decoder.stop()
-                decoder = take_decoder()
-                decoder.open(path, timeout_s, **{**request, "reader": "pyav", "skip": n})
-                continue
-            if message.get("end"):
-                has_ended = True
-                break
-            frames = audio = None
-            if message["shape"] is not None:
-                frames = np.frombuffer(blocks.pop(0), np.uint8).reshape(message["shape"])
-            if blocks:
-                audio = np.frombuffer(blocks.pop(0), np.float32)
-            n += 1
-            yield Snippet(frames, audio)
-    finally:
-        if has_ended:
-            return_decoder(decoder)
-        else:
-            decoder.stop()
-    if n == 0:
-        raise FileError(path, f"shorter than one snippet of {SNIPPET_S:.2f} s", "leave it out")
+class SnippetReader(Iterator[Snippet]):
+    """The snippets of a file that is being decoded. ``close`` ends it early; a decoder that is at the end of its file
+    is kept for the next one.
+
+    Args:
+        decoder: That has the file open.
+        path: The file.
+        timeout_s: Seconds without progress after which the decoder is given up.
+        request: What the decoder was asked for.
+    """
+
+    def __init__(self, decoder: Decoder, path: Path, timeout_s: float, request: dict[str, object]):
+        self.decoder: Decoder | None = decoder
+        self.path, self.timeout_s, self.request, self.n = path, timeout_s, request, 0
+
+    def __next__(self) -> Snippet:
+        if self.decoder is None:
+            raise StopIteration
+        try:
+            message, blocks = self._next()
+        except BaseException:
+            self.close()
+            raise
+        if message.get("end"):
+            return_decoder(self.decoder)
+            self.decoder = None
+            if self.n == 0:
+                raise FileError(self.path, f"shorter than one snippet of {SNIPPET_S:.2f} s", "leave it out")
+            raise StopIteration
+        frames = audio = None
+        if message["shape"] is not None:
+            frames = np.frombuffer(blocks.pop(0), np.uint8).reshape(message["shape"])
+        if blocks:
+            audio = np.frombuffer(blocks.pop(0), np.float32)
+        self.n += 1
+        return Snippet(frames, audio)
+
+    def _next(self) -> Message:
+        assert self.decoder is not None
+        try:
+            return self.decoder.next()
+        except DecordFailed:
+            self.decoder.stop()
+            self.decoder = take_decoder()
+            self.decoder.open(self.path, self.timeout_s, **{**self.request, "reader": "pyav", "skip": self.n})
+            return self.decoder.next()
+
+    def close(self) -> None:
+        """End the decoder, in the middle of the file."""
+        if self.decoder is not None:
+            self.decoder.stop()
+            self.decoder = None
+
+    def __del__(self) -> None:
+        self.close()

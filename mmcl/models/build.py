@@ -110,6 +110,9 @@ def create_model(
         raw = [m for m, spec in inputs.items() if spec.kind != "features"]
         if raw:
             raise InputError(f"--model.linear-path: takes precomputed features, not raw {raw[0]} signals")
+        several = [m for m in inputs if grid.frames_per_hop[m] != 1]
+        if several:
+            raise InputError(f"--model.linear-path: takes one row of {several[0]} features a hop")
         widths = {m: math.prod(spec.shape) for m, spec in inputs.items()}
         linear_path = LinearPath(widths, n_classes, grid.hops_per_window)
     encoders = {m: create_encoder(m, config, grid, spec) for m, spec in inputs.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule, find_events
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, printable, write_json
@@ -100,6 +101,8 @@ class ScoreFiles:
 
     def _write_files(self, scored: ScoredRecording, folder: Path, content: Mapping[str, Any]) -> None:
         scores, rule = scored.scores, self.rule
+        if not (folder / scores.name).resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{scores.name}: its results would lie outside of {folder}")
         write_json(folder / f"{scores.name}.json", content)
         text = to_csv(scores)
         atomic_write(folder / f"{scores.name}.csv", lambda path: path.write_text(text))

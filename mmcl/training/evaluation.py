@@ -96,7 +96,7 @@ def evaluate(
         device=where,
     )
     check_extractors(run, splits)
-    if split == "validation" and config.trainer.refit:
+    if split == "validation" and config.refits:
         raise InputError(f"{run}: was trained on its validation split too (--trainer.refit); evaluate the test split")
     if not splits.of(split):
         raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")

@@ -161,7 +161,7 @@ def _train(
         select=learns_labels,  # labels must not select what was learned without them
     )
     others = of_missing | evaluate_baseline(baseline, splits, "validation")
-    if config.trainer.refit and splits.validation and learns_labels:
+    if config.refits and splits.validation:
         n_epochs = broadcast_object_list([progress.best_epoch])[0]
         everything = replace(splits, train=[*splits.train, *splits.validation], validation=[])
         print(f"training anew on the training and the validation split, {n_epochs} epochs", flush=True)

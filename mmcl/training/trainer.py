@@ -146,7 +146,9 @@ class Trainer:
         if self.validate_start and not self.progress.step and self.accelerator.is_main_process:
             assert self.validate is not None
             self.progress.at_start = self.validate(self.evaluated_model, self.accelerator.device)
+            self._save()  # before the weights, which nothing could be resumed from
             self._keep_best(self.progress.at_start[self.select_by])
+            self._save()
         with tqdm(
             total=len(self.sampler) * self.n_epochs,
             initial=self.progress.step,

@@ -104,8 +104,8 @@ def test_scores_are_those_of_the_features(demo_dir, tmp_path):
     content = json.loads((tmp_path / f"{clip.stem}.json").read_text())
     predictor = load(demo_dir / "model", "cpu")
     x = {
-        "visual": np.load(demo_dir / f"features/{clip.stem}__0.npy"),
-        "audio": np.load(demo_dir / f"features/{clip.stem}__log-mel.npy"),
+        "visual": np.load(demo_dir / f"features/test/{clip.stem}__0.npy"),
+        "audio": np.load(demo_dir / f"features/test/{clip.stem}__log-mel.npy"),
     }
     (expected,) = predictor.predict([Recording("x", x, dict.fromkeys(x, 1.5))])
     scores = np.array([[s["joint"][0], s["visual"][0], s["audio"][0]] for s in content["snippets"]])

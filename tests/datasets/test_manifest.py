@@ -71,6 +71,10 @@ def test_a_manifest_is_read(sensors):
         (["label", "imu.wrist"], ["a", "x.npy"], "column 'imu.wrist': not a name"),
         (["label", "wrist", "events"], ["a", "x.npy", "3-1"], "line 2: events holds '3-1'"),
         (["label", "wrist"], ["a"], "line 2: has 1 columns"),
+        (["name", "label", "wrist"], ["../up", "a", "x.npy"], r"line 2: name '../up': results are named after it"),
+        (["name", "label", "wrist"], ["/abs", "a", "x.npy"], "line 2: name '/abs'"),
+        (["name", "label", "wrist"], ["a\x1b[31m", "a", "x.npy"], "line 2: name"),
+        (["name", "label", "wrist"], ["x" * 300, "a", "x.npy"], "is longer than 200 bytes"),
     ],
 )
 def test_bad_manifests(tmp_path, header, row, message):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,27 @@ def test_nothing_is_extracted_twice_and_renamed_files_are_known(class_folders, t
     words = ["train", "recordings", "--data", str(moved), "--out", str(tmp_path / "run"), *SMALL]
     assert main(words) == 0
     assert "extracting" not in capsys.readouterr().out
+
+
+def test_a_run_that_is_killed_before_its_first_step_goes_on(class_folders, tmp_path, run):
+    """The linear baseline is saved as epoch 0 before training begins."""
+    out = tmp_path / "run"
+    words = ["train", "events", "--data", str(class_folders), "--out", str(out), *SMALL, "--data.normal", "calm"]
+    code = (
+        "import os, sys; from mmcl.training.trainer import Trainer; from mmcl.cli.main import main\n"
+        "keep = Trainer._keep_best\n"
+        "def once(self, value):\n    keep(self, value)\n    os._exit(9)\n"
+        "Trainer._keep_best = once\n"
+        "main(sys.argv[1:])"
+    )
+    assert subprocess.run([sys.executable, "-c", code, *words], capture_output=True).returncode == 9
+    assert (out / "best.safetensors").exists()
+    assert not (out / "history.json").exists() or json.loads((out / "history.json").read_text()) == []
+    assert main([*words, "--resume"]) == 0
+    ours, expected = (json.loads((r / "metrics.json").read_text()) for r in (out, run))
+    assert {k: v for k, v in ours.items() if "seconds" not in k} == {
+        k: v for k, v in expected.items() if "seconds" not in k
+    }
 
 
 def test_folders_of_splits_and_groups(class_folders, tmp_path):

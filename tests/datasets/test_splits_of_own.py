@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmcl.data.recording_index import RecordingIndex, RecordingRow
+from mmcl.datasets.sources.folder import normal_class
 from mmcl.datasets.sources.splits import assign_folds, assign_splits, check_classes, resamples_of_folds
 from mmcl.errors import FileError, InputError
 
@@ -49,6 +50,18 @@ def test_folds_are_the_default_and_without_groups_that_is_warned_of(capsys):
     assert capsys.readouterr().out == ""
     assign_splits(index_of(named=False))
     assert "names no groups" in capsys.readouterr().out
+
+
+def test_the_class_without_events_is_told_by_its_name():
+    where = Path("videos")
+    assert normal_class(("noFight", "fight"), "", where) == "noFight"
+    assert normal_class(("fall", "no_fall"), "", where) == "no_fall"
+    assert normal_class(("Violence", "NonViolence"), "", where) == "NonViolence"
+    assert normal_class(("Normal", "a"), "", where) == "Normal"
+    assert normal_class(("a", "b"), "b", where) == "b"
+    for unclear in (("nodding", "waving"), ("noise", "scream"), ("normal", "negative", "a")):
+        with pytest.raises(FileError, match="is not clear"):
+            normal_class(unclear, "", where)
 
 
 def test_what_cannot_be_split_is_refused():

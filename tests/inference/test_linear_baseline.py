@@ -13,6 +13,7 @@ from mmcl.data.bags import BagDataset
 from mmcl.data.collate import collate
 from mmcl.data.snippet_features import snippet_features
 from mmcl.data.snippet_grid import create_grid, resample_to_grid
+from mmcl.errors import InputError
 from mmcl.inference.linear_baseline import C, choose_modalities, fit_linear_baseline
 from mmcl.inference.predictor import Predictor
 from mmcl.models.build import create_model
@@ -133,6 +134,22 @@ def test_a_network_begins_as_the_baseline(joint_of):
     for i, expected in enumerate(baseline.predict(data)):
         n = len(expected.score)
         np.testing.assert_allclose(together[i, :n].sigmoid().numpy(), expected.score, atol=1e-5)
+
+
+def test_a_modality_that_one_class_alone_has_or_nobody_had():
+    data = recordings(40, lacking=0.0)
+    mixed = [r.only(["visual"]) if r.label.any() else r for r in data]
+    baseline = fit_linear_baseline(mixed, GRID, ("event",))
+    assert all(np.isfinite(s.score).all() for s in baseline.predict(mixed))
+    two = [Recording(r.name, r.signal, r.rate_hz, np.array([1 - r.label[0], r.label[0]])) for r in mixed]
+    baseline = fit_linear_baseline(two, GRID, ("no", "yes"), topk_divisor=1, multiclass=True)
+    assert all(np.isfinite(s.bag_score).all() for s in baseline.predict(two))
+    never = fit_linear_baseline([r.only(["visual"]) for r in data], GRID, ("event",))
+    (score,) = never.predict([data[0].only(["audio"])])
+    assert score.modality_score == {}
+    assert np.isfinite(score.score).all()
+    with pytest.raises(InputError, match="no training recording has a label"):
+        fit_linear_baseline([], GRID, ("event",))
 
 
 def test_raw_signals_have_no_linear_path():

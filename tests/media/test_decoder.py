@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,23 @@ def test_left_in_the_middle_or_crashed_it_is_replaced(tmp_path):
     return_decoder(taken)  # a dead one is not kept
     assert pids() == []
     assert len(list(read_snippets(long, 64)[1])) == 29
+
+
+def test_a_file_of_which_nothing_is_needed_leaves_no_process(tmp_path):
+    from mmcl.features.extract import extract_file
+    from mmcl.features.extractor_set import create_extractors
+
+    path = write_clip(tmp_path / "sound.wav", 72, video=None, audio="pcm_s16le")
+    before = children()
+    for _ in range(3):
+        assert extract_file(path, create_extractors("descriptors", "none"), may_be_empty=True).n_snippets == 0
+        reader = read_snippets(path, 64)[1]
+        del reader
+    assert len(children() - before) <= len(pids())
+
+
+def children() -> set[int]:
+    return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
 
 
 def test_a_process_ends_after_many_files(tmp_path, monkeypatch):

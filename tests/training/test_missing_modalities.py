@@ -44,6 +44,17 @@ def test_every_batch_has_all_modalities():
     assert (bags.x["audio"] == 0).all()
 
 
+def test_all_batches_say_what_is_present_or_none_does():
+    """Processes sum alike: one whose bags lack nothing must not take another path than one whose bags do."""
+    lacking = BagDataset(recordings({0: "audio"}), GRID, strength=0.0)
+    assert collate([lacking[0, 4], lacking[0, 5]]).present.keys() == {"visual", "audio"}
+    assert collate([lacking[-1, 4]]).present == {}
+    dropout = BagDataset(recordings({}), GRID, strength=0.0, modality_dropout=0.01)
+    assert collate([dropout[0, 4]]).present.keys() == {"visual", "audio"}
+    complete = BagDataset(recordings({}), GRID, strength=0.0)
+    assert collate([complete[0, 4]]).present == {}
+
+
 def test_own_scores_learn_from_bags_that_have_the_modality():
     config = recipe("events", {"data.modalities": ("visual", "audio")})
     network = create_model(ModelConfig(dim=8), GRID, 1, INPUTS).eval()

@@ -19,7 +19,7 @@ SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
-NORMAL = re.compile(r"(normal|normals|none|negative|negatives|background|nothing|0|no[ _-]?.+|non[ _-]?.+)", re.I)
+NORMAL = ("normal", "normals", "none", "negative", "negatives", "background", "nothing", "0")
 
 
 def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:
@@ -85,7 +85,7 @@ def normal_class(classes: tuple[str, ...], named: str, where: Path) -> str:
         if named not in classes:
             raise InputError(f"--data.normal {named}: {where} has the classes {', '.join(classes)}")
         return named
-    normal = [c for c in classes if NORMAL.fullmatch(c)]
+    normal = [c for c in classes if c.lower() in NORMAL or _is_other_negated(c, classes)]
     if len(normal) != 1:
         raise FileError(
             where,
@@ -93,3 +93,10 @@ def normal_class(classes: tuple[str, ...], named: str, where: Path) -> str:
             "name it by --data.normal CLASS",
         )
     return normal[0]
+
+
+def _is_other_negated(name: str, classes: tuple[str, ...]) -> bool:
+    """Is it "no", "non" or "not" before the name of another class: noFight, non-violence, no_fall?"""
+    plain = {re.sub(r"[^a-z0-9]", "", c.lower()) for c in classes if c != name}
+    text = re.sub(r"[^a-z0-9]", "", name.lower())
+    return any(text.removeprefix(no) in plain for no in ("no", "non", "not") if text.startswith(no))

@@ -28,8 +28,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 from mmcl.features.weights import cache_folder
+from mmcl.io import check_file_name
 from mmcl.media.fetch import is_url, place_of_url
 from mmcl.media.find import has_media_ending
 from mmcl.readers.kinds import REGISTRY, get_kind
@@ -172,6 +173,10 @@ def _row(
     events = _events(cell.get("events", ""), ", ".join(labels), wrong)
     name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
     where = f"{path}: line {line}"
+    try:
+        check_file_name(name)
+    except InputError as error:
+        raise FileError(path, f"line {line}: {error}", "rename it") from error
     group = cell.get("group", "")
     return RecordingRow(name, split, labels, group, events, sources, where=where, media=media, url=url)
 

@@ -17,6 +17,7 @@ class Extractor(nn.Module):
         version: Rises when the same input gives other features, so that those in a cache are made anew.
         dim: Channels of a row.
         blocks: Channels of parts of a row that are of different nature, in order; empty = one.
+        spec: How it was named, with its options.
         weights_sha256: Of the weights' file, empty without weights.
     """
 
@@ -24,6 +25,7 @@ class Extractor(nn.Module):
     version: int = 1
     dim: int
     blocks: tuple[int, ...] = ()
+    spec: str = ""
     weights_sha256: str = ""
     n_crops: int = 1
     pca: object = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -132,5 +133,8 @@ def _pooled(output: Any) -> Tensor:
 
 
 def _identity(model: str, config: Any) -> str:
-    path = Path(model).expanduser() / "model.safetensors"
-    return sha256_of(path) if path.exists() else str(getattr(config, "_commit_hash", "") or "")
+    files = sorted(Path(model).expanduser().glob("*.safetensors"))
+    if not files:
+        return str(getattr(config, "_commit_hash", "") or "")
+    of_files = "".join(sha256_of(path) for path in files)
+    return of_files if len(files) == 1 else hashlib.sha256(of_files.encode()).hexdigest()
