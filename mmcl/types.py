@@ -328,3 +328,19 @@ class SnippetScores:
     modality_bag_score: Mapping[str, np.ndarray]
     classes: tuple[str, ...]
     intervals: tuple[Interval, ...] = field(default=())
+
+    @property
+    def mean_bag_score(self) -> np.ndarray:
+        """``(class,)`` of classes that exclude each other: the mean of the heads' log-scores, joint and of each
+        modality, as scores that add up to 1. It decides what a recording shows.
+
+        Example:
+            >>> x = np.array([0.8, 0.2])
+            >>> s = SnippetScores("r", x, x, x, {"a": x}, x, {"a": 1 - x}, ("yes", "no"))
+            >>> s.mean_bag_score.round(2).tolist()
+            [0.5, 0.5]
+        """
+        heads = [self.bag_score, *self.modality_bag_score.values()]
+        mean = np.mean([np.log(h + 1e-12) for h in heads], axis=0)
+        score = np.exp(mean - mean.max())
+        return score / score.sum()

@@ -116,8 +116,10 @@ class Score:
     """An event goes on while the joint score is at least this."""
     min_s: float = 0.0
     """Shorter events are left out [s]."""
-    pages: Annotated[PageOptions, tyro.conf.OmitArgPrefixes] = PageOptions()  # noqa: RUF009, frozen
-    extractors: Annotated[ExtractorOptions, tyro.conf.OmitArgPrefixes] = ExtractorOptions()  # noqa: RUF009, frozen
+    pages: Annotated[PageOptions, tyro.conf.OmitArgPrefixes] = PageOptions()  # noqa: RUF009
+    """Files of each recording."""
+    extractors: Annotated[ExtractorOptions, tyro.conf.OmitArgPrefixes] = ExtractorOptions()  # noqa: RUF009
+    """Extractors of videos, where the model does not know its own."""
     inertial_hz: float | None = None
     """Samples a second of inertial CSV files without a column time_s."""
     skeleton_hz: float | None = None

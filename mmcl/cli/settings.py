@@ -23,8 +23,9 @@ C = TypeVar("C")
 
 # What --help shows; --help-all shows the rest.
 COMMON = (
-    "seed", "data", "model.dim", "loss.semibag.weight", "loss.snippet.weight", "loss.recording.weight", "optim.epochs",
-    "optim.learning_rate", "loader.batch_size", "loader.num_workers", "trainer.precision", "trainer.tracker",
+    "seed", "data", "features.visual", "features.audio", "model.dim", "loss.semibag.weight", "loss.snippet.weight",
+    "loss.recording.weight", "optim.epochs", "optim.learning_rate", "loader.batch_size", "loader.num_workers",
+    "trainer.precision", "trainer.tracker",
 )  # fmt: skip
 
 RENAMED_OPTIONS = {  # of commands

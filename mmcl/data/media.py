@@ -147,7 +147,7 @@ def media_extractors(config: FeaturesConfig, modalities: Sequence[str]) -> Extra
         names[m] = getattr(config, m)
         if split_names(names[m]) in ([], ["none"]):
             raise InputError(f"--features.{m}: names no extractor; name one, or leave {m} out of --data.modalities")
-    extractors = create_extractors(names["visual"], names["audio"])
+    extractors = create_extractors(names["visual"], names["audio"], prefix="--features.")
     if any(card.crops != 1 for card in extractors.cards.values()):
         raise InputError("--features.visual: videos of your own are seen in one crop; leave out n_crops")
     return extractors
@@ -163,7 +163,7 @@ def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesCo
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     failures: list[tuple[str, str]] = []
     for share in [files[rank::n_ranks], files] if n_ranks > 1 else [files]:
-        job = ExtractionJob(share, cache, jobs=config.jobs, timeout_s=config.timeout_s)
+        job = ExtractionJob(share, cache, jobs=config.jobs, timeout_s=config.timeout_s, may_be_empty=True)
         failures = job.failures
         if job.pending:
             names = "; ".join(f"{m} {card.name}" for m, card in cache.extractors.cards.items())

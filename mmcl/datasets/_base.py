@@ -31,6 +31,7 @@ class Dataset(ABC):
         data_help: What ``--data`` is, for the command line.
         task: "recognition", which class each recording shows, or "detection", when something happens in it.
         Config: Its own options.
+        reads_media: Recordings may be media files, whose features are made on the way.
         primary_metric: Selects the epoch and heads reports.
         finer_metric: Heads reports where the test split's truth is known that finely.
         name: How it was named.
@@ -40,6 +41,7 @@ class Dataset(ABC):
     data_help: ClassVar[str] = "Folder of the data set."
     task: ClassVar[Literal["recognition", "detection"]] = "recognition"
     Config: ClassVar[type[DataConfig]] = DataConfig
+    reads_media: ClassVar[bool] = False
     primary_metric: ClassVar[str] = "accuracy"
     finer_metric: ClassVar[str] = ""
     name: str = ""
@@ -111,7 +113,7 @@ class Dataset(ABC):
 
     def unused_settings(self) -> tuple[str, ...]:
         """Paths of settings and sections that mean nothing for it; they are no options of its commands."""
-        return UNUSED[self.task]
+        return UNUSED[self.task] if self.reads_media else (*UNUSED[self.task], "features")
 
     def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics by name.

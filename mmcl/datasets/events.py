@@ -13,7 +13,7 @@ from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import normal_class
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
+from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, visual_extractors
 from mmcl.datasets.sources.splits import DEFAULT_FOLDS, check_classes, resamples_of_folds
 from mmcl.errors import FileError
 from mmcl.types import Recording
@@ -41,6 +41,7 @@ class Events(Dataset):
     summary = "detect events in your own videos or sensor recordings from a label each"
     data_help = DATA_HELP + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
     task = "detection"
+    reads_media = True
     Config = EventsConfig
     primary_metric = "bag average precision"
     finer_metric = "snippet average precision"
@@ -51,8 +52,10 @@ class Events(Dataset):
 
     def recipe_of(self, data: Path) -> RunConfig:
         """See ``Dataset.recipe_of``."""
-        rate_hz = feature_rate(data)
-        return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
+        rate_hz, has_media = feature_rate(data)
+        if rate_hz:
+            return feature_recipe(self.recipe(), self.task, rate_hz)
+        return override(self.recipe(), {"features.visual": visual_extractors()} if has_media else {})
 
     def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
         """See ``Dataset.resamples``: every fold."""

@@ -51,6 +51,7 @@ class Fights(Dataset):
     summary = "detect fights in short surveillance clips, sources held out"
     data_help = "Folder with fights.csv (name, label, group, video) and the clips it names."
     task = "detection"
+    reads_media = True
     Config = FightsConfig
     primary_metric = "bag ROC-AUC"
 

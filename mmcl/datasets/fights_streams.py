@@ -66,6 +66,7 @@ class FightsStreams(Dataset):
     summary = "detect fights in untrimmed streams of surveillance clips, from one label a stream"
     data_help = Fights.data_help
     task = "detection"
+    reads_media = True
     Config = FightsStreamsConfig
     primary_metric = "snippet average precision"
 

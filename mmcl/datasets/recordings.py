@@ -10,7 +10,7 @@ from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
-from mmcl.datasets.sources.recipes import feature_recipe, recognition_recipe
+from mmcl.datasets.sources.recipes import feature_recipe, recognition_recipe, visual_extractors
 from mmcl.datasets.sources.splits import DEFAULT_FOLDS, check_classes, resamples_of_folds
 from mmcl.errors import FileError
 
@@ -23,6 +23,7 @@ class Recordings(Dataset):
     summary = "recognize what your own videos or sensor recordings show"
     data_help = DATA_HELP
     task = "recognition"
+    reads_media = True
     Config = ManifestConfig
     primary_metric = "accuracy"
 
@@ -32,8 +33,10 @@ class Recordings(Dataset):
 
     def recipe_of(self, data: Path) -> RunConfig:
         """See ``Dataset.recipe_of``."""
-        rate_hz = feature_rate(data)
-        return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
+        rate_hz, has_media = feature_rate(data)
+        if rate_hz:
+            return feature_recipe(self.recipe(), self.task, rate_hz)
+        return override(self.recipe(), {"features.visual": visual_extractors()} if has_media else {})
 
     def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
         """See ``Dataset.resamples``: every fold."""

@@ -23,11 +23,10 @@ def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[Snippe
     """
     truth = np.array([int(r.label.argmax()) for r in recordings if r.label is not None])
     joint = np.stack([s.bag_score for s in scores])
-    of_recordings = [[s.bag_score, *s.modality_bag_score.values()] for s in scores]
-    mean = np.stack([np.mean([np.log(h + 1e-12) for h in heads], axis=0) for heads in of_recordings])
+    mean = np.stack([s.mean_bag_score for s in scores])
     metrics = {"accuracy": accuracy(truth, mean.argmax(1)), "macro F1": macro_f1(truth, mean.argmax(1))}
     if joint.shape[1] == 2:
-        metrics["ROC-AUC"] = roc_auc(truth == 1, mean[:, 1] - mean[:, 0])
+        metrics["ROC-AUC"] = roc_auc(truth == 1, mean[:, 1])
     metrics["accuracy, joint head"] = accuracy(truth, joint.argmax(1))
     for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
         has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]

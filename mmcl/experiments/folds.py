@@ -64,8 +64,10 @@ class CrossValidation:
             lines.append(f"| {name} | {values.mean():.3f} ± {spread:.3f} | {', '.join(f'{v:.3f}' for v in values)} |")
         lines += [
             "",
-            f"Network minus baseline: {self.difference:+.3f}, p = {self.p:.2g} ({len(self.runs)} runs; paired t-test "
-            "corrected for training splits that overlap).",
+            "Network and baseline are the same in every run."
+            if not (self.network - self.linear).any()
+            else f"Network minus baseline: {self.difference:+.3f}, p = {self.p:.2g} ({len(self.runs)} runs; paired "
+            "t-test corrected for training splits that overlap).",
         ]
         return "\n".join(lines)
 

@@ -90,7 +90,7 @@ def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, de
     write_json(requested, {"data": str(data.resolve()), "config": to_dict(config), "device": device})
     code = "import sys; from mmcl.experiments.many_runs import train_requested; train_requested(sys.argv[1])"
     command = [sys.executable, "-c", code, str(requested)]
-    with open(run / "log.txt", "w") as log:
+    with open(run / "log.txt", "a") as log:
         # threads that spin while they wait would slow the runs beside this one
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
         return subprocess.run(command, env=environment, stdout=log, stderr=log).returncode

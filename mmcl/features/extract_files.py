@@ -22,6 +22,8 @@ from mmcl.media.find import MediaFile, find_media
 from mmcl.media.snippets import TIMEOUT_S
 from mmcl.media.timing import SNIPPET_S
 
+PROGRESS_S = 15.0  # between lines of progress in a log
+
 
 class Store(Protocol):
     """Where features go."""
@@ -84,6 +86,7 @@ class ExtractionJob:
         pool = ThreadPoolExecutor(self.jobs)
         try:
             running = {pool.submit(self._extract_one, file, of, stop): (file, of) for file, of in self.pending}
+            last_line_s = self.started
             bar = tqdm(as_completed(running), total=len(running), unit="file", disable=None, dynamic_ncols=True)
             for future in bar:
                 file, extractors = running[future]
@@ -97,12 +100,25 @@ class ExtractionJob:
                 self.n_extracted += 1
                 self.media_s += n_snippets * SNIPPET_S
                 bar.set_postfix_str(f"{self.speed:.1f}x real time")
+                last_line_s = self._tell_progress(bar.disable, last_line_s)
                 missing = [m for m in extractors.cards if m not in streams]
                 if missing and tells_missing:
                     tqdm.write(printable(f"{file.path}: has no {missing[0]} stream"))
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+    def _tell_progress(self, is_hidden: bool | None, last_line_s: float) -> float:
+        """A line from time to time where no progress bar is shown; returns when the last one was."""
+        now = time.perf_counter()
+        if not is_hidden or now - last_line_s < PROGRESS_S:
+            return last_line_s
+        left = (now - self.started) / self.n_extracted * (len(self.pending) - self.n_extracted)
+        print(
+            f"{self.n_extracted} of {len(self.pending)} files, {self.speed:.1f}x real time, {left:.0f} s left",
+            flush=True,
+        )
+        return now
 
     def _extract_one(self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event) -> tuple[int, list[str]]:
         def check_stop(n_snippets: int) -> None:

@@ -47,13 +47,14 @@ class ExtractorSet:
         return ExtractorSet(parts, cards, self.device)  # type: ignore[arg-type]
 
 
-def create_extractor(modality: str, name: str, **options: Any) -> Extractor:
+def create_extractor(modality: str, name: str, prefix: str = "--", **options: Any) -> Extractor:
     """An extractor by name.
 
     Args:
         modality: "visual" or "audio".
         name: One of ``names_of(modality)``, NAME:MODEL (``hf:OWNER/NAME``), or ``package.module:Class``; options may
             follow, ``i3d(weights="rgb.pt")``.
+        prefix: Of the option that names extractors, for errors.
         options: weights ("" = the public ones), n_crops, pca; an option that is given must be taken.
 
     Raises:
@@ -67,11 +68,11 @@ def create_extractor(modality: str, name: str, **options: Any) -> Extractor:
     first, _, model = spec.name.partition(":")
     known = REGISTRY.names()
     if spec.name not in known and first not in known and (":" not in spec.name or "." not in first):
-        raise InputError(f"--{modality} {name}: expected one of {', '.join(names_of(modality))}")
+        raise InputError(f"{prefix}{modality} {name}: expected one of {', '.join(names_of(modality))}")
     takes_model = bool(model) and first in known
     cls: Any = REGISTRY.resolve(first if takes_model else spec.name)
     if getattr(cls, "modality", "") not in (modality, "any"):
-        raise InputError(f"--{modality} {name}: expected one of {', '.join(names_of(modality))}")
+        raise InputError(f"{prefix}{modality} {name}: expected one of {', '.join(names_of(modality))}")
     accepted = inspect.signature(cls).parameters
     usual = {"weights": "", "n_crops": 1, "pca": None}
     flags = {"weights": f"--{modality}-weights", "n_crops": "--crops", "pca": "--pca"}
@@ -80,11 +81,11 @@ def create_extractor(modality: str, name: str, **options: Any) -> Extractor:
             raise InputError(f"{flags[key]}: {name} has no such option")
     offered = {**usual, **options, "modality": modality, **({"model": model} if takes_model else {})}
     if takes_model and "model" not in accepted:
-        raise InputError(f"--{modality} {name}: {first} takes no model; expected {first}")
+        raise InputError(f"{prefix}{modality} {name}: {first} takes no model; expected {first}")
     try:
         extractor = cls(**{**{k: v for k, v in offered.items() if k in accepted}, **spec.options})
     except TypeError as error:
-        raise InputError(f"--{modality} {name}: {error}; it takes {', '.join(accepted) or 'nothing'}") from None
+        raise InputError(f"{prefix}{modality} {name}: {error}; it takes {', '.join(accepted) or 'nothing'}") from None
     extractor.spec = name
     return extractor.eval()
 
@@ -97,6 +98,7 @@ def create_extractors(
     audio_weights: str = "",
     n_crops: int = 1,
     pca: Path | None = None,
+    prefix: str = "--",
 ) -> ExtractorSet:
     """Extractors of both modalities by name; "none" leaves a modality out.
 
@@ -107,6 +109,7 @@ def create_extractors(
         audio_weights: The same for the sound.
         n_crops: Crops of the picture, 1 or 5.
         pca: VGGish's PCA parameters.
+        prefix: Of the options that name extractors, for errors.
 
     Raises:
         InputError: As ``create_extractor``, or both are "none".
@@ -126,10 +129,10 @@ def create_extractors(
         if names == ["none"] or not names:
             continue
         if "none" in names or len(set(names)) < len(names):
-            raise InputError(f"--{m} {' '.join(names)}: expected extractors, each once, or none alone")
+            raise InputError(f"{prefix}{m} {' '.join(names)}: expected extractors, each once, or none alone")
         if len(names) > 1 and (offered[m]["weights"] or offered[m].get("pca")):
             raise InputError(f"--{m}-weights: of several extractors, write NAME(weights='FILE') instead")
-        parts[m] = tuple(create_extractor(m, name, **offered[m]) for name in names)
+        parts[m] = tuple(create_extractor(m, name, prefix, **offered[m]) for name in names)
         cards[m] = tuple(e.card(parse_spec(name).name) for e, name in zip(parts[m], names, strict=True))
     if not parts:
         raise InputError("--visual none --audio none: nothing is left to extract")

@@ -11,7 +11,7 @@ import torch
 
 from mmcl.config.schema import FeaturesConfig
 from mmcl.config.specs import parse_spec
-from mmcl.data.media import extract_media, hold_streams, media_extractors
+from mmcl.data.media import extract_media, hold_streams, media_extractors, probe_rows
 from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
@@ -122,7 +122,17 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
         InputError: It lacks all of the run's modalities, or a media file is unreadable.
     """
     inputs = info.inputs
-    index = hold_streams(read_manifest(path, has_labels=False))
+    index = read_manifest(path, has_labels=False)
+    _, failures = probe_rows([row for row in index.rows if row.media])
+    reasons = dict(failures)
+    unreadable = {
+        row.name: FileError(name, reasons[name], "see above")
+        for row in index.rows
+        for name in (row.url or str(row.media_files[0]),)
+        if row.media and name in reasons
+    }
+    rows = tuple(replace(row, media={}) if row.name in unreadable else row for row in index.rows)
+    index = hold_streams(replace(index, rows=rows))
     if missing := [m for m in inputs if m not in index.kinds]:
         if len(missing) == len(inputs):
             raise FileError(path, f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
@@ -134,9 +144,16 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     recordings = []
     for row in index.rows:
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
-        if not files:
-            raise FileError(path, f"{row.name} has no {' and no '.join(inputs)}", "leave it out")
-        read = partial(_read_row, row, inputs)
+        read: Callable[[], Recording] = partial(_read_row, row, inputs)
+        if row.name in unreadable or not files:
+            files, read = (
+                {"video": path},
+                partial(
+                    _refuse,
+                    unreadable.get(row.name)
+                    or FileError(path, f"{row.name} has no {' and no '.join(inputs)}", "leave it out"),
+                ),
+            )
         recordings.append(LazyRecording(row.name, files, read, media_of.get(row.name)))
     return recordings
 
@@ -172,6 +189,10 @@ def extractor_names(info: RunInfo, modality: str) -> list[str]:
     from_settings = split_names(getattr(info.config.features, modality))
     of_card = split_names(info.extractors[modality].name)
     return from_settings if [parse_spec(n).name for n in from_settings] == of_card else of_card
+
+
+def _refuse(error: FileError) -> Recording:
+    raise error
 
 
 def _read_row(row: RecordingRow, inputs: Mapping[str, InputSpec]) -> Recording:

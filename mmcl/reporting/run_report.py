@@ -306,7 +306,7 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
         values = to_dict(info.config)
         values.pop("seed")
         values["labels"].pop("seed")
-        values["start_from"] = str(info.start_from)
+        values["start_from"], values["data_of_run"] = str(info.start_from), str(info.data)
         groups.setdefault(json.dumps(values, sort_keys=True), []).append(run)
     loaded = [[read_metrics(r / METRICS) for r in members] for members in groups.values()]
     metric = f"test {headline_metric(read_run(runs[0]), loaded[0][0])}"
@@ -321,12 +321,14 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
         rows.append(
             [
                 label if label != "." else members[0].name,
-                str(len(members)),
+                str(len({read_run(r).config.seed for r in members})),
                 *(mean_spread(metrics, k) for k in names),
             ]
         )
     columns = ["run", "seeds", *(k.removeprefix(metric).lstrip(", ") or "joint" for k in names)]
-    return Table(f"Comparison: {metric}", "Mean ± standard deviation over seeds.", columns, rows)
+    return Table(
+        f"Comparison: {metric}", "Mean ± standard deviation over runs that differ in their seed alone.", columns, rows
+    )
 
 
 def mean_spread(metrics: Sequence[Mapping[str, float]], name: str) -> str:

@@ -91,7 +91,7 @@ class ScoreFiles:
             FileError: A file cannot be written.
         """
         scores = scored.scores
-        content = {**to_json(scores, self.rule), **scored.metadata}
+        content = {**to_json(scores, self.rule, self.multiclass), **scored.metadata}
         if self.lines:
             sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")
             sys.stdout.flush()
@@ -126,8 +126,9 @@ def summarize(scores: SnippetScores, rule: EventRule, multiclass: bool) -> str:
         multiclass: Classes exclude each other.
     """
     if multiclass:
-        best = int(scores.bag_score.argmax())
-        return f"{scores.name}: {scores.classes[best]} ({scores.bag_score[best]:.2f})"
+        of_classes = scores.mean_bag_score
+        best = int(of_classes.argmax())
+        return f"{scores.name}: {scores.classes[best]} ({of_classes[best]:.2f})"
     top = scores.score.max(1)
     n = len(find_events(scores, rule))
     at = scores.start_s[top.argmax()]
@@ -151,13 +152,15 @@ def to_csv(scores: SnippetScores) -> str:
     return text.getvalue()
 
 
-def to_json(scores: SnippetScores, rule: EventRule) -> dict[str, Any]:
+def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) -> dict[str, Any]:
     """What NAME.json holds: the recording's score, events, and every snippet's scores.
 
     Args:
         scores: Of a recording.
         rule: What an event is.
+        multiclass: Classes exclude each other; then the recording's score is the mean of the heads.
     """
+    of_recording = scores.mean_bag_score if multiclass else scores.bag_score
     snippets = [
         {
             "start_s": round(float(scores.start_s[i]), 3),
@@ -173,7 +176,7 @@ def to_json(scores: SnippetScores, rule: EventRule) -> dict[str, Any]:
     return {
         "name": scores.name,
         "classes": list(scores.classes),
-        "recording": dict(zip(scores.classes, (round(float(v), 6) for v in scores.bag_score), strict=True)),
+        "recording": dict(zip(scores.classes, (round(float(v), 6) for v in of_recording), strict=True)),
         "rule": asdict(rule),
         "events": events,
         "snippets": snippets,

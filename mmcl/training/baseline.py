@@ -110,5 +110,7 @@ def describe_choice(metrics: Metrics, metric: str) -> str:
             return line
         if ours < linear:
             return f"{line}: the linear baseline is better"
+        if metrics.get("selected epoch") == 0:
+            return f"{line}: the run is the linear baseline"
         return f"{line}: the network is {'better' if ours > linear else 'as good'}"
     return ""

@@ -15,13 +15,15 @@ from accelerate.utils import broadcast_object_list, set_seed
 from torch import nn
 
 from mmcl.config.files import override
-from mmcl.config.schema import DataConfig, RunConfig
+from mmcl.config.schema import RunConfig
 from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
+from mmcl.datasets._check_splits import check_splits
 from mmcl.datasets._missing_streams import describe_missing_streams
 from mmcl.errors import InputError
+from mmcl.features.extractor_set import split_names
 from mmcl.inference.linear_baseline import LinearBaseline
 from mmcl.io import atomic_write, read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
@@ -101,7 +103,9 @@ def check_run(config: RunConfig, dataset: Dataset, data: Path) -> RunConfig:
     dataset.check(config.data)
     config = override(config, dataset.implied_settings(config.data))
     if not config.data.modalities:
-        config = override(config, {"data.modalities": dataset.modalities(data, config.data)})
+        left_out = [m for m in ("visual", "audio") if split_names(getattr(config.features, m)) in ([], ["none"])]
+        modalities = tuple(m for m in dataset.modalities(data, config.data) if m not in left_out)
+        config = override(config, {"data.modalities": modalities})
     check_config(config, dataset.task)
     create_grid(config.snippets, dict.fromkeys(config.data.modalities, "inertial"))
     check_components(config.loss, config.teacher.ema_decay, config.loss.mil.weight > 0)
@@ -128,7 +132,7 @@ def _train(
         features=config.features,
         device=resolve_device(device),
     )
-    check_splits(splits, data, config.data)
+    check_splits(splits, data, config.data, config.loss.mil.weight > 0)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     if config.labels.unlabelled == "probe":
         splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
@@ -150,6 +154,10 @@ def _train(
     selected = dataset.selection_metric(splits.validation) if learns_labels else "linear probe accuracy"
     fit = partial(fit_network, config, grid=grid, data=data, start_from=start_from, accelerator=accelerator)
     baseline = fit_baseline(splits, grid, config.loss.mil)
+    if baseline is not None and baseline.joint_of and accelerator.is_main_process:
+        print(
+            f"linear baseline: its joint score is that of {baseline.joint_of} alone, which validates better", flush=True
+        )
     task, progress = fit(
         splits,
         baseline,
@@ -164,7 +172,13 @@ def _train(
     if config.refits and splits.validation:
         n_epochs = broadcast_object_list([progress.best_epoch])[0]
         everything = replace(splits, train=[*splits.train, *splits.validation], validation=[])
-        print(f"training anew on the training and the validation split, {n_epochs} epochs", flush=True)
+        what = (
+            f"training anew, {n_epochs} epochs"
+            if n_epochs
+            else "no epoch is better than the linear baseline: fitted anew"
+        )
+        if accelerator.is_main_process:
+            print(f"{what}, on the training and the validation split", flush=True)
         joint_of = "" if baseline is None else baseline.joint_of
         baseline = fit_baseline(everything, grid, config.loss.mil, joint_of)
         _, second = fit(everything, baseline, out / REFIT, resume=resume, stop_after=n_epochs)
@@ -259,20 +273,6 @@ def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_valida
         metrics |= {k: v for k, v in at_best.items() if k.startswith("validation")}
     metrics |= others
     return {k: v for k, v in metrics.items() if v == v}
-
-
-def check_splits(splits: DataSplits, data: Path, options: DataConfig) -> None:
-    """Every split that the run needs has recordings.
-
-    Raises:
-        InputError: One has none.
-    """
-    needed = ["train", "test"]
-    if getattr(options, "validation_subjects", ()):
-        needed.append("validation")
-    for split in needed:
-        if not splits.of(split):
-            raise InputError(f"{data}: holds no recordings of the {split} split")
 
 
 def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGrid) -> BagDataset:

@@ -258,3 +258,28 @@ def test_recipes_depend_on_the_data(class_folders, sensors_manifest):
 @pytest.fixture
 def sensors_manifest(tmp_path) -> Path:
     return manifest(tmp_path, [["a", "x", "w.npy", "50"]], ("name", "labels", "wrist", "wrist_hz"))
+
+
+def test_the_sound_is_added_to_a_cache_of_pictures(class_folders, tmp_path, monkeypatch):
+    """Silent files lack nothing but what they cannot have."""
+    monkeypatch.setenv("MMCL_CACHE", str(tmp_path / "cache"))
+    dataset, features = get_dataset("recordings"), recipe("recordings", {"features.visual": ("descriptors",)}).features
+    for modalities in (("visual",), ("visual", "audio")):
+        options = options_of("recordings", modalities=modalities)
+        splits = load_splits(dataset, class_folders, options, features=features)
+    everything = [r for s in ("train", "validation", "test") for r in splits.of(s)]
+    assert sum("audio" not in r.signal for r in everything) == 8
+    assert all("visual" in r.signal for r in everything)
+
+
+def test_what_an_index_found_wrong_is_refused_by_line(class_folders, tmp_path, run, capsys):
+    path = class_folders / "wild" / "camera-1" / "wild10.mp4"
+    data = manifest(tmp_path, [["wild", str(path), "the same content as x"]], ("labels", "video", "problem"))
+    with pytest.raises(FileError, match=r"line 2: has a problem: the same content as x; repair the file"):
+        get_dataset("recordings").index(data, options_of("recordings"))
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    data = manifest(tmp_path, [["good", str(path)], ["bad", str(broken)]], ("name", "video"))
+    assert main(["score", str(run), str(data), "--out", str(tmp_path / "scores")]) == 1
+    assert "1 of 2 scored" in capsys.readouterr().out
+    assert (tmp_path / "scores" / "good.json").exists()

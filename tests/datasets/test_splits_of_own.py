@@ -69,9 +69,9 @@ def test_what_cannot_be_split_is_refused():
         assign_folds(index_of(), 2, 0, 0)
     with pytest.raises(InputError, match=r"a fold from 0 to 4"):
         assign_folds(index_of(), 5, 5, 0)
-    with pytest.raises(InputError, match=r"has 2 groups; use fewer folds"):
+    with pytest.raises(InputError, match=r"has 2 groups .*; use fewer folds"):
         assign_folds(index_of(n_groups=2), 5, 0, 0)
-    with pytest.raises(InputError, match=r"says already what is tested on"):
+    with pytest.raises(InputError, match=r"so that what is tested on is said already"):
         assign_splits(index_of(), test_groups=("g1",), folds=5)
     rows = (*index_of().rows, RecordingRow("x", "", ("c",), "g0"))
     with pytest.raises(FileError, match=r"class 'c' has 1 recording;"):

@@ -166,6 +166,8 @@ def _row(
         sources[m] = Source(kinds[m], (file,), partial(_read_signal, file, rate, kinds[m], m))
     if not sources and not media:
         raise wrong("names no file", "give each recording a file of one sensor at least")
+    if cell.get("problem"):
+        raise wrong(f"has a problem: {cell['problem']}", "repair the file and empty the cell, or remove the line")
     split = cell.get("split", "")
     if split not in ("", *SPLITS):
         raise wrong(f"split is '{split}'", "expected train, validation or test")

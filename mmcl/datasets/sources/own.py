@@ -72,16 +72,16 @@ def split_own(index: RecordingIndex, options: ManifestConfig) -> RecordingIndex:
     return assign_splits(index, o.test_groups, o.validation_groups, o.folds, o.fold, o.fold_seed)
 
 
-def feature_rate(data: Path) -> float:
-    """Rows a second [Hz] where all recordings are videos, sound or features, else 0.
+def feature_rate(data: Path) -> tuple[float, bool]:
+    """Rows a second [Hz] where all recordings are videos, sound or features, else 0; and whether there are videos.
 
     Args:
         data: The folder or manifest.
     """
     index = read_own(data, ManifestConfig())
     if set(index.kinds.values()) != {"features"}:
-        return 0.0
+        return 0.0, index.has_media
     if index.has_media:
-        return 1 / SNIPPET_S
+        return 1 / SNIPPET_S, True
     row = next(row for row in index.rows if row.sources)
-    return max(source.read()[1] for source in row.sources.values())
+    return max(source.read()[1] for source in row.sources.values()), False

@@ -69,9 +69,8 @@ def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: flo
         >>> feature_recipe(recognition_recipe(), "recognition", 1.5).snippets.stretch_s
         0.0
     """
-    moving = motion_extractors()
     settings: dict[str, Any] = {
-        "features.visual": ("efficientnet-lite0", *moving) if len(moving) > 1 else moving,
+        "features.visual": visual_extractors(),
         "snippets.hop_s": 1 / rate_hz,
         "snippets.window_s": 1 / rate_hz,
         "snippets.stretch_s": 0.0,
@@ -91,6 +90,12 @@ def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: flo
     if task == "detection":
         settings["loss.mil.topk_divisor"] = 1 if 0 < n_snippets < SHORT else 12
     return override(recipe, settings)
+
+
+def visual_extractors() -> tuple[str, ...]:
+    """Extractors of the picture of own videos: what it looks like, where weights are installed, and how it moves."""
+    moving = motion_extractors()
+    return ("efficientnet-lite0", *moving) if len(moving) > 1 else moving
 
 
 def motion_extractors() -> tuple[str, ...]:

@@ -60,8 +60,10 @@ def assign_splits(
         if missing := [g for g in named if g not in groups]:
             raise InputError(f"--data.{option}-groups {missing[0]}: no recording of {path} is of this group")
     if folds and (given or test_groups):
-        source = "a column split" if given else "--data.test-groups"
-        raise InputError(f"--data.folds {folds}: {source} says already what is tested on")
+        split_by = (
+            "--data.test-groups" if not given else "folders train and test" if path.is_dir() else "a column split"
+        )
+        raise InputError(f"{folds} folds: {path} has {split_by}, so that what is tested on is said already")
     if not given and not test_groups:
         if validation_groups:
             raise InputError("--data.validation-groups: say what to test on, too, by --data.test-groups")
@@ -108,8 +110,6 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
         )
     groups = np.array([row.group or f"\0{row.name}" for row in index.rows])
     label = np.array([";".join(row.labels) for row in index.rows])
-    if len(set(groups)) < folds:
-        raise InputError(f"--data.folds {folds}: {index.path} has {len(set(groups))} groups; use fewer folds")
     counts = Counter(label.tolist())
     rarest = min(counts, key=counts.__getitem__)
     if counts[rarest] < 3:
@@ -117,6 +117,11 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
             index.path,
             f"class '{rarest or 'without events'}' has {counts[rarest]} recording{'s'[: counts[rarest] != 1]}",
             "expected 3 or more, so that train, validation and test have one",
+        )
+    if len(set(groups)) < folds:
+        raise InputError(
+            f"{folds} folds: {index.path} has {len(set(groups))} groups (a recording without a group counts as one); "
+            "use fewer folds"
         )
     if not any(row.group for row in index.rows):
         print(

@@ -119,5 +119,13 @@ def _summary(
         of_class = Counter(row.labels[0] for row in silent)
         lines.append(f"without sound: {', '.join(f'{c} {n}' for c, n in sorted(of_class.items()))}")
     if problems:
-        lines.append(f"with a problem: {len(problems)} (column problem; they have no split)")
+        lines.append(f"with a problem: {len(problems)} (column problem): repair or remove them before you train")
+    by_name: dict[str, str] = {}
+    for name in index.classes:
+        if (other := by_name.setdefault(name.casefold(), name)) != name:
+            lines.append(f"classes {other} and {name} differ in case alone: write both alike before you train")
+    for split in splits:
+        shown = [c for c in index.classes if counts[split, c]]
+        if split != "none" and len(shown) == 1 and len(index.classes) > 1:
+            lines.append(f"the {split} split shows {shown[0]} alone: give it other recordings before you train")
     return "\n".join(lines)

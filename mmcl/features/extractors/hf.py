@@ -50,6 +50,8 @@ class Hf(Extractor):
         self.option = f"--{modality} hf:{model or 'OWNER/NAME'}"
         if not model:
             raise InputError(f"{self.option}: expected a folder, or OWNER/NAME on the hub")
+        if not Path(model).is_dir() and (model.startswith((".", "/", "~")) or model.count("/") != 1):
+            raise InputError(f"{self.option}: no such folder; expected one with config.json, or OWNER/NAME on the hub")
         config, self.processor, self.body = self._load(model)
         inner = getattr(config, "vision_config", config)
         frames = getattr(inner, "num_frames", None) or getattr(inner, "frames_per_clip", None)
