@@ -211,6 +211,9 @@ class TrainerConfig:
     """Once validation has selected the epoch, train anew on training and validation split for so many epochs, the
     linear baseline too: for small data, of which the validation split is a large share. Not with few labels, nor with
     a finished teacher."""
+    min_gain: float = limited(0.0, 0, 1)
+    """Where a run begins with the linear baseline (--model.linear-path): smallest gain of the validation metric for
+    which an epoch of training is taken instead. Small validation splits show smaller ones by chance."""
     validate_every: int = limited(1, 1)
     """Epochs between validations; the last epoch always is validated."""
     save_every: int = limited(1, 1)

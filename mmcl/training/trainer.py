@@ -148,6 +148,7 @@ class Trainer:
             self.progress.at_start = self.validate(self.evaluated_model, self.accelerator.device)
             self._save()  # before the weights, which nothing could be resumed from
             self._keep_best(self.progress.at_start[self.select_by])
+            self.progress.best += self.config.trainer.min_gain
             self._save()
         with tqdm(
             total=len(self.sampler) * self.n_epochs,

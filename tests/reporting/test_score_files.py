@@ -32,7 +32,7 @@ def test_csv_has_a_column_a_head_and_class():
 
 def test_summaries():
     assert summarize(scores(), EventRule(), False) == "r: 1 event, highest score 0.90 at 1.5 s"
-    assert summarize(scores(("a", "b")), EventRule(), True) == "r: a (0.50)"  # the mean of heads that disagree
+    assert summarize(scores(("a", "b")), EventRule(), True) == "r: a (0.50)"  # both have 0.9, which is no distribution
 
 
 def test_one_failure_stops_nothing(tmp_path, capsys):
