@@ -87,7 +87,7 @@ def corrected_p(difference: np.ndarray, test_share: float) -> float:
 
     Example:
         >>> round(corrected_p(np.array([0.1, 0.12, 0.11, 0.09]), 0.25), 4)
-        0.0008
+        0.0014
     """
     n = len(difference)
     spread = difference.std(ddof=1) if n > 1 else 0.0

@@ -128,8 +128,9 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     unreadable = {
         row.name: FileError(name, reasons[name], "see above")
         for row in index.rows
+        if row.media
         for name in (row.url or str(row.media_files[0]),)
-        if row.media and name in reasons
+        if name in reasons
     }
     rows = tuple(replace(row, media={}) if row.name in unreadable else row for row in index.rows)
     index = hold_streams(replace(index, rows=rows))

@@ -14,6 +14,6 @@ def names_of(modality: str) -> list[str]:
 
     Example:
         >>> names_of("audio")
-        ['log-mel', 'vggish']
+        ['hf', 'log-mel', 'torchaudio', 'vggish']
     """
     return [n for n in REGISTRY.names() if getattr(REGISTRY.resolve(n), "modality", "") in (modality, "any")]
