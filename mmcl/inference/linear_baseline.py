@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from mmcl.data.snippet_features import snippet_features
 from mmcl.errors import InputError
-from mmcl.losses.mil import to_score, topk_pool
+from mmcl.inference.predictor import scores_of_logits
 from mmcl.types import Recording, SnippetGrid, SnippetScores
 
 MAX_BAGS, MAX_ROWS, MAX_VALUES = 1000, 100_000, 100_000_000  # training bags, snippets and numbers that it is fitted to
@@ -95,24 +95,7 @@ class LinearBaseline:
             has_joint = any(m in rows for m in self.joint.weight) or not logit  # nothing is known: the bias
             logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
             tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
-            n = len(tensors["joint"])
-            mask = torch.ones(1, n, dtype=torch.bool)
-            bag = {k: topk_pool(v[None], mask, self.topk_divisor)[0] for k, v in tensors.items()}
-            score = {k: to_score(v, self.multiclass).numpy() for k, v in tensors.items()}
-            of_bag = {k: to_score(v, self.multiclass).numpy() for k, v in bag.items()}
-            pace = recording.duration_s / self.grid.stretch_s if self.grid.stretch_s else 1.0
-            start = np.arange(n) * self.grid.hop_s * pace
-            yield SnippetScores(
-                recording.name,
-                start,
-                start + self.grid.window_s * pace,
-                score.pop("joint"),
-                score,
-                of_bag.pop("joint"),
-                of_bag,
-                self.classes,
-                recording.intervals,
-            )
+            yield scores_of_logits(recording, tensors, self.grid, self.classes, self.topk_divisor, self.multiclass)
 
 
 def fit_linear_baseline(

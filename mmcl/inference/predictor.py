@@ -79,7 +79,9 @@ class Predictor:
             for batch in _of_same_modalities(recordings):
                 signals = [require_finite(resample_to_grid(r, self.grid), r.name) for r in batch]
                 for recording, logits in zip(batch, self._logits(signals), strict=True):
-                    yield self._scores(recording, logits)
+                    yield scores_of_logits(
+                        recording, logits, self.grid, self.classes, self.topk_divisor, self.multiclass
+                    )
         finally:
             self.network.train(was_training)
 
@@ -105,26 +107,47 @@ class Predictor:
         logits = {k: v.float().cpu() for k, v in {"joint": output.joint_logit, **of_modality}.items()}
         return [{k: v[i, : s.n_snippets] for k, v in logits.items()} for i, s in enumerate(samples)]
 
-    def _scores(self, recording: Recording, logits: Mapping[str, Tensor]) -> SnippetScores:
-        n = len(logits["joint"])
-        if not all(v.isfinite().all() for v in logits.values()):
-            raise InputError(f"{recording.name}: its scores are not finite; the signal holds values far out of range")
-        pace = recording.duration_s / self.grid.stretch_s if self.grid.stretch_s else 1.0
-        start = np.arange(n) * self.grid.hop_s * pace
-        mask = torch.ones(1, n, dtype=torch.bool)
-        bag = {k: topk_pool(v[None], mask, self.topk_divisor)[0] for k, v in logits.items()}
-        score = {k: to_score(v, self.multiclass).numpy() for k, v in logits.items()}
-        return SnippetScores(
-            recording.name,
-            start,
-            start + self.grid.window_s * pace,
-            score.pop("joint"),
-            score,
-            to_score(bag["joint"], self.multiclass).numpy(),
-            {k: to_score(v, self.multiclass).numpy() for k, v in bag.items() if k != "joint"},
-            self.classes,
-            recording.intervals,
-        )
+
+def scores_of_logits(
+    recording: Recording,
+    logits: Mapping[str, Tensor],
+    grid: SnippetGrid,
+    classes: tuple[str, ...],
+    topk_divisor: int,
+    multiclass: bool,
+) -> SnippetScores:
+    """The scores that logits make.
+
+    Args:
+        recording: Whose they are.
+        logits: ``{"joint" or modality: (snippet, class)}``.
+        grid: How it was cut into snippets.
+        classes: Names of the classes.
+        topk_divisor: Of the pooling.
+        multiclass: Classes exclude each other.
+
+    Raises:
+        InputError: A logit is not finite.
+    """
+    n = len(logits["joint"])
+    if not all(v.isfinite().all() for v in logits.values()):
+        raise InputError(f"{recording.name}: its scores are not finite; the signal holds values far out of range")
+    pace = recording.duration_s / grid.stretch_s if grid.stretch_s else 1.0
+    start = np.arange(n) * grid.hop_s * pace
+    mask = torch.ones(1, n, dtype=torch.bool)
+    bag = {k: to_score(topk_pool(v[None], mask, topk_divisor)[0], multiclass).numpy() for k, v in logits.items()}
+    score = {k: to_score(v, multiclass).numpy() for k, v in logits.items()}
+    return SnippetScores(
+        recording.name,
+        start,
+        start + grid.window_s * pace,
+        score.pop("joint"),
+        score,
+        bag.pop("joint"),
+        bag,
+        classes,
+        recording.intervals,
+    )
 
 
 def _of_same_modalities(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
