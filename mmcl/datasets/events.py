@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
-from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import normal_class
-from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, feature_rate, read_own, split_own
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, visual_extractors
-from mmcl.datasets.sources.splits import DEFAULT_FOLDS, check_classes, resamples_of_folds
+from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, split_own
+from mmcl.datasets.sources.recipes import detection_recipe
+from mmcl.datasets.sources.splits import check_classes
 from mmcl.errors import FileError
 from mmcl.types import Recording
 
@@ -35,13 +33,12 @@ class EventsConfig(ManifestConfig):
     negative, background, noFight ...) where every recording has a label."""
 
 
-class Events(Dataset):
+class Events(OwnDataset):
     """Detection: a recording without a label, or of the normal class, holds no event."""
 
     summary = "detect events in your own videos or sensor recordings from a label each"
     data_help = DATA_HELP + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."
     task = "detection"
-    reads_media = True
     Config = EventsConfig
     primary_metric = "bag average precision"
     finer_metric = "snippet average precision"
@@ -49,18 +46,6 @@ class Events(Dataset):
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
         return override(detection_recipe(), {"data": EventsConfig()})
-
-    def recipe_of(self, data: Path) -> RunConfig:
-        """See ``Dataset.recipe_of``."""
-        rate_hz, has_media = feature_rate(data)
-        if rate_hz:
-            return feature_recipe(self.recipe(), self.task, rate_hz)
-        return override(self.recipe(), {"features.visual": visual_extractors()} if has_media else {})
-
-    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
-        """See ``Dataset.resamples``: every fold."""
-        assert isinstance(options, EventsConfig)
-        return resamples_of_folds(options.folds or DEFAULT_FOLDS, seed)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

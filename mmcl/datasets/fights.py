@@ -57,9 +57,7 @@ class Fights(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        recipe = override(detection_recipe(), {"data": FightsConfig()})
-        recipe = feature_recipe(recipe, self.task, 1 / SNIPPET_S, n_snippets=3)
-        return override(recipe, {"features.visual": motion_extractors()})
+        return fights_recipe(FightsConfig(), n_snippets=3)
 
     def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
         """See ``Dataset.resamples``: every fold."""
@@ -72,6 +70,18 @@ class Fights(Dataset):
         index = assign_folds(read_fights(data), options.folds, options.fold, options.fold_seed)
         check_apart(index)
         return index
+
+
+def fights_recipe(options: DataConfig, n_snippets: float = 0.0) -> RunConfig:
+    """Detection on features of how things move.
+
+    Args:
+        options: Of the data set.
+        n_snippets: Of a usual recording, 0 = many.
+    """
+    recipe = override(detection_recipe(), {"data": options})
+    recipe = feature_recipe(recipe, "detection", 1 / SNIPPET_S, n_snippets)
+    return override(recipe, {"features.visual": motion_extractors()})
 
 
 def read_fights(data: Path) -> RecordingIndex:

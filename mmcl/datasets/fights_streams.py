@@ -15,16 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.media import hold_streams
 from mmcl.data.recording_index import RecordingIndex, RecordingRow
 from mmcl.datasets._base import Dataset
-from mmcl.datasets.fights import EVENT, Fights, read_fights
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, motion_extractors
+from mmcl.datasets.fights import EVENT, Fights, fights_recipe, read_fights
 from mmcl.datasets.sources.splits import check_apart
 from mmcl.errors import InputError
-from mmcl.media.timing import SNIPPET_S
 
 __all__ = ["FightsStreams"]
 
@@ -72,9 +69,7 @@ class FightsStreams(Dataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        recipe = override(detection_recipe(), {"data": FightsStreamsConfig()})
-        recipe = feature_recipe(recipe, self.task, 1 / SNIPPET_S)
-        return override(recipe, {"features.visual": motion_extractors()})
+        return fights_recipe(FightsStreamsConfig())
 
     def check(self, options: DataConfig) -> None:
         """See ``Dataset.check``."""

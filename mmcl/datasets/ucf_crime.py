@@ -20,8 +20,9 @@ from mmcl.config.limits import limited
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
 from mmcl.datasets._base import Dataset, Metrics
+from mmcl.datasets.sources.draw_share import draw_share
 from mmcl.datasets.sources.feature_lists import ListedVideo, find_list, open_crops, read_feature_list
-from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe
+from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, one_row_a_snippet
 from mmcl.errors import FileError, InputError
 from mmcl.evaluation.annotated_frames import check_annotation_fits, event_frames
 from mmcl.evaluation.frame_level import FrameTruth, frame_metrics
@@ -101,8 +102,7 @@ class UcfCrime(Dataset):
     def implied_settings(self, options: DataConfig) -> dict[str, Any]:
         """See ``Dataset.implied_settings``: a snippet is a row of the features."""
         assert isinstance(options, UcfCrimeConfig)
-        seconds = options.frames_per_row / FPS
-        return {"snippets.hop_s": seconds, "snippets.window_s": seconds}
+        return one_row_a_snippet(options.frames_per_row / FPS)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
@@ -193,12 +193,8 @@ def read_annotations(data: Path) -> Annotations | None:
 
 
 def _hold_out(videos: Sequence[ListedVideo], share: float, seed: int) -> frozenset[str]:
-    rng = np.random.default_rng([seed, 0x0CF])
-    chosen: set[str] = set()
-    for normal in (True, False):
-        pool = sorted(v.name for v in videos if (class_of(v.name) == "Normal") == normal)
-        chosen |= {pool[i] for i in rng.permutation(len(pool))[: round(share * len(pool))]}
-    return frozenset(chosen)
+    pools = [[v.name for v in videos if (class_of(v.name) == "Normal") == normal] for normal in (True, False)]
+    return draw_share(pools, share, np.random.default_rng([seed, 0x0CF]))
 
 
 def _rows(

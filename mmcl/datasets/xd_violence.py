@@ -15,6 +15,8 @@ from mmcl.config.limits import limited
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
 from mmcl.datasets._base import Dataset, Metrics
+from mmcl.datasets.sources.draw_share import draw_share
+from mmcl.datasets.sources.recipes import one_row_a_snippet
 from mmcl.datasets.sources.xd_violence_files import (
     CLASSES,
     FPS,
@@ -134,8 +136,7 @@ class XdViolence(Dataset):
     def implied_settings(self, options: DataConfig) -> dict[str, Any]:
         """See ``Dataset.implied_settings``: a snippet is a row of the features."""
         assert isinstance(options, XdViolenceConfig)
-        seconds = options.frames_per_row / FPS
-        return {"snippets.hop_s": seconds, "snippets.window_s": seconds}
+        return one_row_a_snippet(options.frames_per_row / FPS)
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
@@ -212,12 +213,8 @@ def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
         >>> sorted(hold_out(["a_label_A", "b_label_A", "c_label_B1", "d_label_B1"], 0.5, 0))
         ['b_label_A', 'c_label_B1']
     """
-    rng = np.random.default_rng([seed, 0xD])
-    chosen: set[str] = set()
-    for violent in (True, False):
-        pool = sorted(n for n in names if bool(codes_of(n)) == violent)
-        chosen |= {pool[i] for i in rng.permutation(len(pool))[: round(share * len(pool))]}
-    return frozenset(chosen)
+    pools = [[n for n in names if bool(codes_of(n)) == violent] for violent in (True, False)]
+    return draw_share(pools, share, np.random.default_rng([seed, 0xD]))
 
 
 def video_metrics(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mmcl.config.schema import DataConfig
+from mmcl.config.files import override
+from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
+from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import read_folder
 from mmcl.datasets.sources.manifest import read_manifest
-from mmcl.datasets.sources.splits import assign_splits
+from mmcl.datasets.sources.recipes import feature_recipe, visual_extractors
+from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, resamples_of_folds
 from mmcl.errors import FileError
 from mmcl.media.timing import SNIPPET_S
 
@@ -45,6 +49,26 @@ class ManifestConfig(DataConfig):
     group_by: str = ""
     """Of a folder: a regular expression that finds each recording's group in its name (its first bracket, if any);
     the folder between class and file by default."""
+
+
+class OwnDataset(Dataset):
+    """What data sets of a user's own recordings have in common."""
+
+    data_help = DATA_HELP
+    reads_media = True
+    Config = ManifestConfig
+
+    def recipe_of(self, data: Path) -> RunConfig:
+        """See ``Dataset.recipe_of``."""
+        rate_hz, has_media = feature_rate(data)
+        if rate_hz:
+            return feature_recipe(self.recipe(), self.task, rate_hz)
+        return override(self.recipe(), {"features.visual": visual_extractors()} if has_media else {})
+
+    def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
+        """See ``Dataset.resamples``: every fold."""
+        assert isinstance(options, ManifestConfig)
+        return resamples_of_folds(options.folds or DEFAULT_FOLDS, seed)
 
 
 def read_own(data: Path, options: ManifestConfig) -> RecordingIndex:

@@ -71,8 +71,7 @@ def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: flo
     """
     settings: dict[str, Any] = {
         "features.visual": visual_extractors(),
-        "snippets.hop_s": 1 / rate_hz,
-        "snippets.window_s": 1 / rate_hz,
+        **one_row_a_snippet(1 / rate_hz),
         "snippets.stretch_s": 0.0,
         "augment.strength": 0.0,
         "augment.crop": 1.0,
@@ -91,6 +90,19 @@ def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: flo
     if task == "detection":
         settings["loss.mil.topk_divisor"] = 1 if 0 < n_snippets < SHORT else 12
     return override(recipe, settings)
+
+
+def one_row_a_snippet(seconds: float) -> dict[str, Any]:
+    """Settings of snippets that are rows of features.
+
+    Args:
+        seconds: That a row stands for.
+
+    Example:
+        >>> one_row_a_snippet(0.5)
+        {'snippets.hop_s': 0.5, 'snippets.window_s': 0.5}
+    """
+    return {"snippets.hop_s": seconds, "snippets.window_s": seconds}
 
 
 def visual_extractors() -> tuple[str, ...]:
