@@ -83,10 +83,9 @@ def extract_file(
                 return Extracted(media, {})
             has = "picture" if held["visual"] else "sound"
             raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
-        if not chosen:
-            snippets.close()
-            continue
         rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
+        if not held["visual"]:
+            break  # the other sizes are of the picture
     parts = {m: tuple(rows_of[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in rows_of}
     return Extracted(media, parts)
 

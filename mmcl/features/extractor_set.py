@@ -41,11 +41,6 @@ class ExtractorSet:
         parts = {m: tuple(e.to(device) for e in extractors) for m, extractors in self.parts.items()}
         return ExtractorSet(parts, self.part_cards, device)
 
-    def only(self, modalities: Sequence[str]) -> ExtractorSet:
-        """Those of some modalities alone."""
-        parts, cards = ({m: v for m, v in d.items() if m in modalities} for d in (self.parts, self.part_cards))
-        return ExtractorSet(parts, cards, self.device)  # type: ignore[arg-type]
-
 
 def create_extractor(modality: str, name: str, prefix: str = "--", **options: Any) -> Extractor:
     """An extractor by name.

@@ -114,7 +114,8 @@ class FolderStore:
             return self.extractors
         held = read_json(info)
         size = file.path.stat().st_size
-        if held.get("bytes") != size or held.get("content", content_id(file.path)) != content_id(file.path):
+        content = content_id(file.path)
+        if held.get("bytes") != size or held.get("content", content) != content:
             raise InputError(
                 f"{file.path}: the store holds features of another file of this name ({held.get('bytes')} bytes); "
                 f"remove {info.name} to extract it anew, or choose another --out"

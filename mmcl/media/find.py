@@ -111,3 +111,29 @@ def content_id(path: Path) -> str:
         what = "no such file" if not path.exists() else f"cannot be read ({error.strerror})"
         raise FileError(path, what, "check the path") from error
     return digest.hexdigest()
+
+
+def find_copies(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Files whose content is that of an earlier one; only those of equal size are read.
+
+    Args:
+        paths: Files; those that are not there are ignored.
+
+    Returns:
+        By file the first one of the same content.
+
+    Raises:
+        FileError: A file cannot be read.
+    """
+    by_size: dict[int, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        if path.is_file():
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    copies: dict[Path, Path] = {}
+    for alike in by_size.values():
+        first: dict[str, Path] = {}
+        for path in alike if len(alike) > 1 else ():
+            original = first.setdefault(content_id(path), path)
+            if original != path:
+                copies[path] = original
+    return copies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from mmcl.data.recording_index import RecordingIndex, RecordingRow
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
 from mmcl.errors import FileError, InputError
-from mmcl.media.find import content_id
+from mmcl.media.find import find_copies
 
 DEFAULT_FOLDS = 5
 
@@ -148,34 +148,31 @@ def check_apart(index: RecordingIndex) -> None:
     Raises:
         FileError: Naming the group or the rows.
     """
-    _check_once(index, lambda row: [row.group] if row.group else [], "group '{}'", "move all of it to one split")
+    first: dict[str, RecordingRow] = {}
     rows_of: dict[Path, RecordingRow] = {}
     for row in index.rows:
+        if row.group:
+            remedy = "move all of it to one split"
+            _check_split(index, first.setdefault(row.group, row), row, f"group '{row.group}'", remedy)
         for path in {path.resolve() for path in row.media_files}:
             if path in rows_of:
                 raise FileError(
                     index.path, f"{row.name} and {rows_of[path].name} are the same video {path.name}", "remove one row"
                 )
             rows_of[path] = row
-    _check_once(index, _contents, "the content of {}", "remove one of the copies")
+    for copy, original in find_copies(rows_of).items():
+        one, other = rows_of[original], rows_of[copy]
+        what = f"the content of {one.name} and {other.name}, which are equal,"
+        _check_split(index, one, other, what, "remove one of the copies")
 
 
-def _contents(row: RecordingRow) -> list[str]:
-    return [content_id(path) for path in row.media_files if path.is_file()]
-
-
-def _check_once(index: RecordingIndex, values_of: Callable[[RecordingRow], list[str]], noun: str, remedy: str) -> None:
-    first: dict[str, RecordingRow] = {}
-    for row in index.rows:
-        for value in values_of(row):
-            other = first.setdefault(value, row)
-            if row.split and other.split and other.split != row.split:
-                named = value if "'" in noun else f"{other.name} and {row.name}, which are equal,"
-                raise FileError(
-                    index.path,
-                    f"{noun.format(named)} is in the {other.split} and in the {row.split} split",
-                    f"{remedy}, so that the test is on what was not trained on",
-                )
+def _check_split(index: RecordingIndex, one: RecordingRow, other: RecordingRow, what: str, remedy: str) -> None:
+    if one.split and other.split and one.split != other.split:
+        raise FileError(
+            index.path,
+            f"{what} is in the {one.split} and in the {other.split} split",
+            f"{remedy}, so that the test is on what was not trained on",
+        )
 
 
 def check_classes(index: RecordingIndex, is_localized: bool = False) -> None:
@@ -188,14 +185,20 @@ def check_classes(index: RecordingIndex, is_localized: bool = False) -> None:
     Raises:
         FileError: Naming the class or the split.
     """
+    for what, remedy in class_problems(index, is_localized):
+        raise FileError(index.path, what, remedy)
+
+
+def class_problems(index: RecordingIndex, is_localized: bool = False) -> Iterator[tuple[str, str]]:
+    """What is wrong with classes, and what to do, one after the other (``check_classes``)."""
     by_name: dict[str, str] = {}
     for name in index.classes:
         other = by_name.setdefault(name.casefold().strip(), name)
         if other != name:
-            raise FileError(index.path, f"labels '{other}' and '{name}' differ in case alone", "write both alike")
-    for split in ("train", "validation", "test"):
+            yield f"labels '{other}' and '{name}' differ in case alone", "write both alike"
+    for split in SPLITS:
         shown = {row.labels for row in index.of(split)}
         if len(shown) == 1 and not (is_localized and split != "train"):
             (labels,) = shown
             what = f"class '{';'.join(labels)}'" if labels else "recordings without events"
-            raise FileError(index.path, f"its {split} split shows {what} alone", "expected two classes or more")
+            yield f"its {split} split shows {what} alone", "expected two classes or more"

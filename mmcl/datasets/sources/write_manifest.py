@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 from mmcl.data.media import probe_rows
-from mmcl.data.recording_index import RecordingIndex, RecordingRow
+from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets.sources.folder import read_folder
-from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits
+from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, class_problems
 from mmcl.errors import FileError
 from mmcl.io import atomic_write
-from mmcl.media.find import content_id
+from mmcl.media.find import find_copies
 from mmcl.media.probe import Media
 from mmcl.media.timing import SNIPPET_S
 
@@ -51,9 +51,9 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
     good = RecordingIndex(
         tuple(row for row in index.rows if str(row.media_files[0]) not in problems), index.classes, folder
     )
-    split_of = {
-        row.name: row.split for row in assign_splits(good, folds=0 if _has_splits(good) else folds, seed=seed).rows
-    }
+    has_splits = any(row.split for row in good.rows)
+    assigned = assign_splits(good, folds=0 if has_splits else folds, seed=seed)
+    split_of = {row.name: row.split for row in assigned.rows}
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -73,26 +73,18 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
             ]
         )
     atomic_write(out, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
-    return _summary(index, split_of, media, problems)
-
-
-def _has_splits(index: RecordingIndex) -> bool:
-    return any(row.split for row in index.rows)
+    return _summary(index, assigned, media, problems)
 
 
 def _problems(index: RecordingIndex, media: dict[Path, Media]) -> dict[str, str]:
     """Of readable files: too short, or the content of another one."""
     problems: dict[str, str] = {}
-    first: dict[str, RecordingRow] = {}
-    for row in index.rows:
-        path = row.media_files[0]
-        if path not in media:
-            continue
-        seconds = media[path].duration_s
-        other = first.setdefault(content_id(path), row)
-        if other is not row:
-            problems[str(path)] = f"the same content as {other.name}"
-        elif seconds is not None and seconds < SNIPPET_S:
+    name_of = {row.media_files[0]: row.name for row in index.rows}
+    copies = find_copies(path for path in name_of if path in media)
+    for path, held in media.items():
+        if path in copies:
+            problems[str(path)] = f"the same content as {name_of[copies[path]]}"
+        elif held.duration_s is not None and held.duration_s < SNIPPET_S:
             problems[str(path)] = f"shorter than one snippet of {SNIPPET_S:.2f} s"
     return problems
 
@@ -107,8 +99,9 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 def _summary(
-    index: RecordingIndex, split_of: dict[str, str], media: dict[Path, Media], problems: dict[str, str]
+    index: RecordingIndex, assigned: RecordingIndex, media: dict[Path, Media], problems: dict[str, str]
 ) -> str:
+    split_of = {row.name: row.split for row in assigned.rows}
     counts = Counter((split_of.get(row.name, "none"), row.labels[0]) for row in index.rows)
     splits = [s for s in ("train", "validation", "test", "none") if any(k[0] == s for k in counts)]
     lines = [f"{len(index.rows)} videos, {len({r.group for r in index.rows if r.group})} groups"]
@@ -120,12 +113,5 @@ def _summary(
         lines.append(f"without sound: {', '.join(f'{c} {n}' for c, n in sorted(of_class.items()))}")
     if problems:
         lines.append(f"with a problem: {len(problems)} (column problem): repair or remove them before you train")
-    by_name: dict[str, str] = {}
-    for name in index.classes:
-        if (other := by_name.setdefault(name.casefold(), name)) != name:
-            lines.append(f"classes {other} and {name} differ in case alone: write both alike before you train")
-    for split in splits:
-        shown = [c for c in index.classes if counts[split, c]]
-        if split != "none" and len(shown) == 1 and len(index.classes) > 1:
-            lines.append(f"the {split} split shows {shown[0]} alone: give it other recordings before you train")
+    lines += [f"before you train: {what}; {remedy}" for what, remedy in class_problems(assigned)]
     return "\n".join(lines)

@@ -118,10 +118,8 @@ class Hf(Extractor):
 
     def _features(self, inputs: Any) -> Tensor:
         given = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-        for name in ("get_image_features", "get_audio_features"):
-            if name.split("_")[1] == {"visual": "image"}.get(self.modality, "audio") and hasattr(self.body, name):
-                return _pooled(getattr(self.body, name)(**given))
-        return _pooled(self.body(**given))
+        name = "get_image_features" if self.modality == "visual" else "get_audio_features"
+        return _pooled(getattr(self.body, name, self.body)(**given))
 
 
 def _pooled(output: Any) -> Tensor:
