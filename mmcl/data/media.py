@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from mmcl.config.schema import FeaturesConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
 from mmcl.errors import InputError
 from mmcl.features.cache import FeatureCache
+from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract_files import ExtractionJob, print_failures
 from mmcl.features.extractor_set import ExtractorSet, create_extractors, split_names
 from mmcl.features.weights import cache_folder
@@ -48,7 +49,22 @@ def hold_streams(index: RecordingIndex) -> RecordingIndex:
     if failures:
         print_failures(failures)
         raise InputError(f"{len(failures)} media files of {index.path} are unreadable, each named above")
-    return replace(index, rows=tuple(_with_streams(row, media) for row in index.rows))
+    return keep_streams(index, media)
+
+
+def keep_streams(index: RecordingIndex, media: Mapping[Path, Media]) -> RecordingIndex:
+    """The index with, of each media file, the streams that it holds.
+
+    Args:
+        index: Of any data set.
+        media: What the files hold (``probe_rows``); of one that is not there nothing is kept.
+    """
+    held = {"visual": lambda m: m.video is not None, "audio": lambda m: m.audio is not None}
+
+    def kept(row: RecordingRow) -> dict[str, tuple[Path, ...]]:
+        return {m: paths for m, paths in row.media.items() if all(p in media and held[m](media[p]) for p in paths)}
+
+    return replace(index, rows=tuple(replace(row, media=kept(row)) for row in index.rows))
 
 
 def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tuple[str, str]]]:
@@ -95,18 +111,13 @@ def _probe(path: Path) -> Media:
     return _probed[key]
 
 
-def _with_streams(row: RecordingRow, media: dict[Path, Media]) -> RecordingRow:
-    held = {"visual": lambda m: m.video is not None, "audio": lambda m: m.audio is not None}
-    kept = {m: paths for m, paths in row.media.items() if all(held[m](media[path]) for path in paths)}
-    return replace(row, media=kept)
-
-
 def extract_media(
     index: RecordingIndex,
     config: FeaturesConfig,
     modalities: Sequence[str],
     splits: Iterable[str],
     device: torch.device | str = "cpu",
+    expected: Mapping[str, ExtractorCard] | None = None,
 ) -> RecordingIndex:
     """The index with features for media files, extracted where they are not in the cache.
 
@@ -116,15 +127,21 @@ def extract_media(
         modalities: Of which features are needed.
         splits: Whose files are needed.
         device: Where extractors compute.
+        expected: What must have made the features of a modality, where that is known.
 
     Raises:
-        InputError: An extractor is unknown; or files failed, each named in a table that is printed before, and the
-            features of the others are kept.
+        InputError: An extractor is unknown, or makes others than the expected features; or files failed, each named in
+            a table that is printed before, and the features of the others are kept.
     """
     needed = [m for m in ("visual", "audio") if m in modalities and any(m in row.media for row in index.rows)]
     if not needed:
         return index
     extractors = media_extractors(config, needed).to(device)
+    for m, card in (expected or {}).items():
+        if m in extractors.cards and (difference := card.differs_from(extractors.cards[m])):
+            raise InputError(
+                f"{index.path}: gets {m} features of another extractor ({difference}); check what is installed"
+            )
     cache = FeatureCache(features_folder(config), extractors)
     needed_splits = set(splits)
     rows = [row for row in index.rows if row.split in needed_splits and row.media]

@@ -23,10 +23,9 @@ from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.features.extractors import Extractor
-from mmcl.features.store import feature_files, info_path, write_features
+from mmcl.features.store import describe_extracted, feature_files, info_path, write_features
 from mmcl.io import read_json
 from mmcl.media.find import MediaFile, content_id
-from mmcl.media.timing import SNIPPET_S
 
 
 class FeatureCache:
@@ -39,6 +38,11 @@ class FeatureCache:
 
     def __init__(self, folder: Path, extractors: ExtractorSet):
         self.folder, self.extractors = folder, extractors
+        self._places = {
+            e: folder / _folder_name(m, e, c)
+            for m, of_modality in extractors.parts.items()
+            for e, c in zip(of_modality, extractors.part_cards[m], strict=True)
+        }
         self._content: dict[Path, str] = {}
 
     def content_of(self, path: Path) -> str:
@@ -77,13 +81,8 @@ class FeatureCache:
         for m, of_modality in extractors.parts.items():
             for number, (extractor, card) in enumerate(zip(of_modality, extractors.part_cards[m], strict=True)):
                 features = {m: extracted.parts[m][number].astype(np.float32)} if m in extracted.parts else {}
-                info = {
-                    "file": file.path.name,
-                    "snippets": extracted.n_snippets,
-                    "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
-                    "streams": held,
-                }
-                write_features(self._place(m, extractor, card), content, features, {m: card}, info)
+                info = describe_extracted(file, extracted, held)
+                write_features(self._places[extractor], content, features, {m: card}, info)
 
     def files(self, path: Path) -> dict[str, list[Path]]:
         """The files with the features of each extractor, by modality, of the streams that a media file holds.
@@ -95,7 +94,7 @@ class FeatureCache:
         files: dict[str, list[Path]] = {}
         for m, extractors in self.extractors.parts.items():
             cards = self.extractors.part_cards[m]
-            places = [self._place(m, e, c) for e, c in zip(extractors, cards, strict=True)]
+            places = [self._places[e] for e in extractors]
             if m in read_json(info_path(places[0], content))["streams"]:
                 files[m] = [
                     place / feature_files(content, m, {m: card})[0] for place, card in zip(places, cards, strict=True)
@@ -103,14 +102,15 @@ class FeatureCache:
         return files
 
     def _has(self, content: str, m: str, extractor: Extractor, card: ExtractorCard) -> bool:
-        place = self._place(m, extractor, card)
+        place = self._places[extractor]
         info = info_path(place, content)
         if not info.exists():
             return False
         files = feature_files(content, m, {m: card}) if m in read_json(info)["streams"] else []
         return all((place / name).exists() for name in files)
 
-    def _place(self, m: str, extractor: Extractor, card: ExtractorCard) -> Path:
-        made_by = json.dumps([asdict(card), extractor.version, extractor.spec], sort_keys=True)
-        slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
-        return self.folder / f"{m}-{slug}-{hashlib.sha256(made_by.encode()).hexdigest()[:8]}"
+
+def _folder_name(modality: str, extractor: Extractor, card: ExtractorCard) -> str:
+    made_by = json.dumps([asdict(card), extractor.version, extractor.spec], sort_keys=True)
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", card.name)[:60]
+    return f"{modality}-{slug}-{hashlib.sha256(made_by.encode()).hexdigest()[:8]}"

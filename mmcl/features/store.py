@@ -8,7 +8,7 @@ NAME__info.json         written last: what the video held, how long it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -136,15 +136,19 @@ class FolderStore:
             StoreError: The store cannot be written.
         """
         features = {m: x.astype(np.float16 if self.half else np.float32) for m, x in extracted.features.items()}
-        info = {
-            "file": file.path.name,
-            "bytes": file.path.stat().st_size,
-            "content": content_id(file.path),
-            "snippets": extracted.n_snippets,
-            "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
-            "streams": list(features),
-        }
+        identity = {"bytes": file.path.stat().st_size, "content": content_id(file.path)}
+        info = {**describe_extracted(file, extracted, list(features)), **identity}
         write_features(self.folder, file.name, features, extractors.cards, info)
+
+
+def describe_extracted(file: MediaFile, extracted: Extracted, streams: Sequence[str]) -> dict[str, Any]:
+    """What the info of a file says: its name, length and streams."""
+    return {
+        "file": file.path.name,
+        "snippets": extracted.n_snippets,
+        "seconds": round(extracted.n_snippets * SNIPPET_S, 3),
+        "streams": list(streams),
+    }
 
 
 def feature_files(name: str, modality: str, cards: Mapping[str, ExtractorCard]) -> list[str]:

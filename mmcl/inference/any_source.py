@@ -22,7 +22,7 @@ from mmcl.inference.sensors import (
 )
 from mmcl.inference.videos import ExtractorOptions, score_videos
 from mmcl.media.find import find_media, is_media
-from mmcl.readers.lazy_array import open_lazy
+from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.recording_files import FILE_NAME
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import InputSpec, Recording
@@ -139,7 +139,4 @@ def _read_crops(
 
 
 def _open(path: Path, rate_hz: float) -> tuple[object, float]:
-    try:
-        return open_lazy(path), rate_hz
-    except (OSError, ValueError) as error:
-        raise FileError(path, f"not a readable .npy file ({error})", "extract it again") from error
+    return open_npy(path, "extract it again"), rate_hz

@@ -11,7 +11,7 @@ import torch
 
 from mmcl.config.schema import FeaturesConfig
 from mmcl.config.specs import parse_spec
-from mmcl.data.media import extract_media, hold_streams, media_extractors, probe_rows
+from mmcl.data.media import extract_media, keep_streams, probe_rows
 from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
@@ -123,17 +123,14 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     """
     inputs = info.inputs
     index = read_manifest(path, has_labels=False)
-    _, failures = probe_rows([row for row in index.rows if row.media])
-    reasons = dict(failures)
-    unreadable = {
-        row.name: FileError(name, reasons[name], "see above")
-        for row in index.rows
-        if row.media
-        for name in (row.url or str(row.media_files[0]),)
-        if name in reasons
-    }
-    rows = tuple(replace(row, media={}) if row.name in unreadable else row for row in index.rows)
-    index = hold_streams(replace(index, rows=rows))
+    media, failures = probe_rows([row for row in index.rows if row.media])
+    reason_of = dict(failures)
+    refused: dict[str, FileError] = {}
+    for row in index.rows:
+        file = row.url or str(next(iter(row.media_files), ""))
+        if file in reason_of:
+            refused[row.name] = FileError(file, reason_of[file], "see above")
+    index = keep_streams(index, media)
     if missing := [m for m in inputs if m not in index.kinds]:
         if len(missing) == len(inputs):
             raise FileError(path, f"has no column {missing[0]}", f"the model takes {', '.join(inputs)}")
@@ -141,26 +138,23 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     needed = [m for m in inputs if any(m in row.media for row in index.rows)]
     features = features_of_run(info, needed, path) if needed else info.config.features
     media_of = {row.name: row.media_files[0] for row in index.rows if row.media}
-    index = extract_media(index, features, tuple(inputs), ("", *SPLITS), device)
+    index = extract_media(index, features, tuple(inputs), ("", *SPLITS), device, info.extractors)
     recordings = []
     for row in index.rows:
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
-        read: Callable[[], Recording] = partial(_read_row, row, inputs)
-        if row.name in unreadable or not files:
-            files, read = (
-                {"video": path},
-                partial(
-                    _refuse,
-                    unreadable.get(row.name)
-                    or FileError(path, f"{row.name} has no {' and no '.join(inputs)}", "leave it out"),
-                ),
+        if not files:
+            refused.setdefault(
+                row.name, FileError(path, f"{row.name} has no {' and no '.join(inputs)}", "leave it out")
             )
-        recordings.append(LazyRecording(row.name, files, read, media_of.get(row.name)))
+        if row.name in refused:
+            recordings.append(LazyRecording(row.name, {"manifest": path}, partial(_refuse, refused[row.name])))
+        else:
+            recordings.append(LazyRecording(row.name, files, partial(_read_row, row, inputs), media_of.get(row.name)))
     return recordings
 
 
 def features_of_run(info: RunInfo, modalities: Sequence[str], path: Path) -> FeaturesConfig:
-    """Settings of the extractors that made a run's features, checked against its card.
+    """Settings of the extractors that made a run's features.
 
     Args:
         info: Of the run.
@@ -168,7 +162,7 @@ def features_of_run(info: RunInfo, modalities: Sequence[str], path: Path) -> Fea
         path: Of the manifest, for errors.
 
     Raises:
-        FileError: The card does not say what made them, or what is installed makes others.
+        FileError: The run's card does not say what made them.
     """
     unknown = [m for m in modalities if m not in info.extractors]
     if unknown:
@@ -178,11 +172,7 @@ def features_of_run(info: RunInfo, modalities: Sequence[str], path: Path) -> Fea
             "score the files themselves, with --visual and --audio, or a manifest of features",
         )
     names = {m: tuple(extractor_names(info, m)) for m in modalities}
-    features = replace(info.config.features, **names)  # type: ignore[arg-type]
-    for m, card in media_extractors(features, modalities).cards.items():
-        if difference := info.extractors[m].differs_from(card):
-            raise FileError(path, f"gets {m} features of another extractor ({difference})", "check what is installed")
-    return features
+    return replace(info.config.features, **names)  # type: ignore[arg-type]
 
 
 def extractor_names(info: RunInfo, modality: str) -> list[str]:

@@ -108,6 +108,23 @@ class SideBySide:
         return content if dtype is None else content.astype(dtype, copy=False)
 
 
+def open_npy(path: Path, remedy: str = "extract or download it again") -> LazyArray:
+    """``open_lazy``, its errors told as those of the file.
+
+    Args:
+        path: The file.
+        remedy: What to do about a file that cannot be read.
+
+    Raises:
+        FileError: It is no readable ``.npy`` file.
+    """
+    try:
+        return open_lazy(path)
+    except (OSError, ValueError, EOFError) as error:
+        what = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
+        raise FileError(path, what, remedy) from error
+
+
 def open_lazy(path: Path) -> LazyArray:
     """Read a ``.npy`` file's header only.
 

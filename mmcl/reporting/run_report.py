@@ -186,8 +186,9 @@ def baseline_tables(metric: str, metrics: Mapping[str, float]) -> list[Table]:
 
 def missing_tables(run: Path, metrics: Mapping[str, float]) -> list[Table]:
     """What training recordings lack, and how well "has it" alone tells the class."""
-    recordings = read_json(run / CONFIG).get("recordings", {}).get("train", 0)
-    lacking = {m: n for m, n in read_json(run / CONFIG).get("lacking", {}).items() if n}
+    saved = read_json(run / CONFIG)
+    recordings = saved.get("recordings", {}).get("train", 0)
+    lacking = {m: n for m, n in saved.get("lacking", {}).items() if n}
     if not lacking:
         return []
     rows = [

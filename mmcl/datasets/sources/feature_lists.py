@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmcl.errors import FileError
-from mmcl.readers.lazy_array import LazyArray, LazyCrop, open_lazy
+from mmcl.readers.lazy_array import LazyArray, LazyCrop, open_npy
 
 CROP = re.compile(r"__(\d+)$")
 SUFFIXES = ("_i3d", "_clip", "_c3d")  # of names, beside the video's own
@@ -156,10 +156,7 @@ def open_crops(files: Sequence[Path], n_crops: int, width: int | None = None) ->
     """
     arrays: list[LazyArray | LazyCrop] = []
     for path in files:
-        try:
-            x = open_lazy(path)
-        except (OSError, ValueError, EOFError) as error:
-            raise FileError(path, f"not a readable .npy file ({error})", "download it again") from error
+        x = open_npy(path, "download it again")
         expected = f"floats (rows, {width or 'channels'}) or (rows, crops, {width or 'channels'})"
         is_right = x.ndim in (2, 3) and np.issubdtype(x.dtype, np.floating) and len(x) > 0
         if not is_right or (width and x.shape[-1] != width) or (x.ndim == 3 and len(files) > 1):

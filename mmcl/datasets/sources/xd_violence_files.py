@@ -20,7 +20,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.evaluation.annotated_frames import check_annotation_fits, event_frames
 from mmcl.evaluation.frame_level import FrameTruth
 from mmcl.io import read_json
-from mmcl.readers.lazy_array import LazyArray, open_lazy
+from mmcl.readers.lazy_array import LazyArray, open_npy
 
 CLASSES = {
     "B1": "fighting",
@@ -283,11 +283,7 @@ def open_features(path: Path, n_columns: int | None = None) -> LazyArray:
     Raises:
         FileError: The file is unreadable, has another shape or width, or no rows.
     """
-    try:
-        x = open_lazy(path)
-    except (OSError, ValueError, EOFError) as error:
-        files = "holds no plain array" if "pickle" in str(error) else f"not a readable .npy file ({error})"
-        raise FileError(path, files, "extract or download it again") from error
+    x = open_npy(path)
     width = "channels" if n_columns is None else str(n_columns)
     if x.ndim != 2 or not np.issubdtype(x.dtype, np.floating) or (n_columns and x.shape[1] != n_columns):
         raise FileError(path, f"holds {x.dtype} of shape {x.shape}, expected floats (snippets, {width})", "check it")
