@@ -32,6 +32,7 @@ FEATURES = {
     "motion + moving square": MOVING,
     "all of own videos": (LITE0, *MOVING),
 }
+THOROUGH = ("descriptors", LITE0, "motion + moving square")  # features with which every system is trained
 # a network without the linear model in it
 PLAIN: dict[str, Any] = {
     "model.linear_path": False, "model.dim": 64, "optim.epochs": 10, "optim.learning_rate": 1e-3,
@@ -98,9 +99,8 @@ def study(p: Pipeline, dataset: str, n: int) -> list[dict[str, Any]]:
     for features, visual in FEATURES.items():
         if p.features and features not in p.features:
             continue
-        thorough = visual == MOVING
         full = override(base, {"features.visual": visual})
-        for system, config in systems(full, thorough).items():
+        for system, config in systems(full, features in THOROUGH).items():
             if p.systems and not system.startswith(p.systems):
                 continue
             slug = f"{features} -- {system}".replace(" ", "-").replace("'", "").replace(",", "")

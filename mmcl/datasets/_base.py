@@ -32,6 +32,7 @@ class Dataset(ABC):
         task: "recognition", which class each recording shows, or "detection", when something happens in it.
         Config: Its own options.
         reads_media: Recordings may be media files, whose features are made on the way.
+        groups_are_crops: Recordings of a group are crops of one video, whose scores are averaged.
         primary_metric: Selects the epoch and heads reports.
         finer_metric: Heads reports where the test split's truth is known that finely.
         name: How it was named.
@@ -42,6 +43,7 @@ class Dataset(ABC):
     task: ClassVar[Literal["recognition", "detection"]] = "recognition"
     Config: ClassVar[type[DataConfig]] = DataConfig
     reads_media: ClassVar[bool] = False
+    groups_are_crops: ClassVar[bool] = False
     primary_metric: ClassVar[str] = "accuracy"
     finer_metric: ClassVar[str] = ""
     name: str = ""

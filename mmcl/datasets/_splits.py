@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,9 +11,9 @@ import torch
 from mmcl.config.schema import DataConfig, FeaturesConfig, LabelsConfig
 from mmcl.data.few_labels import apply_labels
 from mmcl.data.media import extract_media, hold_streams
-from mmcl.data.recording_index import SPLITS
+from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.datasets._base import Dataset
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard
 from mmcl.types import InputSpec, Recording
 
@@ -83,6 +83,8 @@ def load_splits(
         )
     index = extract_media(index, features or FeaturesConfig(), modalities, splits, device)
     read = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
+    if dataset.groups_are_crops:
+        check_crops(index, [r for s in SPLITS for r in read[s]])
     inputs = index.inputs(r for s in SPLITS for r in read[s])
     repeats = 1
     if dataset.task == "recognition":
@@ -98,3 +100,26 @@ def load_splits(
         repeats,
         features or FeaturesConfig(),
     )
+
+
+def check_crops(index: RecordingIndex, recordings: Iterable[Recording]) -> None:
+    """The crops of a video are equally long.
+
+    Args:
+        index: Of the data set.
+        recordings: Read from it; a group is a video.
+
+    Raises:
+        FileError: Naming a file of other length.
+    """
+    first: dict[str, Recording] = {}
+    files = {row.name: row.sources for row in index.rows}
+    for recording in recordings:
+        other = first.setdefault(recording.group, recording)
+        for m, x in recording.signal.items():
+            if m in other.signal and len(x) != len(other.signal[m]):
+                raise FileError(
+                    files[recording.name][m].files[0],
+                    f"has {len(x)} rows, {files[other.name][m].files[0].name} {len(other.signal[m])}",
+                    "crops of one video must be equally long; extract it again",
+                )

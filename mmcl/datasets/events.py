@@ -13,7 +13,7 @@ from mmcl.datasets.sources.folder import normal_class
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, split_own
 from mmcl.datasets.sources.recipes import detection_recipe
 from mmcl.datasets.sources.splits import check_classes
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 from mmcl.types import Recording
 
 __all__ = ["Events"]
@@ -54,6 +54,10 @@ class Events(OwnDataset):
         normal = {"0"}
         if options.normal or (all(row.labels for row in index.rows) and "0" not in index.classes):
             normal.add(normal_class(index.classes, options.normal, data))
+        for row in index.rows:
+            if normal.intersection(row.labels) and not normal.issuperset(row.labels):
+                labels = ";".join(row.labels)
+                raise InputError(f"{row.where}: labels are {labels}; a recording holds events or is normal")
         rows = tuple(replace(r, labels=tuple(v for v in r.labels if v not in normal)) for r in index.rows)
         classes = tuple(c for c in index.classes if c not in normal)
         if not classes or all(row.labels for row in rows):

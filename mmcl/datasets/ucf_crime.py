@@ -77,6 +77,7 @@ class UcfCrime(Dataset):
         f"{ANNOTATIONS}."
     )
     task = "detection"
+    groups_are_crops = True
     Config = UcfCrimeConfig
     primary_metric = "video ROC-AUC"
     finer_metric = "frame ROC-AUC"

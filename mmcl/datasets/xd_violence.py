@@ -72,6 +72,7 @@ class XdViolence(Dataset):
         "Folder with feature files NAME__0.npy to NAME__4.npy and NAME__vggish.npy anywhere below, and annotations.txt."
     )
     task = "detection"
+    groups_are_crops = True
     Config = XdViolenceConfig
     primary_metric = "video average precision"
     finer_metric = "frame average precision"

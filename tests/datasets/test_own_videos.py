@@ -212,6 +212,9 @@ def test_bad_data_are_refused_in_one_line_before_anything_is_made(class_folders,
         recordings.index(one, options_of("recordings"))
     with pytest.raises(FileError, match="which holds recordings without events is not clear"):
         get_dataset("events").index(class_folders, options_of("events"))
+    mixed = manifest(tmp_path, [*good[:3], ["d", "wild;calm", "test", "g2", video("wild", 2)]])
+    with pytest.raises(InputError, match="line 5: labels are wild;calm; a recording holds events or is normal"):
+        get_dataset("events").index(mixed, options_of("events", normal="calm"))
 
 
 def test_recordings_may_lack_anything(class_folders, tmp_path, capsys):

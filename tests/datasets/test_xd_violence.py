@@ -50,6 +50,15 @@ def test_lists_say_what_is_trained_on(data, tmp_path):
     assert all("_label_A" in n for n in names[8:])  # sorted, the violent first
 
 
+def test_crops_of_unequal_length_are_named_before_anything_is_trained(tmp_path):
+    make_features(tmp_path)
+    second = next((tmp_path / "RGBTest").glob("*_label_A__1.npy"))
+    np.save(second, np.load(second)[:-3])
+    config = recipe("xd-violence", {"data.crops": 2, "data.modalities": ("visual",)})
+    with pytest.raises(FileError, match=r"__1\.npy: has \d+ rows, .*__0\.npy \d+; crops of one video must be"):
+        splits_of(config, tmp_path)
+
+
 def test_bad_features_are_named(tmp_path, capsys):
     make_features(tmp_path)
     words = ["train", "xd-violence", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *SMALL]
