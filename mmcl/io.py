@@ -23,23 +23,29 @@ from mmcl.errors import FileError, InputError
 
 MARGIN_BYTES = 1 << 18
 MAX_NAME = 200  # bytes, so that endings fit behind it
+PROBE = 1 << 16  # bytes, that a folder which can be written takes
+RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # of Windows
+TURNING = "\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the order of what follows
 
 
-def atomic_write(path: Path, write: Callable[[Path], object]) -> None:
+def atomic_write(path: Path, write: Callable[[Path], object], private: bool = False) -> None:
     """Write to a neighbour, flush it to the disk, then rename: ``path`` is never half written.
 
     Args:
         path: The file.
         write: Writes to the path that it is given.
+        private: No other user may read it; else the umask says who may.
 
     Raises:
         FileError: The file cannot be written; what was there before is as it was.
     """
-    temporary = path.with_name(f".{path.name[:150]}.{os.getpid()}-{secrets.token_hex(3)}.part")
+    temporary = path.with_name(f".{_stem(path)}.{os.getpid()}-{secrets.token_hex(3)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left_over(path)
+        mode = _create(temporary, 0o600 if private else 0o666)
         write(temporary)
+        os.chmod(temporary, mode)  # some writers make files that only their user may read
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -68,16 +74,53 @@ def check_writable(folder: Path) -> None:
         FileError: Nothing can be written into it.
     """
     probe = folder / ".mmcl-probe"
-    atomic_write(probe, lambda temporary: temporary.touch())
-    probe.unlink()
+    try:
+        atomic_write(probe, lambda temporary: temporary.write_bytes(bytes(PROBE)))
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def place_below(folder: Path, name: str) -> Path:
+    """A file's place in a folder of results.
+
+    Args:
+        folder: Of the results.
+        name: Of the file, with subfolders.
+
+    Raises:
+        FileError: It would lie elsewhere, by its name or through a link.
+
+    Example:
+        >>> place_below(Path("scores"), "day/a.json").as_posix()
+        'scores/day/a.json'
+    """
+    path = folder / name
+    if ".." in path.parts[len(folder.parts) :] or not path.resolve().is_relative_to(folder.resolve()):
+        raise FileError(path, f"would lie outside of {folder}", "rename the recording, or remove the link")
+    return path
 
 
 def _remove_left_over(path: Path) -> None:
     """Half files of writers that were killed: nobody has touched them for an hour."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name[:150])}.*.part"):
+    for temporary in path.parent.glob(f".{glob.escape(_stem(path))}.*.part"):
         with suppress(OSError):
             if time.time() - temporary.stat().st_mtime > 3600:
                 temporary.unlink()
+
+
+def _create(path: Path, mode: int) -> int:
+    """An empty file; returns its mode."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, mode)
+    try:
+        return os.fstat(descriptor).st_mode & 0o777
+    finally:
+        os.close(descriptor)
+
+
+def _stem(path: Path) -> str:
+    """The beginning of a file's name, short enough for a longer one."""
+    return os.fsdecode(os.fsencode(path.name)[:150])
 
 
 def _free_bytes(path: Path) -> int:
@@ -175,18 +218,40 @@ def check_file_name(name: str) -> None:
             f"name {name!r}: results are named after it; expected no backslash, no control character, and no empty "
             "part, '.' or '..' between slashes"
         )
+    if reserved := [p for p in parts if p.split(".")[0].strip().lower() in RESERVED]:
+        raise InputError(f"name {name!r}: {reserved[0]} is no file's name on every system")
     if max(len(os.fsencode(p)) for p in parts) > MAX_NAME:
         raise InputError(f"name {name[:40]!r}...: is longer than {MAX_NAME} bytes, too long for a file's name")
 
 
 def printable(name: str) -> str:
-    """A file's name as text, whatever bytes it holds.
+    """A file's name as text of one line, whatever bytes it holds.
 
     Example:
-        >>> printable("clip.mp4")
-        'clip.mp4'
+        >>> printable("clip" + chr(10) + ".mp4")
+        'clip\\\\n.mp4'
     """
-    return os.fsencode(name).decode("utf-8", "replace")
+    return escape_controls(os.fsencode(name).decode("utf-8", "replace"))
+
+
+def escape_controls(text: str, kept: str = "") -> str:
+    """A text without characters that steer a terminal.
+
+    Args:
+        text: May hold names of files, classes or recordings.
+        kept: Control characters that stay.
+
+    Example:
+        >>> escape_controls("a" + chr(27) + "[2J")
+        'a\\\\x1b[2J'
+    """
+
+    def is_control(c: str) -> bool:
+        return c < " " or "\x7f" <= c < "\xa0" or c in TURNING
+
+    if not any(map(is_control, text)):
+        return text
+    return "".join(c.encode("unicode_escape").decode() if is_control(c) and c not in kept else c for c in text)
 
 
 def first_mismatch(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 import tyro
 
 from mmcl.cli.settings import check_renamed, parse_settings, take_config_file
+from mmcl.cli.terminal import safe_output
 from mmcl.datasets import REGISTRY, get_dataset
 from mmcl.datasets.sources.recipes import comparison_recipe, pretraining_recipe
 from mmcl.errors import InputError
-from mmcl.io import is_broken_pipe
+from mmcl.io import is_broken_pipe, printable
 
 # command -> (what it does, where it is)
 OF_DATASET: dict[str, tuple[str, str]] = {
@@ -194,16 +195,19 @@ def run(args: list[str]) -> int:
         if args[0] in OF_DATASET and asks_help:
             print(usage_of(args[0]))
             return 0
-        parse(args).run()
+        command = parse(args)
+        with safe_output():
+            command.run()
     except InputError as error:
         if "--debug" in args:
             traceback.print_exc()
-        print(f"mmcl: error: {error}", file=sys.stderr)
+        print(f"mmcl: error: {printable(str(error))}", file=sys.stderr)
         return 1
     except Exception as error:
         if "--debug" in args or is_broken_pipe(error):
             raise
-        print(f"mmcl: unexpected {type(error).__name__}: {error}; --debug shows where", file=sys.stderr)
+        text = printable(str(error))
+        print(f"mmcl: unexpected {type(error).__name__}: {text}; --debug shows where", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

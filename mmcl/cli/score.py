@@ -58,7 +58,9 @@ class Extract:
         from mmcl.features.extract_files import extract_files
         from mmcl.features.extractor_set import create_extractors
         from mmcl.runs.model import resolve_device
+        from mmcl.runs.run_dir import check_holds_no_run
 
+        check_holds_no_run(self.out)
         extractors = create_extractors(
             self.visual,
             self.audio,
@@ -136,11 +138,13 @@ class Score:
         from mmcl.inference.predictor import load
         from mmcl.interop.onnx import onnx_predictor
         from mmcl.reporting.score_files import ScoreFiles
-        from mmcl.runs.run_dir import read_run
+        from mmcl.runs.run_dir import check_holds_no_run, read_run
 
         info = read_run(self.run_dir)
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_dir / "scores"
+        if folder is not None:
+            check_holds_no_run(folder)
         is_torch = self.runtime == "torch"
         predictor = load(self.run_dir, self.device) if is_torch else onnx_predictor(self.run_dir)
         rule = EventRule(self.threshold, self.low, self.min_s)

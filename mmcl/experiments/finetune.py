@@ -170,7 +170,8 @@ def distill(
             "optim.learning_rate": learning_rate,
         }
         config = override(finetune_config(info, labels, info.config.labels.seed, chosen), _given(changes))
-        metrics = train(config, data or data_of(run), out / name, True, start_from or info.start_from, device)
+        begin = start_from or (info.start_from if info.is_own else None)
+        metrics = train(config, data or data_of(run), out / name, True, begin, device)
         row = f"{describe_labels(labels)}, {' + '.join(chosen)}, distilled"
         table.setdefault(row, []).append(metrics["accuracy"])
     write_json(out / "table.json", table)

@@ -55,7 +55,7 @@ def train_missing(
     """
     for name, settings in runs.items():
         if (out / name / CONFIG).exists():
-            before = read_run(out / name)
+            before = read_run(out / name, as_saved=True)
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     missing = [name for name in runs if not (out / name / METRICS).exists()]

@@ -20,7 +20,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
-from mmcl.io import atomic_write, read_json, write_json
+from mmcl.io import atomic_write, place_below, read_json, write_json
 from mmcl.media.find import MediaFile, content_id
 from mmcl.media.timing import SNIPPET_S
 
@@ -193,7 +193,7 @@ def write_features(
         files |= {n: x[:, c] for c, n in enumerate(names)} if m == "visual" else {names[0]: x}
     try:
         for file_name, x in files.items():
-            atomic_write(folder / file_name, partial(_save, x))
+            atomic_write(place_below(folder, file_name), partial(_save, x))
         write_json(info_path(folder, name), info)
     except FileError as error:
         raise StoreError(error.path, *error.parts) from error

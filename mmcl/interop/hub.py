@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -15,7 +14,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.io import atomic_write, check_writable, read_metrics, write_json
 from mmcl.losses.contrastive.components import OPTION_SLOTS, named_by
 from mmcl.runs.model import load_model
-from mmcl.runs.run_dir import BEST, CONFIG, METRICS, RunInfo, read_saved
+from mmcl.runs.run_dir import BEST, CONFIG, METRICS, WITHOUT_PATHS, RunInfo, read_saved
 from mmcl.runs.weights import save_weights
 
 CARD = "README.md"
@@ -38,9 +37,8 @@ def save_pretrained(run: Path, out: Path) -> None:
     if (out / CONFIG).exists():
         raise FileError(out, "already holds a model or a run", "choose another --out")
     check_writable(out)
-    settings = {**read_saved(run), "data": "", "start_from": None}
-    without_paths: dict[str, Any] = {"loss.distill.teacher_run": "", "features.cache": ""}
-    settings["config"] = to_dict(override(info.config, without_paths))
+    settings = {**read_saved(run), "data": "", "signature": "", "start_from": None}
+    settings["config"] = to_dict(override(info.config, WITHOUT_PATHS))
     metrics = read_metrics(run / METRICS) if (run / METRICS).exists() else {}
     save_weights(out / BEST, network)
     write_json(out / METRICS, metrics)

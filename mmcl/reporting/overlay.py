@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.evaluation.events import EventRule, find_events
+from mmcl.io import place_below
 from mmcl.media.snippets import Snippet, read_snippets
 from mmcl.media.timing import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.media.writer import write_video
@@ -35,7 +36,7 @@ def write_overlay(path: Path, scores: SnippetScores, folder: Path, rule: EventRu
         The copy's path.
     """
     media, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
-    out = folder / f"{scores.name}-scored.mp4"
+    out = place_below(folder, f"{scores.name}-scored.mp4")
     out.parent.mkdir(parents=True, exist_ok=True)
     if media.audio is None:
         write_video(out, _frames(snippets, scores, rule), FPS)

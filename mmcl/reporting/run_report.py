@@ -116,7 +116,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
     """What the template shows of a run."""
     info, metrics = read_run(run), read_metrics(run / METRICS)
     headline = headline_metric(info, metrics)
-    has_scores, trained_on = headline != WITHOUT_LABELS, data or info.data
+    has_scores, trained_on = headline != WITHOUT_LABELS, data or info.own_data
     timelines = score_test(run, info, trained_on, n_timelines, device) if has_scores and trained_on else []
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [

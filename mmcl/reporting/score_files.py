@@ -6,21 +6,23 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from mmcl.errors import InputError
+from mmcl.errors import FileError
 from mmcl.evaluation.events import EventRule, find_events
 from mmcl.inference.score_each import ScoredRecording
-from mmcl.io import atomic_write, check_writable, printable, write_json
+from mmcl.io import atomic_write, check_writable, place_below, printable, write_json
 from mmcl.reporting.overlay import write_overlay
 from mmcl.reporting.plots import plot_scores
 from mmcl.reporting.score_page import write_page
 from mmcl.types import SnippetScores
+
+ENDINGS = ("json", "csv", "png", "html")  # of a recording's files
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,14 @@ class ScoreFiles:
 
     def _write_files(self, scored: ScoredRecording, folder: Path, content: Mapping[str, Any]) -> None:
         scores, rule = scored.scores, self.rule
-        if not (folder / scores.name).resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{scores.name}: its results would lie outside of {folder}")
-        write_json(folder / f"{scores.name}.json", content)
+        place = {ending: place_below(folder, f"{scores.name}.{ending}") for ending in ENDINGS}
+        overlaid = [place_below(folder, f"{scores.name}-scored.mp4")] if self.pages.overlay else []
+        check_replaceable(place["json"], [*place.values(), *overlaid])
+        write_json(place["json"], content)
         text = to_csv(scores)
-        atomic_write(folder / f"{scores.name}.csv", lambda path: path.write_text(text))
+        atomic_write(place["csv"], lambda path: path.write_text(text))
         picture = plot_scores(scores, rule.high)
-        atomic_write(folder / f"{scores.name}.png", lambda path: path.write_bytes(picture))
+        atomic_write(place["png"], lambda path: path.write_bytes(picture))
         if scored.media is None:
             return
         overlay = None
@@ -115,6 +118,27 @@ class ScoreFiles:
             overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
         if self.pages.page:
             write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay)
+
+
+def check_replaceable(scores: Path, files: Sequence[Path]) -> None:
+    """Results replace earlier results, and no other files of their names.
+
+    Args:
+        scores: The JSON file with a recording's scores.
+        files: It and those beside it.
+
+    Raises:
+        FileError: One is there, and the JSON file holds no scores.
+    """
+    there = [path for path in files if path.exists()]
+    if not there:
+        return
+    try:
+        content = json.loads(scores.read_text())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or not {"rule", "snippets"} <= content.keys():
+        raise FileError(there[0], "is there, and holds no earlier scores", "choose another --out")
 
 
 def summarize(scores: SnippetScores, rule: EventRule, multiclass: bool) -> str:

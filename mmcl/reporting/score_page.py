@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 
 from mmcl.evaluation.events import EventRule, find_events
-from mmcl.io import atomic_write, printable
+from mmcl.io import atomic_write, place_below, printable
 from mmcl.types import SnippetScores
 
 PLAYABLE = ["mp4", "m4v", "webm", "ogv", "mp3", "wav", "m4a", "ogg", "opus", "flac"]  # what browsers play
@@ -41,7 +41,7 @@ def write_page(
     Returns:
         The page's path.
     """
-    out = folder / f"{scores.name}.html"
+    out = place_below(folder, f"{scores.name}.html")
     is_playable = path.suffix[1:].lower() in PLAYABLE
     shown = path if is_playable or overlay is None else overlay
     note = ""

@@ -10,8 +10,10 @@ metrics.json       every metric by name
 
 from __future__ import annotations
 
+import hmac
 import os
 import platform
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,18 +22,21 @@ from typing import Any
 import torch
 
 import mmcl
-from mmcl.config.files import from_dict, to_dict
+from mmcl.config.files import from_dict, override, to_dict
 from mmcl.config.migrations import SCHEMA_VERSION, migrate
 from mmcl.config.schema import RunConfig
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset
 from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
-from mmcl.io import read_json
+from mmcl.features.weights import cache_folder
+from mmcl.io import atomic_write, read_json
 from mmcl.types import InputSpec, SnippetGrid
 
 CONFIG, STATE, HISTORY, HISTOGRAMS = "config.json", "state.pt", "history.json", "histograms.json"
 BEST, LAST, METRICS = "best.safetensors", "last.safetensors", "metrics.json"
+KEY = "key"  # in the cache folder: this user's
+WITHOUT_PATHS: dict[str, Any] = {"loss.distill.teacher_run": "", "features.cache": ""}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class RunInfo:
         inputs: What the network takes of each modality.
         extractors: What made the features it was trained on, where it is known.
         data: What it was trained on; None of imported and shared models.
+        is_own: Was it trained by this user? Paths in other runs' settings are not read.
         start_from: The run whose weights it began with.
         processes: That trained it.
         n_lacking: Of each modality, how many training recordings lacked it.
@@ -57,6 +63,12 @@ class RunInfo:
     start_from: Path | None = None
     processes: int = 1
     n_lacking: Mapping[str, int] = field(default_factory=dict)
+    is_own: bool = False
+
+    @property
+    def own_data(self) -> Path | None:
+        """What it was trained on, if this user trained it."""
+        return self.data if self.is_own else None
 
     @property
     def dataset(self) -> Dataset:
@@ -81,6 +93,7 @@ def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: 
         **versions(),
         "processes": world_size_asked(),
         "data": str(data.resolve()),
+        "signature": sign(str(data.resolve())),
         "start_from": None if start_from is None else str(start_from.resolve()),
         "classes": list(splits.classes),
         "inputs": {m: asdict(spec) for m, spec in splits.inputs.items()},
@@ -106,11 +119,12 @@ def read_saved(run: Path) -> dict[str, Any]:
     return migrate(read_json(path), path)
 
 
-def read_run(run: Path) -> RunInfo:
-    """What is known of a run.
+def read_run(run: Path, as_saved: bool = False) -> RunInfo:
+    """What is known of a run. Without the paths that its settings name, where another user trained it.
 
     Args:
         run: Folder of a run, or of an imported or shared model.
+        as_saved: With these paths, to compare them.
 
     Raises:
         InputError: Its config.json is missing or not as expected.
@@ -123,6 +137,9 @@ def read_run(run: Path) -> RunInfo:
         config: RunConfig = from_dict(RunConfig, _complete(saved["config"], path), path, base)
         inputs = {m: InputSpec(spec["kind"], tuple(spec["shape"])) for m, spec in saved["inputs"].items()}
         extractors = {m: card_from_dict(card, path) for m, card in saved["extractors"].items()}
+        is_own = is_signed(saved["data"], saved.get("signature", ""))
+        if not is_own and not as_saved:
+            config = override(config, WITHOUT_PATHS)
         return RunInfo(
             config,
             tuple(saved["classes"]),
@@ -132,6 +149,7 @@ def read_run(run: Path) -> RunInfo:
             Path(saved["start_from"]) if saved.get("start_from") else None,
             saved.get("processes", 1),
             saved.get("lacking", {}),
+            is_own,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(
@@ -151,12 +169,39 @@ def data_of(run: Path) -> Path:
     """What the run was trained on.
 
     Raises:
-        InputError: It is an imported or shared model.
+        InputError: It is an imported or shared model, or one that another user trained.
     """
-    data = read_run(run).data
-    if data is None:
-        raise InputError(f"{run}: an imported model has no data of its own; give --data")
-    return data
+    info = read_run(run)
+    if info.own_data is None:
+        what = "was not trained by you" if info.data else "an imported model has no data of its own"
+        raise InputError(f"{run}: {what}; give --data")
+    return info.own_data
+
+
+def check_holds_no_run(folder: Path) -> None:
+    """Results do not go into the folder of a run, whose files they could replace.
+
+    Raises:
+        FileError: It holds a run or a model.
+    """
+    if (folder / CONFIG).exists() or any((folder / name).exists() for name in (BEST, STATE)):
+        raise FileError(folder, "holds a run", "choose another --out, such as a folder in it")
+
+
+def sign(text: str) -> str:
+    """A signature by a key of this user's, which is made where there is none; "" where it cannot be."""
+    path = cache_folder() / KEY
+    try:
+        if not path.exists():
+            atomic_write(path, lambda temporary: temporary.write_bytes(secrets.token_bytes(32)), private=True)
+        return hmac.new(path.read_bytes(), text.encode(), "sha256").hexdigest()
+    except (OSError, FileError):
+        return ""
+
+
+def is_signed(text: str, signature: str) -> bool:
+    """Is the signature of this text by this user?"""
+    return bool(signature) and (cache_folder() / KEY).exists() and hmac.compare_digest(sign(text), signature)
 
 
 def check_extractors(run: Path, splits: DataSplits) -> None:
@@ -180,7 +225,7 @@ def prepare_run_dir(out: Path, config: RunConfig, data: Path, resume: bool, star
         FileError: Naming what differs.
     """
     if resume and (out / CONFIG).exists():
-        before = read_run(out)
+        before = read_run(out, as_saved=True)
         do = "resume with the same, or train into another --out"
         if before.config != config:
             difference = describe_difference(before.config, config)

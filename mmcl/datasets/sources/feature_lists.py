@@ -52,6 +52,8 @@ def find_list(folder: Path, split: str, named: str = "") -> Path:
         FileError: There is none, or more than one and none is named.
     """
     if named:
+        if Path(named).is_absolute() or ".." in Path(named).parts:
+            raise FileError(folder / named, "is not below the data set's folder", f"name a file in {folder}")
         if not (folder / named).is_file():
             raise FileError(folder / named, "no such file", f"--data.{split}-list names a file in {folder}")
         return folder / named
