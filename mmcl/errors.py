@@ -32,3 +32,11 @@ class FileError(InputError):
     def __init__(self, path: str | Path, problem: str, remedy: str):
         self.path, self.parts = Path(path), (problem, remedy)
         super().__init__(f"{path}: {problem}; {remedy}")
+
+
+class DiskFullError(FileError):
+    """Nothing more can be written: a job of many files ends."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends commands as Ctrl-C does, with the exit status 143."""

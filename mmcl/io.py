@@ -19,7 +19,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from mmcl.errors import FileError, InputError
+from mmcl.errors import DiskFullError, FileError, InputError
 
 MARGIN_BYTES = 1 << 18
 MAX_NAME = 200  # bytes, so that endings fit behind it
@@ -55,12 +55,9 @@ def atomic_write(path: Path, write: Callable[[Path], object], private: bool = Fa
         full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        kind = DiskFullError if full else FileError
         problem = "the disk is full" if full else f"cannot be written ({first_line(error)})"
-        raise FileError(
-            path,
-            problem,
-            "what was saved before is intact; make room or choose another --out",
-        ) from error
+        raise kind(path, problem, "what was saved before is intact; make room or choose another --out") from error
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

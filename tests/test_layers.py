@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
-    {"types", "errors", "io", "distributed"},
+    {"types", "errors", "io", "stop", "distributed"},
     {"config"},
     {"media", "readers"},
     {"models", "losses", "evaluation"},
@@ -27,7 +27,7 @@ LAYERS = (
     {"cli"},
 )
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-LOOSE = {"__init__.py", "__main__.py", "types.py", "errors.py", "io.py", "distributed.py"}
+LOOSE = {"__init__.py", "__main__.py", "types.py", "errors.py", "io.py", "stop.py", "distributed.py"}
 
 
 def imports(path: Path) -> set[str]:

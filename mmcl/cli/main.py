@@ -17,8 +17,9 @@ from mmcl.cli.settings import check_renamed, parse_settings, take_config_file
 from mmcl.cli.terminal import safe_output
 from mmcl.datasets import REGISTRY, get_dataset
 from mmcl.datasets.sources.recipes import comparison_recipe, pretraining_recipe
-from mmcl.errors import InputError
+from mmcl.errors import InputError, Terminated
 from mmcl.io import is_broken_pipe, printable
+from mmcl.stop import stops_on_sigterm
 
 # command -> (what it does, where it is)
 OF_DATASET: dict[str, tuple[str, str]] = {
@@ -196,7 +197,7 @@ def run(args: list[str]) -> int:
             print(usage_of(args[0]))
             return 0
         command = parse(args)
-        with safe_output():
+        with safe_output(), stops_on_sigterm():
             command.run()
     except InputError as error:
         if "--debug" in args:
@@ -209,12 +210,12 @@ def run(args: list[str]) -> int:
         text = printable(str(error))
         print(f"mmcl: unexpected {type(error).__name__}: {text}; --debug shows where", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(
             "mmcl: stopped; what was done is kept (a training goes on with --resume, mmcl extract by itself)",
             file=sys.stderr,
         )
-        return 130
+        return 143 if isinstance(error, Terminated) else 130
     return 0
 
 

@@ -218,6 +218,8 @@ class TrainerConfig:
     """Epochs between validations; the last epoch always is validated."""
     save_every: int = limited(1, 1)
     """Epochs between saves of the training state."""
+    save_every_minutes: float = limited(10.0, 0)
+    """Save it in the middle of an epoch too, when the last save was so many minutes ago; 0 = never."""
 
 
 @dataclass(frozen=True)

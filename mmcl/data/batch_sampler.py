@@ -25,6 +25,10 @@ class BatchSampler(Sampler):
         views: Times that a bag is in its batch: the batch in one view, then the same bags in the next.
         groups: Of each bag; every batch then is of one group.
 
+    Attributes:
+        epoch: Which epoch.
+        start: Batches of the epoch that are left out, where a training goes on in the middle of it.
+
     Raises:
         InputError: The batch cannot be shared by the processes, or a group is smaller than a batch.
 
@@ -55,6 +59,7 @@ class BatchSampler(Sampler):
             raise InputError(f"batch_size: {n_bags} bags are too few for {n_ranks} processes")
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
+        self.start = 0
         self._members = _members(groups, self.batch_size) if groups is not None and shuffled else []
 
     def __len__(self) -> int:
@@ -65,7 +70,7 @@ class BatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         order = self._order
-        for b in range(len(self)):
+        for b in range(self.start, len(self)):
             batch = order[b * self.batch_size : (b + 1) * self.batch_size]
             if self.shuffled:
                 n = len(batch) // self.n_ranks

@@ -24,7 +24,7 @@ from mmcl.evaluation.diagnostics import (
     uniformity,
 )
 from mmcl.evaluation.snippet_truth import snippet_truth
-from mmcl.io import write_json
+from mmcl.io import check_writable, write_json
 from mmcl.losses.contrastive.recording import mean_over_snippets
 from mmcl.runs.model import load_model, resolve_device
 from mmcl.runs.run_dir import data_of
@@ -143,6 +143,7 @@ def diagnose(
     network, info = load_model(run, needs_scores=False)
     if len(info.inputs) < 2:
         raise InputError(f"{run}: has one modality alone, {next(iter(info.inputs))}; pairs need two")
+    check_writable(out or run)
     config = info.config
     splits = load_splits(
         info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,), features=config.features

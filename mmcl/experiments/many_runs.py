@@ -18,6 +18,7 @@ from mmcl.datasets import get_dataset
 from mmcl.errors import InputError
 from mmcl.io import read_json, read_metrics, write_json
 from mmcl.runs.run_dir import CONFIG, METRICS, read_run, world_size_asked
+from mmcl.stop import stops_on_sigterm
 from mmcl.training.run import train
 
 REQUESTED = "requested.json"
@@ -60,12 +61,12 @@ def train_missing(
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
-    stop = threading.Event()
+    stop, children = threading.Event(), list[subprocess.Popen]()
 
     def start(name: str) -> int:
         if stop.is_set():
             return 1
-        code = _train_in_process(out / name, runs[name], data, threads, device)
+        code = _train_in_process(out / name, runs[name], data, threads, device, children)
         if code == 0 and metric:
             try:
                 read_metric(out / name, metric, split)
@@ -75,7 +76,13 @@ def train_missing(
         return code
 
     with ThreadPoolExecutor(jobs) as pool:
-        codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
+        try:
+            codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
+        except BaseException:  # a signal to this process alone: those of the runs save and end too
+            stop.set()
+            for process in children:
+                process.terminate()
+            raise
     failed = [name for name, code in zip(missing, codes, strict=True) if code]
     if failed:
         raise InputError(
@@ -83,8 +90,10 @@ def train_missing(
         )
 
 
-def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, device: str) -> int:
-    """Train in a process of its own, which logs into the run's folder; its exit status."""
+def _train_in_process(
+    run: Path, config: RunConfig, data: Path, threads: int, device: str, children: list[subprocess.Popen]
+) -> int:
+    """Train in a process of its own, which logs into the run's folder and is added to the children; its exit status."""
     run.mkdir(parents=True, exist_ok=True)
     requested = run / REQUESTED
     write_json(requested, {"data": str(data.resolve()), "config": to_dict(config), "device": device})
@@ -93,7 +102,9 @@ def _train_in_process(run: Path, config: RunConfig, data: Path, threads: int, de
     with open(run / "log.txt", "a") as log:
         # threads that spin while they wait would slow the runs beside this one
         environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
-        return subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        children.append(process)
+        return process.wait()
 
 
 def train_requested(requested: str) -> None:
@@ -106,7 +117,8 @@ def train_requested(requested: str) -> None:
     saved = read_json(path)
     base = RunConfig(data=get_dataset(saved["config"]["dataset"]).Config())
     config: RunConfig = from_dict(RunConfig, saved["config"], path, base)
-    train(config, Path(saved["data"]), path.parent, resume=True, device=saved["device"])
+    with stops_on_sigterm():
+        train(config, Path(saved["data"]), path.parent, resume=True, device=saved["device"])
 
 
 def read_metric(run: Path, metric: str, split: str = "") -> tuple[float, str]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from mmcl.errors import InputError
+from mmcl.errors import DiskFullError, InputError
 from mmcl.features.extract import Extracted, extract_file
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.features.store import FolderStore, StoreError
@@ -93,6 +93,8 @@ class ExtractionJob:
                 try:
                     n_snippets, streams = future.result()
                 except Exception as error:  # whatever it is, the other files are extracted
+                    if isinstance(error, DiskFullError):
+                        raise
                     self._fail(file.path, error)
                     if isinstance(error, StoreError):
                         check_writable(self.store.folder)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mmcl.errors import FileError, InputError
+from mmcl.errors import DiskFullError, FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
@@ -195,6 +195,8 @@ def write_features(
         for file_name, x in files.items():
             atomic_write(place_below(folder, file_name), partial(_save, x))
         write_json(info_path(folder, name), info)
+    except DiskFullError:
+        raise
     except FileError as error:
         raise StoreError(error.path, *error.parts) from error
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
-from mmcl.errors import InputError
+from mmcl.errors import DiskFullError, InputError
 from mmcl.io import describe_failure, is_broken_pipe
 from mmcl.types import SnippetScores
 
@@ -70,6 +70,7 @@ def score_each(
 
     Raises:
         InputError: At the end, naming the items that failed.
+        DiskFullError: At once.
     """
     writer.prepare()
     failed: list[str] = []
@@ -80,7 +81,7 @@ def score_each(
             for note in (*scored.notes, summary):
                 writer.log(note)
         except Exception as error:  # whatever it is, the others are scored
-            if is_broken_pipe(error):
+            if is_broken_pipe(error) or isinstance(error, DiskFullError):
                 raise
             failed.append(describe_failure(name_of(item), error))
             writer.log(f"failed: {failed[-1]}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmcl.errors import FileError, InputError
 from mmcl.inference.predictor import Predictor
-from mmcl.io import atomic_write, first_line
+from mmcl.io import atomic_write, check_writable, first_line
 from mmcl.runs.model import load_model
 from mmcl.runs.run_dir import BEST
 from mmcl.types import Bags, InputSpec, ModelOutput, SnippetGrid
@@ -115,6 +115,7 @@ def export_onnx(run: Path, out: Path) -> float:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise InputError(f"ONNX needs {error.name}, which is not installed; pip install 'mmcl[onnx]'") from None
+    check_writable(out.parent)
     program = export_program(run)
     network, info = load_model(run)
     modalities = tuple(info.inputs)

@@ -17,7 +17,7 @@ from mmcl.config.files import to_dict
 from mmcl.datasets import load_splits
 from mmcl.errors import FileError, InputError
 from mmcl.inference.predictor import Predictor
-from mmcl.io import atomic_write, read_json, read_metrics
+from mmcl.io import atomic_write, check_writable, read_json, read_metrics
 from mmcl.reporting.plots import plot_curves, plot_histograms, plot_scores
 from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
@@ -63,6 +63,8 @@ def write_report(
         InputError: The folder holds no finished run, or its data are not as expected.
     """
     out = out or folder / "report.html"
+    if folder.is_dir():
+        check_writable(out.parent)
     if (folder / CONFIG).exists():
         page = run_page(folder, data, n_timelines, device)
     elif folder.is_dir() and (runs := find_runs(folder)):

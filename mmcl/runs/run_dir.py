@@ -248,7 +248,7 @@ def prepare_run_dir(out: Path, config: RunConfig, data: Path, resume: bool, star
     left = [name for name in (STATE, BEST, METRICS) if (out / name).exists()]
     if left and not resume:
         raise FileError(out, "already holds a run", "continue it with --resume or choose another --out")
-    if left and STATE not in left:
+    if left and STATE not in left and METRICS not in left and not (out / CONFIG).exists():
         raise FileError(out / STATE, f"is missing beside {left[0]}", "nothing to resume from; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)

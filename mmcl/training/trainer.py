@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -25,6 +25,7 @@ from mmcl.io import write_json
 from mmcl.runs.run_dir import BEST, HISTOGRAMS, HISTORY, LAST, STATE
 from mmcl.runs.training_state import load_state, save_state
 from mmcl.runs.weights import match_weights, save_weights
+from mmcl.stop import HeldSignals
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.ema import ModelEMA
 from mmcl.training.optimizer import create_optimizer, set_learning_rate
@@ -34,6 +35,8 @@ from mmcl.training.task import HISTOGRAM, MONITORED, StepState, TrainingTask
 from mmcl.training.trackers import flatten, log_histograms
 from mmcl.training.unimodal_teacher import ParameterPairs, momentum_update
 from mmcl.types import Bags
+
+UPDATES_BETWEEN_CHECKS = 20  # of several processes: whether a save is due
 
 Validate = Callable[[nn.Module, torch.device], dict[str, float]]
 
@@ -95,6 +98,8 @@ class Trainer:
         self.ema = ModelEMA(task.student, config.teacher.ema_decay).to(device)
         self.finished_teacher = None if finished_teacher is None else finished_teacher.eval().to(device)
         self.wrapped: nn.Module = task
+        self.sums: dict[str, Tensor] = {}  # of the losses of the epoch that is under way
+        self.saved_s = time.monotonic()
 
     def _sampler(self, bags: BagDataset, repeats: int) -> BatchSampler:
         loader = self.config.loader
@@ -133,6 +138,8 @@ class Trainer:
         config = self.config
         if resume and (self.out / STATE).exists():
             self._restore()
+            if self.accelerator.is_main_process:
+                self._write_history()  # a kill may have come before it
         if config.trainer.compile:
             for network in (self.task.student, self.task.teacher):
                 if network is not None:
@@ -166,27 +173,48 @@ class Trainer:
         return self.progress
 
     def _train_epoch(self, epoch: int, bar: tqdm) -> dict[str, Tensor]:
-        """One pass over the bags; returns the sums of the losses."""
+        """One pass over the bags, or what is left of it; returns the sums of the losses."""
         config, progress = self.config, self.progress
-        self.sampler.epoch = epoch
+        self.sampler.epoch, self.sampler.start = epoch, progress.step - epoch * len(self.sampler)
         self.wrapped.train()
         if config.optim.encoder_lr_scale == 0:  # frozen: neither dropout nor statistics of these recordings
             self.task.student.get_submodule("encoder").eval()
-        sums: dict[str, Tensor] = {}
         accumulated = config.optim.gradient_accumulation_steps
-        for number, bags in enumerate(self.loader, 1):
-            is_update = number % accumulated == 0 or number == len(self.sampler)
-            set_seed(seed_of_step(config.seed, progress.step, self.accelerator.process_index))
-            losses = self._step(bags.to(self.accelerator.device), epoch, is_update)
-            set_learning_rate(self.optimizer, config.optim, progress.step + 1, self.n_steps)
-            if config.teacher.update == "step":
-                self._update_from_teacher(progress.step / self.n_steps)
-            sums = {k: sums[k] + v if k in sums else v for k, v in losses.items()}
-            progress.step += 1
-            bar.update()
+        with HeldSignals() as signals:
+            for number, bags in enumerate(self.loader, self.sampler.start + 1):
+                is_update = number % accumulated == 0 or number == len(self.sampler)
+                set_seed(seed_of_step(config.seed, progress.step, self.accelerator.process_index))
+                losses = self._step(bags.to(self.accelerator.device), epoch, is_update)
+                set_learning_rate(self.optimizer, config.optim, progress.step + 1, self.n_steps)
+                if config.teacher.update == "step":
+                    self._update_from_teacher(progress.step / self.n_steps)
+                self.sums = {k: self.sums[k] + v if k in self.sums else v for k, v in losses.items()}
+                progress.step += 1
+                bar.update()
+                if is_update:
+                    self._save_within_epoch(number // accumulated, signals)
         if config.teacher.update == "epoch":
             self._update_from_teacher(epoch / config.optim.epochs)
+        sums, self.sums = self.sums, {}
         return sums
+
+    def _save_within_epoch(self, n_updates: int, signals: HeldSignals) -> None:
+        """Save when the last save is long ago, or when a signal ends the training.
+
+        Of several processes the first one decides, now and then, so that all add up their losses.
+        """
+        minutes, accelerator = self.config.trainer.save_every_minutes, self.accelerator
+        is_alone = accelerator.num_processes == 1
+        is_due = 0 < minutes <= (time.monotonic() - self.saved_s) / 60
+        if not is_alone:
+            is_due = n_updates % UPDATES_BETWEEN_CHECKS == 0 and minutes > 0 and broadcast_object_list([is_due])[0]
+            if is_due:
+                self.sums = {k: accelerator.reduce(self.sums[k], "mean") for k in sorted(self.sums)}
+        if accelerator.is_main_process and (is_due or (is_alone and signals.received is not None)):
+            self._save()
+            if signals.received is not None:
+                print(f"{self.out}: saved after step {self.progress.step} of {self.n_steps}", flush=True)
+        signals.raise_received()
 
     def _update_from_teacher(self, done: float) -> None:
         momentum_update(self.parameter_pairs, teacher_momentum(done, self.config.teacher.momentum))
@@ -307,8 +335,13 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": {} if scaler is None else scaler.state_dict(),
             "progress": vars(self.progress),
+            "sums": self.sums,
         }
         save_state(self.out / STATE, state)
+        self.saved_s = time.monotonic()
+        self._write_history()
+
+    def _write_history(self) -> None:
         write_json(self.out / HISTORY, self.progress.history)
         if self.progress.histograms:
             write_json(self.out / HISTOGRAMS, self.progress.histograms)
@@ -324,6 +357,7 @@ class Trainer:
             if scaler is not None:
                 scaler.load_state_dict(state["scaler"])
             self.progress = Progress(**state["progress"])
+            self.sums = {k: v.to(self.accelerator.device) for k, v in state.get("sums", {}).items()}
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise FileError(
                 path, f"not a training state of this run ({error})", "start again in another --out"
