@@ -165,12 +165,18 @@ def read_json(path: Path) -> Any:
         FileError: The file is missing or not readable.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise FileError(path, "is no regular file", "expected a JSON file")
         return json.loads(path.read_text())
     except FileNotFoundError:
         do = "is this the folder of a run that mmcl train made, and has the run ended? (--resume goes on)"
         raise FileError(path, "no such file", do) from None
-    except (OSError, ValueError) as error:
-        raise FileError(path, f"not readable as JSON ({error})", "restore the file or train again") from error
+    except FileError:
+        raise
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise FileError(
+            path, f"not readable as JSON ({first_line(error)})", "restore the file or train again"
+        ) from error
 
 
 def first_line(error: Exception) -> str:

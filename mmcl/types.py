@@ -60,6 +60,7 @@ class InputSpec:
     Attributes:
         kind: Name of its kind (``mmcl.readers.kinds``).
         shape: Of a frame: ``(channel,)`` or ``(joint, coordinate)``.
+        channels: Names of the channels, in order, where files name them.
 
     Example:
         >>> InputSpec("skeleton", (20, 3)).shape
@@ -68,6 +69,7 @@ class InputSpec:
 
     kind: str
     shape: tuple[int, ...]
+    channels: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Recording:
         label: ``(class,)`` of 0 and 1, None when unknown.
         group: Who or where it was recorded.
         intervals: The truth, used by evaluation only.
+        channels: Names of a modality's channels, in order, where its file names them.
 
     Example:
         >>> Recording("r", {"wrist": np.zeros((100, 6))}, {"wrist": 50.0}).duration_s
@@ -151,6 +154,7 @@ class Recording:
     label: np.ndarray | None = None
     group: str = ""
     intervals: tuple[Interval, ...] = ()
+    channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:

@@ -27,7 +27,7 @@ class Source:
     Attributes:
         kind: Name of its kind (``mmcl.readers.kinds``).
         files: What is read.
-        read: Returns the signal ``(frame, ...)`` and its samples a second [Hz].
+        read: Returns the signal ``(frame, ...)``, its samples a second [Hz], and the names of its channels, if any.
 
     Example:
         >>> source = Source("inertial", (Path("r.npy"),), lambda: (np.zeros((100, 6), np.float32), 50.0))
@@ -37,7 +37,7 @@ class Source:
 
     kind: str
     files: tuple[Path, ...]
-    read: Callable[[], tuple[Any, float]]
+    read: Callable[[], tuple[Any, float] | tuple[Any, float, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,10 @@ class RecordingRow:
             raise InputError(f"{self.where or self.name}: has none of {', '.join(modalities)}")
         reference = self.align if self.align in self.sources else ""
         needed = chosen if not reference or reference in chosen else [*chosen, reference]
-        signal, rate_hz = {}, {}
+        signal, rate_hz, channels = {}, {}, {}
         for m in needed:
-            signal[m], rate_hz[m] = self.sources[m].read()
+            signal[m], rate_hz[m], *names = self.sources[m].read()
+            channels[m] = tuple(names[0]) if names else ()
         if reference:
             duration_s = len(signal[reference]) / rate_hz[reference]
             rate_hz = {m: len(x) / duration_s for m, x in signal.items()}
@@ -118,6 +119,7 @@ class RecordingRow:
             label,
             self.group,
             self.events,
+            {m: channels[m] for m in chosen if channels[m]},
         )
 
     def _cut_rows(self, signal: dict[str, Any], cut: list[str] | None) -> dict[str, Any]:
@@ -214,6 +216,7 @@ class RecordingIndex:
         recordings = []
         cut: list[str] = []
         shapes: dict[str, tuple[int, ...]] = {}
+        named: dict[str, tuple[str, ...]] = {}
         rows = [row for row in self.of(split) if any(m in row.sources for m in chosen)]
         for row in rows:
             recording = row.load(chosen, self.classes, cut)
@@ -223,6 +226,14 @@ class RecordingIndex:
                         row.sources[m].files[0],
                         f"holds {x.shape[1:]} a frame, others {shapes[m]}",
                         "all recordings of a modality must have the same channels",
+                    )
+                names = recording.channels.get(m, ())
+                if named.setdefault(m, names) != names:
+                    theirs, ours = (", ".join(n) or "without names" for n in (names, named[m]))
+                    raise FileError(
+                        row.sources[m].files[0],
+                        f"has the channels {theirs}, others {ours}",
+                        "name them alike and in one order in all files of a sensor",
                     )
             recordings.append(recording)
         if cut:
@@ -240,7 +251,7 @@ class RecordingIndex:
         for recording in recordings:
             for m, x in recording.signal.items():
                 if m not in by_modality:
-                    by_modality[m] = InputSpec(kinds[m], tuple(x.shape[1:]))
+                    by_modality[m] = InputSpec(kinds[m], tuple(x.shape[1:]), recording.channels.get(m, ()))
         return by_modality
 
     def to_frame(self) -> pandas.DataFrame:

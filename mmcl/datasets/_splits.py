@@ -86,6 +86,9 @@ def load_splits(
     if dataset.groups_are_crops:
         check_crops(index, [r for s in SPLITS for r in read[s]])
     inputs = index.inputs(r for s in SPLITS for r in read[s])
+    for m, spec in inputs.items():
+        if names := spec.channels:
+            print(f"{m}: {len(names)} channels, {', '.join(names[:12])}{' ...' * (len(names) > 12)}", flush=True)
     repeats = 1
     if dataset.task == "recognition":
         read["train"], repeats = apply_labels(read["train"], labels or LabelsConfig())

@@ -13,6 +13,7 @@ from mmcl.config.schema import FeaturesConfig
 from mmcl.config.specs import parse_spec
 from mmcl.data.media import extract_media, keep_streams, probe_rows
 from mmcl.data.recording_index import SPLITS, RecordingRow
+from mmcl.data.signal_ranges import describe_unlike
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
 from mmcl.features.extractor_set import split_names
@@ -62,10 +63,20 @@ def score_recordings(
         crops = read if isinstance(read, list) else [read]
         scores = mean_scores(list(predictor.predict(crops)))
         metadata = {"files": {m: path.name for m, path in item.files.items()}, "scored by": list(scores.modality_score)}
-        notes = notes_of_missing(item.name, info, tuple(scores.modality_score))
+        notes = (*notes_of_missing(item.name, info, tuple(scores.modality_score)), *_notes_of_signals(crops[0], info))
         return ScoredRecording(scores, metadata, item.media, "visual" in scores.modality_score, notes)
 
     score_each(recordings, score, writer, "recording", lambda item: str(next(iter(item.files.values()))))
+
+
+def _notes_of_signals(recording: Recording, info: RunInfo) -> list[str]:
+    """Lines for channels that are named or sized otherwise than in training."""
+    notes = describe_unlike(recording, info.ranges, info.inputs)
+    for m, names in recording.channels.items():
+        known = info.inputs[m].channels if m in info.inputs else ()
+        if known and names != known:
+            notes.append(f"{recording.name}: its {m} channels {', '.join(names)} are taken for {', '.join(known)}")
+    return notes
 
 
 def notes_of_missing(name: str, info: RunInfo, held: Sequence[str]) -> tuple[str, ...]:
@@ -202,5 +213,12 @@ def check_shapes(row: RecordingRow, recording: Recording, inputs: Mapping[str, I
                 row.sources[m].files[0],
                 f"holds {tuple(x.shape[1:])} a frame",
                 f"the model was trained on {tuple(inputs[m].shape)}",
+            )
+        names, known = recording.channels.get(m, ()), inputs[m].channels
+        if names != known and sorted(names) == sorted(known):
+            raise FileError(
+                row.sources[m].files[0],
+                f"has its channels in the order {', '.join(names)}",
+                f"the model was trained on {', '.join(known)}",
             )
     return recording

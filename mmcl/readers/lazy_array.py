@@ -141,6 +141,8 @@ def open_lazy(path: Path) -> LazyArray:
         shape, _, dtype = read(file)
         if dtype.hasobject:
             raise ValueError("objects that only pickle reads")
+        if any(n < 0 for n in shape):
+            raise ValueError(f"negative shape {shape}")
         size = file.tell() + dtype.itemsize * math.prod(shape)
         if path.stat().st_size < size:
             raise ValueError("it is cut off")

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.errors import FileError, InputError
-from mmcl.readers.csv_table import read_csv
+from mmcl.readers.text_table import read_text_table
+from mmcl.readers.timed_table import TimedSignal, signal_of_columns
 from mmcl.readers.utd_mhad_mat import INERTIAL_HZ, N_JOINTS, read_mat
 from mmcl.types import Recording
 
-FILE_NAME = re.compile(r"(.+)_(inertial|skeleton)\.(mat|csv)")
+FILE_NAME = re.compile(r"(.+)_(inertial|skeleton)\.(mat|csv|MAT|CSV)")
 MODALITIES = ("skeleton", "inertial")
 NOMINAL_HZ = {"inertial": INERTIAL_HZ, "skeleton": 30.0}  # of .mat files
 SHAPES = {"inertial": (6,), "skeleton": (N_JOINTS, 3)}  # of a frame
@@ -53,7 +54,7 @@ def find_recordings(paths: Iterable[Path], modalities: Sequence[str] = MODALITIE
                 "not named after its modality",
                 "expected NAME_inertial.mat and NAME_skeleton.mat, or .csv",
             )
-        files_of = pairs.setdefault((match[1], match[3]), {})
+        files_of = pairs.setdefault((match[1], match[3].lower()), {})
         if match[2] in files_of and files_of[match[2]] != path:
             raise FileError(
                 path, f"the same recording as {files_of[match[2]]}", "give each recording a name of its own"
@@ -87,16 +88,28 @@ def read_recording(pair: Mapping[str, Path], rate_hz: Mapping[str, float | None]
     """
     match = FILE_NAME.fullmatch(next(iter(pair.values())).name)
     assert match is not None
-    if match[3] == "mat":
+    if match[3].lower() == "mat":
         return _read_mat_pair(pair, match[1])
     signal, rate, start = {}, {}, {}
     for m in sorted(pair, reverse=True):
         n_columns = math.prod(SHAPES[m])
-        signal[m], rate[m], start[m] = read_csv(pair[m], n_columns, rate_hz.get(m), f"--{m}-hz")
-        signal[m] = signal[m].reshape(-1, *SHAPES[m])
+        read = signal_of_columns(read_text_table(pair[m]), pair[m], rate_hz.get(m), f"--{m}-hz")
+        check_columns(pair[m], read, n_columns)
+        signal[m], rate[m], start[m] = read.x.reshape(-1, *SHAPES[m]), read.rate_hz, read.start_s
     if len(pair) == 2:
         _check_times(pair, signal, rate, start)
     return Recording(match[1], signal, rate)
+
+
+def check_columns(path: Path, signal: TimedSignal, n: int) -> None:
+    """The file has so many channels.
+
+    Raises:
+        FileError: It has others, which it names.
+    """
+    if len(signal.channels) != n:
+        names = ", ".join(signal.channels[:8]) + " ..." * (len(signal.channels) > 8)
+        raise FileError(path, f"has {len(signal.channels)} signal columns ({names})", f"expected {n}")
 
 
 def _read_mat_pair(pair: Mapping[str, Path], name: str) -> Recording:

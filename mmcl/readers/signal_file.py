@@ -2,96 +2,130 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
 from mmcl.errors import FileError
-from mmcl.readers.csv_table import TIME_COLUMN, read_csv, resample_evenly
+from mmcl.io import first_line
+from mmcl.readers.lazy_array import open_npy
+from mmcl.readers.text_table import read_text_table
+from mmcl.readers.timed_table import TimedSignal, channel_names, signal_of_columns
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
+MAX_VALUES = 1 << 28  # of one file: what a small file may claim to hold is looked at before it is read
 
 
-def read_signal_file(path: Path, rate_hz: float | None, option: str) -> tuple[np.ndarray, float]:
+def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSignal:
     """A signal of a .npy, .mat, .csv or .parquet file.
 
     Args:
         path: The file.
-        rate_hz: None where the file has a column ``time_s``.
+        rate_hz: None where the file has a clock, such as the column ``time_s``.
         option: What the user would give the rate with, for errors.
 
     Returns:
-        ``(frame, ...)`` float32 and its rate [Hz].
+        The signal, of a table ``(frame, channel)``, else as the array is; its rate and channels.
 
     Raises:
         FileError: The file is unreadable, or holds NaN, no rate, or several arrays.
     """
-    if path.suffix not in SUFFIXES:
-        raise FileError(path, "is of no kind that is read here", f"expected one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise FileError(path, "no such file", "check the path; it is relative to the manifest's folder")
-    if path.suffix == ".csv":
-        x, rate, _ = read_csv(path, None, rate_hz, option)
-        return x, rate
-    if path.suffix == ".parquet":
-        x, rate_of_file = _parquet(path)
-        if rate_of_file is not None and rate_hz is not None:
-            raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
-        rate_hz = rate_of_file if rate_of_file is not None else rate_hz
-    else:
-        x = _npy(path) if path.suffix == ".npy" else _mat(path)
+    suffix = _suffix(path)
+    if suffix in (".csv", ".parquet"):
+        columns = read_text_table(path) if suffix == ".csv" else _parquet(path)
+        return signal_of_columns(columns, path, rate_hz, option, 2 if suffix == ".csv" else 1)
+    x = _npy(path) if suffix == ".npy" else _mat(path)
     if rate_hz is None:
         raise FileError(path, "does not tell its rate", f"give it by {option}")
     if x.ndim < 2 or len(x) < 2 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
         raise FileError(path, f"holds shape {x.shape} of {x.dtype}", "expected numbers, (frame, channel)")
-    x = np.asarray(x, np.float32)
+    with np.errstate(over="ignore"):
+        x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         frame = int(np.argwhere(~np.isfinite(x))[0][0])
         raise FileError(path, f"NaN or infinity at frame {frame}", "repair or leave out the recording")
-    return x, rate_hz
+    return TimedSignal(x, rate_hz, None, ())
+
+
+def channels_of_file(path: Path) -> tuple[str, ...]:
+    """Names of the channels of a table; none of other files.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileError: It is unreadable.
+    """
+    suffix = _suffix(path)
+    if suffix not in (".csv", ".parquet"):
+        return ()
+    return channel_names(read_text_table(path) if suffix == ".csv" else _parquet(path), path)
+
+
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileError(path, "is of no kind that is read here", f"expected one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise FileError(path, "no such file", "check the path; it is relative to the manifest's folder")
+    return suffix
+
+
+def _check_size(path: Path, shape: tuple[int, ...]) -> None:
+    if math.prod(shape) > MAX_VALUES:
+        raise FileError(path, f"claims to hold {shape} values", f"expected {MAX_VALUES:,} at most; cut the recording")
 
 
 def _npy(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(path, f"not a readable .npy file ({error})", "save it again") from error
+    lazy = open_npy(path, "save it again")
+    _check_size(path, lazy.shape)
+    return np.asarray(lazy)
 
 
 def _mat(path: Path) -> np.ndarray:
     try:
-        content = scipy.io.loadmat(path)
+        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        arrays = {k: s for k, s in shapes.items() if not k.startswith("__") and len(s) >= 2 and max(s) > 1}
+        if len(arrays) == 1:
+            (name,) = arrays
+            _check_size(path, arrays[name])
+            x = scipy.io.loadmat(path, variable_names=[name])[name]
+    except FileError:
+        raise
+    except NotImplementedError as error:  # MATLAB 7.3 writes HDF5
+        raise FileError(path, "is of MATLAB 7.3", "save it with -v7, or as .npy") from error
     except Exception as error:  # scipy raises many kinds on damaged files
-        raise FileError(path, f"not a readable .mat file ({error})", "save it again") from error
-    arrays = {
-        k: v
-        for k, v in content.items()
-        if not k.startswith("__") and isinstance(v, np.ndarray) and v.ndim >= 2 and max(v.shape) > 1
-    }
+        raise FileError(path, f"not a readable .mat file ({first_line(error)})", "save it again") from error
     if len(arrays) != 1:
-        rate_of_file = ", ".join(arrays) or "none"
-        raise FileError(path, f"holds the arrays {rate_of_file}", "expected exactly one signal in it")
-    (x,) = arrays.values()
+        names = ", ".join(arrays) or "none"
+        raise FileError(path, f"holds the arrays {names}", "expected exactly one signal in it")
     return np.ascontiguousarray(x.transpose(2, 0, 1)) if x.ndim == 3 else x
 
 
-def _parquet(path: Path) -> tuple[np.ndarray, float | None]:
+def _parquet(path: Path) -> dict[str, np.ndarray]:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
         raise FileError(path, "needs pyarrow to be read", "pip install pyarrow, or save it as .csv") from None
     try:
+        metadata = parquet.read_metadata(path)
+        _check_size(path, (metadata.num_rows, metadata.num_columns))
         table = parquet.read_table(path)
-        columns = {name: table[name].to_numpy().astype(np.float64) for name in table.column_names}
-    except Exception as error:  # pyarrow's own kinds, and columns that are no numbers
-        raise FileError(path, f"not a readable table of numbers ({error})", "save it again") from error
-    time = columns.pop(TIME_COLUMN, None)
-    if not columns:
-        raise FileError(path, "holds no signal columns", "expected one column a channel")
-    x = np.stack(list(columns.values()), 1)
-    if time is None:
-        return x, None
-    if len(time) < 2 or (np.diff(time) <= 0).any():
-        raise FileError(path, f"{TIME_COLUMN} does not rise", "sort the rows by time")
-    return resample_evenly(x, time)
+        columns = {name: _plain(table[name]) for name in table.column_names}
+    except FileError:
+        raise
+    except Exception as error:  # pyarrow's own kinds
+        raise FileError(path, f"not a readable table of numbers ({first_line(error)})", "save it again") from error
+    if len(columns) < len(table.column_names):
+        raise FileError(path, "names a column twice", "name each once")
+    return columns
+
+
+def _plain(column: object) -> np.ndarray:
+    """A column as NumPy has it; moments lose their time zone, which is one for all."""
+    values = np.asarray(column.to_pandas())  # type: ignore[attr-defined]
+    if values.dtype == object and len(values) and hasattr(values[0], "to_datetime64"):
+        values = np.array([v.to_datetime64() for v in values])
+    return values

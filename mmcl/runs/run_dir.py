@@ -25,6 +25,7 @@ import mmcl
 from mmcl.config.files import from_dict, override, to_dict
 from mmcl.config.migrations import SCHEMA_VERSION, migrate
 from mmcl.config.schema import RunConfig
+from mmcl.data.signal_ranges import Ranges, signal_ranges
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset
 from mmcl.errors import FileError, InputError
@@ -49,6 +50,7 @@ class RunInfo:
         inputs: What the network takes of each modality.
         extractors: What made the features it was trained on, where it is known.
         data: What it was trained on; None of imported and shared models.
+        ranges: Of the training signals (``data.signal_ranges``).
         is_own: Was it trained by this user? Paths in other runs' settings are not read.
         start_from: The run whose weights it began with.
         processes: That trained it.
@@ -64,6 +66,7 @@ class RunInfo:
     processes: int = 1
     n_lacking: Mapping[str, int] = field(default_factory=dict)
     is_own: bool = False
+    ranges: Ranges = field(default_factory=dict)
 
     @property
     def own_data(self) -> Path | None:
@@ -98,6 +101,7 @@ def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: 
         "classes": list(splits.classes),
         "inputs": {m: asdict(spec) for m, spec in splits.inputs.items()},
         "extractors": {m: asdict(card) for m, card in splits.extractors.items()},
+        "ranges": signal_ranges(splits.train, splits.inputs),
         "lacking": {m: sum(m not in r.signal for r in splits.train) for m in splits.inputs},
         "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
         "config": to_dict(config),
@@ -135,7 +139,11 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
         dataset = get_dataset(saved["config"]["dataset"])
         base = RunConfig(data=dataset.Config())
         config: RunConfig = from_dict(RunConfig, _complete(saved["config"], path), path, base)
-        inputs = {m: InputSpec(spec["kind"], tuple(spec["shape"])) for m, spec in saved["inputs"].items()}
+        inputs = {m: _input_spec(spec) for m, spec in saved["inputs"].items()}
+        _ = {
+            m: InputSpec(spec["kind"], tuple(spec["shape"]), tuple(spec.get("channels", ())))
+            for m, spec in saved["inputs"].items()
+        }
         extractors = {m: card_from_dict(card, path) for m, card in saved["extractors"].items()}
         is_own = is_signed(saved["data"], saved.get("signature", ""))
         if not is_own and not as_saved:
@@ -150,11 +158,16 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
             saved.get("processes", 1),
             saved.get("lacking", {}),
             is_own,
+            saved.get("ranges", {}),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(
             path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
         ) from error
+
+
+def _input_spec(saved: Mapping[str, Any]) -> InputSpec:
+    return InputSpec(saved["kind"], tuple(saved["shape"]), tuple(saved.get("channels", ())))
 
 
 def _complete(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -67,3 +67,13 @@ def learning_rate_factor(step: int, n_steps: int, warmup_ratio: float, n_decay: 
         return (step + 1) / n_rise
     n_fall = max((n_decay or n_steps) - n_rise, 1)
     return (1 + math.cos(math.pi * min((step - n_rise) / n_fall, 1.0))) / 2
+
+
+def seed_of_step(seed: int, step: int, rank: int) -> int:
+    """One number of three, different for every step and process.
+
+    Example:
+        >>> seed_of_step(0, 1, 0)
+        4099
+    """
+    return (seed * 1_000_003 + step) * 4_099 % (2**31) + rank

@@ -20,17 +20,16 @@ from mmcl.config.schema import RunConfig
 from mmcl.data.bags import BagDataset
 from mmcl.data.batch_sampler import BatchSampler
 from mmcl.data.loader import bag_loader
-from mmcl.errors import FileError, InputError
-from mmcl.io import write_json
-from mmcl.runs.run_dir import BEST, HISTOGRAMS, HISTORY, LAST, STATE
-from mmcl.runs.training_state import load_state, save_state
-from mmcl.runs.weights import match_weights, save_weights
+from mmcl.errors import InputError
+from mmcl.runs.run_dir import BEST, LAST, STATE
+from mmcl.runs.weights import save_weights
 from mmcl.stop import HeldSignals
 from mmcl.training.accelerator import create_accelerator
+from mmcl.training.checkpoint import load_checkpoint, save_checkpoint, write_history
 from mmcl.training.ema import ModelEMA
 from mmcl.training.optimizer import create_optimizer, set_learning_rate
 from mmcl.training.progress import Progress
-from mmcl.training.schedules import contrast_weight, snippet_contrast_weight, teacher_momentum
+from mmcl.training.schedules import contrast_weight, seed_of_step, snippet_contrast_weight, teacher_momentum
 from mmcl.training.task import HISTOGRAM, MONITORED, StepState, TrainingTask
 from mmcl.training.trackers import flatten, log_histograms
 from mmcl.training.unimodal_teacher import ParameterPairs, momentum_update
@@ -139,7 +138,7 @@ class Trainer:
         if resume and (self.out / STATE).exists():
             self._restore()
             if self.accelerator.is_main_process:
-                self._write_history()  # a kill may have come before it
+                write_history(self.out, self.progress)  # a kill may have come before it
         if config.trainer.compile:
             for network in (self.task.student, self.task.teacher):
                 if network is not None:
@@ -328,47 +327,19 @@ class Trainer:
             )
 
     def _save(self) -> None:
-        scaler = self.accelerator.scaler
-        state = {
-            "task": self.task.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": {} if scaler is None else scaler.state_dict(),
-            "progress": vars(self.progress),
-            "sums": self.sums,
-        }
-        save_state(self.out / STATE, state)
+        save_checkpoint(self.out, self._parts, self.progress, self.sums)
         self.saved_s = time.monotonic()
-        self._write_history()
-
-    def _write_history(self) -> None:
-        write_json(self.out / HISTORY, self.progress.history)
-        if self.progress.histograms:
-            write_json(self.out / HISTOGRAMS, self.progress.histograms)
 
     def _restore(self) -> None:
-        path, scaler = self.out / STATE, self.accelerator.scaler
-        state = load_state(path)
-        try:
-            match_weights(path, state["task"], self.task.state_dict())
-            self.task.load_state_dict(state["task"])
-            self.ema.load_state_dict(state["ema"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            if scaler is not None:
-                scaler.load_state_dict(state["scaler"])
-            self.progress = Progress(**state["progress"])
-            self.sums = {k: v.to(self.accelerator.device) for k, v in state.get("sums", {}).items()}
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            raise FileError(
-                path, f"not a training state of this run ({error})", "start again in another --out"
-            ) from error
+        self.progress, sums = load_checkpoint(self.out, self._parts)
+        self.sums = {k: v.to(self.accelerator.device) for k, v in sums.items()}
 
-
-def seed_of_step(seed: int, step: int, rank: int) -> int:
-    """One number of three, different for every step and process.
-
-    Example:
-        >>> seed_of_step(0, 1, 0)
-        4099
-    """
-    return (seed * 1_000_003 + step) * 4_099 % (2**31) + rank
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What is saved, and restored, beside the progress."""
+        return {
+            "task": self.task,
+            "ema": self.ema,
+            "optimizer": self.optimizer,
+            "scaler": self.accelerator.scaler,
+        }

@@ -7,8 +7,9 @@ import pytest
 from support import write_csv
 
 from mmcl.errors import FileError
-from mmcl.readers.csv_table import read_csv
-from mmcl.readers.recording_files import find_recordings, read_recording
+from mmcl.readers.recording_files import check_columns, find_recordings, read_recording
+from mmcl.readers.text_table import read_text_table
+from mmcl.readers.timed_table import signal_of_columns
 
 
 def test_csv_pair_equals_its_signal(tmp_path, rng):
@@ -30,6 +31,10 @@ def test_csv_pair_equals_its_signal(tmp_path, rng):
         read_recording(pair, {"skeleton": 5.0})
 
 
+def read_six(path, rate):
+    check_columns(path, signal_of_columns(read_text_table(path), path, rate, "--inertial-hz"), 6)
+
+
 def test_bad_csv(tmp_path):
     path = tmp_path / "r_inertial.csv"
     for text, match in (
@@ -47,7 +52,7 @@ def test_bad_csv(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(FileError, match=match):
-            read_csv(path, 6, None if "time_s" in text else 50.0, "--inertial-hz")
+            read_six(path, None if "time_s" in text else 50.0)
     with pytest.raises(FileError, match="its skeleton half is missing"):
         find_recordings([path])
     with pytest.raises(FileError, match="not named after its modality"):

@@ -24,9 +24,9 @@ def test_every_kind_of_file_gives_the_same_signal(tmp_path, rng):
     with open(tmp_path / "a.csv", "w", newline="") as file:
         csv.writer(file).writerows([["time_s", "x", "y", "z"], *np.column_stack([time, x]).tolist()])
     for name, rate in (("a.npy", 20.0), ("a.mat", 20.0), ("a.parquet", None), ("a.csv", None)):
-        got, hz = read_signal_file(tmp_path / name, rate, "--hz")
-        np.testing.assert_allclose(got, x, atol=1e-5)
-        assert hz == pytest.approx(20.0)
+        got = read_signal_file(tmp_path / name, rate, "--hz")
+        np.testing.assert_allclose(got.x, x, atol=1e-5)
+        assert got.rate_hz == pytest.approx(20.0)
 
 
 @pytest.mark.parametrize(

@@ -196,6 +196,9 @@ def test_a_finished_run_is_never_changed_by_accident(dataset_dir, uninterrupted,
         train(config, other, out, resume=True)
     assert {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()} == before
     (out / "state.pt").unlink()
+    assert train(config, dataset_dir, out, resume=True)  # finished: its metrics
+    for name in ("metrics.json", "config.json"):
+        (out / name).unlink()
     with pytest.raises(FileError, match="nothing to resume from"):
         train(config, dataset_dir, out, resume=True)
 

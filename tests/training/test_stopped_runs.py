@@ -89,7 +89,7 @@ LONG = ["--data.n-train-streams", "160", "--optim.epochs", "1", "--trainer.track
 
 
 @pytest.fixture(scope="module")
-def whole(dataset_dir, tmp_path_factory) -> Path:
+def complete(dataset_dir, tmp_path_factory) -> Path:
     """A run of one epoch of 40 steps."""
     out = tmp_path_factory.mktemp("long") / "run"
     run(dataset_dir, out, *LONG)
@@ -97,7 +97,7 @@ def whole(dataset_dir, tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_in_the_middle_of_an_epoch(dataset_dir, whole, tmp_path, number):
+def test_a_signal_saves_in_the_middle_of_an_epoch(dataset_dir, complete, tmp_path, number):
     options, out = LONG, tmp_path / "run"
     child = subprocess.Popen(
         command(dataset_dir, out, *options),
@@ -109,15 +109,15 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(dataset_dir, whole, tmp_path, 
         time.sleep(0.01)
     time.sleep(1.5)
     child.send_signal(number)
-    printed, said = child.communicate(timeout=60)
-    assert child.returncode == (143 if number == signal.SIGTERM else 130), said
-    assert "mmcl: stopped; what was done is kept" in said
-    assert "Traceback" not in said
+    printed, stderr = child.communicate(timeout=60)
+    assert child.returncode == (143 if number == signal.SIGTERM else 130), stderr
+    assert "mmcl: stopped; what was done is kept" in stderr
+    assert "Traceback" not in stderr
     if (out / "state.pt").exists():  # else it was stopped before its first step
         assert "saved after step" in printed
     run(dataset_dir, out, *options, "--resume")
-    same_weights(out / "last.safetensors", whole / "last.safetensors")
-    ours, theirs = (json.loads((place / "history.json").read_text()) for place in (out, whole))
+    same_weights(out / "last.safetensors", complete / "last.safetensors")
+    ours, theirs = (json.loads((place / "history.json").read_text()) for place in (out, complete))
     assert ours == theirs
 
 
@@ -125,8 +125,8 @@ def test_two_processes_save_within_an_epoch(dataset_dir, tmp_path):
     """What the first process saves lets both go on: the state of a killed pair is resumed to the same weights."""
     options = ["--data.n-train-streams", "100", "--optim.epochs", "1", "--trainer.tracker", "none"]
     options += ["--trainer.save-every-minutes", "0.0001"]
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    assert torchrun("-m", *command(dataset_dir, whole, *options)[2:]).returncode == 0
+    complete, out = tmp_path / "complete", tmp_path / "run"
+    assert torchrun("-m", *command(dataset_dir, complete, *options)[2:]).returncode == 0
     code = (
         "import os, sys; from pathlib import Path; import mmcl.training.trainer as t; save = t.Trainer._save\n"
         "def stop(self):\n    save(self)\n    if self.progress.step >= 20: os._exit(9)\n"
@@ -139,7 +139,7 @@ def test_two_processes_save_within_an_epoch(dataset_dir, tmp_path):
     assert not (out / "last.safetensors").exists()
     done = torchrun("-m", *command(dataset_dir, out, *options, "--resume")[2:])
     assert done.returncode == 0, done.stderr[-2000:]
-    same_weights(out / "last.safetensors", whole / "last.safetensors")
+    same_weights(out / "last.safetensors", complete / "last.safetensors")
 
 
 def test_sigterm_ends_many_runs_and_their_processes(dataset_dir, tmp_path):
@@ -150,8 +150,8 @@ def test_sigterm_ends_many_runs_and_their_processes(dataset_dir, tmp_path):
     while not list((tmp_path / "many").rglob("config.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     child.terminate()
-    _, said = child.communicate(timeout=60)
-    assert child.returncode == 143, said
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 143, stderr
     left = subprocess.run(["pgrep", "-f", str(tmp_path / "many")], capture_output=True, text=True).stdout
     assert left == ""
 

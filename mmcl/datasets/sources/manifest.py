@@ -215,6 +215,6 @@ def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
     return tuple(events)
 
 
-def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> tuple[Any, float]:
-    x, rate = read_signal_file(path, rate_hz, f"the column {m}_hz")
-    return get_kind(kind).shaped(x, path), rate
+def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> tuple[Any, float, tuple[str, ...]]:
+    read = read_signal_file(path, rate_hz, f"the column {m}_hz")
+    return get_kind(kind).shaped(read.x, path), read.rate_hz, read.channels

@@ -13,6 +13,7 @@ class Kind:
     """What a modality's signal is. A subclass is one file in ``readers/kinds``, or in another package.
 
     Attributes:
+        has_units: Its size means something, and depends on the unit that it was recorded in.
         encoder: Name of the encoder it takes by default (``mmcl.models.encoders``).
         frames_per_hop: Samples a hop after resampling, where the settings name none; 1 = a row a snippet, which is
             left as it is.
@@ -22,6 +23,7 @@ class Kind:
         (3, 2)
     """
 
+    has_units: bool = True
     encoder: str = "inertial"
     frames_per_hop: int = 16
 
@@ -37,7 +39,14 @@ class Kind:
         """
         if x.ndim < 2:
             raise FileError(path, f"holds shape {x.shape}", "expected (frame, channel)")
-        return x.reshape(len(x), -1)
+        flat = x.reshape(len(x), -1)
+        if self.has_units and flat.shape[1] > len(flat):
+            raise FileError(
+                path,
+                f"holds {len(flat)} frames of {flat.shape[1]} channels, fewer frames than channels",
+                "save it transposed, as (frame, channel)",
+            )
+        return flat
 
     def normalize(self, x: np.ndarray) -> np.ndarray:
         """The signal of a whole recording without what says nothing of what happens (place, size).

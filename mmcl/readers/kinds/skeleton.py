@@ -12,6 +12,8 @@ from mmcl.readers.kinds._rotation import random_axes, rotation
 
 __all__ = ["Skeleton"]
 
+MAX_JOINTS = 50  # of a recording of fewer frames
+
 # By the number of joints: the joints whose mean is the body's centre, and the two ends of the torso, each a mean.
 # 20: UTD-MHAD's (Kinect v1): spine; shoulder centre, hip centre. 17: COCO's: hips; shoulders, hips.
 BODIES: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
@@ -31,6 +33,7 @@ class Skeleton(Kind):
         (5, 20, 3)
     """
 
+    has_units = False  # it is scaled by the body
     encoder = "skeleton"
     frames_per_hop = 8
     n_coordinates = 3
@@ -41,6 +44,12 @@ class Skeleton(Kind):
         joints = x if x.ndim == 3 else x.reshape(len(x), -1, n) if x.ndim == 2 and x.shape[1] % n == 0 else x
         if joints.ndim != 3 or joints.shape[2] != n or joints.shape[1] < 2:
             raise FileError(path, f"holds shape {x.shape}", f"expected {n} coordinates of two joints or more")
+        if joints.shape[1] > max(len(joints), MAX_JOINTS):
+            raise FileError(
+                path,
+                f"holds {len(joints)} frames of {joints.shape[1]} joints, fewer frames than joints",
+                "save it transposed, as (frame, joint, coordinate)",
+            )
         return joints
 
     def normalize(self, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""How large the signals of the training recordings are, so that those in other units are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mmcl.readers.kinds import get_kind
+from mmcl.types import InputSpec, Recording
+
+MAX_RECORDINGS = 2000
+FACTOR = 3.0  # beyond the smallest and largest of the training recordings; g and m/s^2 differ by 9.8
+
+Ranges = Mapping[str, Sequence[Sequence[float]]]
+
+
+def signal_ranges(recordings: Sequence[Recording], inputs: Mapping[str, InputSpec]) -> dict[str, list[list[float]]]:
+    """Of each channel the smallest and the largest root mean square of a recording.
+
+    Args:
+        recordings: The training split; of very many, evenly spread ones.
+        inputs: What the model takes of each modality; features and skeletons, which are scaled, are left out.
+
+    Returns:
+        ``{modality: [[low, high] of each channel]}``.
+
+    Example:
+        >>> r = Recording("r", {"wrist": np.full((4, 1), 2.0)}, {"wrist": 50.0})
+        >>> signal_ranges([r], {"wrist": InputSpec("inertial", (1,))})
+        {'wrist': [[2.0, 2.0]]}
+    """
+    ranges = {}
+    for m, spec in inputs.items():
+        if not get_kind(spec.kind).has_units:
+            continue
+        sample = [r for r in recordings if m in r.signal]
+        sizes = [root_mean_square(r.signal[m]) for r in sample[:: -(-len(sample) // MAX_RECORDINGS) or 1]]
+        if sizes:
+            ranges[m] = np.stack([np.min(sizes, 0), np.max(sizes, 0)], 1).tolist()
+    return ranges
+
+
+def root_mean_square(x: np.ndarray) -> np.ndarray:
+    """``(channel,)`` of a signal ``(frame, ...)``."""
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    return np.sqrt((flat * flat).mean(0))
+
+
+def describe_unlike(recording: Recording, ranges: Ranges, inputs: Mapping[str, InputSpec]) -> list[str]:
+    """A line for each modality whose channels are far larger or smaller than in training.
+
+    Args:
+        recording: That is scored.
+        ranges: Of the training recordings (``signal_ranges``).
+        inputs: What the model takes of each modality.
+    """
+    lines = []
+    for m, of_channels in ranges.items():
+        if m not in recording.signal:
+            continue
+        size, limits = root_mean_square(recording.signal[m]), np.asarray(of_channels)
+        if len(size) != len(limits):
+            continue
+        ratio = np.maximum(size / np.maximum(limits[:, 1], 1e-12), limits[:, 0] / np.maximum(size, 1e-12))
+        k = int(ratio.argmax())
+        if ratio[k] > FACTOR:
+            name = inputs[m].channels[k] if k < len(inputs[m].channels) else f"channel {k + 1}"
+            lines.append(
+                f"{recording.name}: warning: {m}, {name}: its size (root mean square) is {size[k]:.3g}, in training "
+                f"it was {limits[k, 0]:.3g} to {limits[k, 1]:.3g}; are the units, channels and their order the same?"
+            )
+    return lines

@@ -1,0 +1,224 @@
+"""A signal from the columns of a table: which are channels, which tell the time, and at what rate.
+
+The same rules hold for CSV and Parquet: counters of samples and clocks are never channels; a time column rises, without
+gaps; stamps of whole seconds are spread over their second.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmcl.errors import FileError
+
+TIME_COLUMN = "time_s"
+UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+CLOCKS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "epoch", "clock", "unixtime"}
+BESIDE = {
+    "unix",
+    "utc",
+    "local",
+    "system",
+    "sensor",
+    "device",
+    "of",
+    "day",
+    "elapsed",
+    "since",
+    "start",
+    "iso",
+    "stamp",
+}
+COUNTERS = {"", "index", "sample", "samples", "frame", "frames", "row", "n", "id", "no", "number"}
+LEVEL = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # what pandas calls an index that it writes
+MAX_GAP_S = 1.0
+MIN_HZ, MAX_HZ = 0.1, 1e5
+
+
+@dataclass(frozen=True)
+class TimedSignal:
+    """A signal at an even rate.
+
+    Attributes:
+        x: ``(frame, channel)`` float32.
+        rate_hz: Samples a second [Hz].
+        start_s: What the time column says of the first sample [s], None without one of seconds.
+        channels: Names of the columns, in order.
+    """
+
+    x: np.ndarray
+    rate_hz: float
+    start_s: float | None
+    channels: tuple[str, ...]
+
+
+def signal_of_columns(
+    columns: Mapping[str, np.ndarray], path: Path, rate_hz: float | None, option: str, first_line: int = 2
+) -> TimedSignal:
+    """The signal in a table.
+
+    Args:
+        columns: By name: numbers, datetimes, or strings that are such; equally long.
+        path: The file, for errors.
+        rate_hz: Where the table has no time column of its own.
+        option: Names it in errors.
+        first_line: Number of the first row in the file, for errors.
+
+    Raises:
+        FileError: A column is no channel, the time column does not rise or has gaps, or nothing tells the rate.
+    """
+    channels = channel_names(columns, path)
+    time_column = _find_time_column(columns)
+    if time_column == TIME_COLUMN and rate_hz is not None:
+        raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
+    x = np.stack([_numbers(columns[name], name, path) for name in channels], 1)
+    if rate_hz is not None or time_column is None:
+        if rate_hz is None:
+            numeric = [c for c in columns if is_clock(c)]
+            what = f"column '{numeric[0]}' has no unit" if numeric else f"has no column {TIME_COLUMN}"
+            do = f"call it {TIME_COLUMN} (seconds) or time_ms, or give" if numeric else "give"
+            raise FileError(path, what, f"{do} its rate by {option}")
+        return TimedSignal(x.astype(np.float32), _check_rate(rate_hz, path, option), None, channels)
+    time_s, is_moment = _seconds(columns[time_column], time_column, path)
+    even, rate_hz = _resample(x, time_s, time_column, path, option, first_line)
+    rate_hz = _check_rate(rate_hz, path, option)
+    return TimedSignal(even.astype(np.float32), rate_hz, None if is_moment else float(time_s[0]), channels)
+
+
+def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...]:
+    """The columns that are channels: all but clocks and counters of samples.
+
+    Args:
+        columns: By name.
+        path: The file, for errors.
+
+    Raises:
+        FileError: None is, or a column has no name and is no counter.
+    """
+    names = []
+    for name, values in columns.items():
+        if is_clock(name) or LEVEL.fullmatch(name):
+            continue
+        if name.strip().lower() in COUNTERS and _counts(values):
+            continue
+        if not name.strip():
+            raise FileError(path, "has a column without a name that is no index", "name it, or remove it")
+        names.append(name)
+    if not names:
+        raise FileError(path, "has 0 signal columns", "expected one column a channel")
+    return tuple(names)
+
+
+def is_clock(name: str) -> bool:
+    """Does a column tell the time, by its name?
+
+    Example:
+        >>> is_clock("timestamp"), is_clock("Time (ms)"), is_clock("reaction time")
+        (True, True, False)
+    """
+    words = re.findall(r"[a-z]+", name.lower())
+    return bool(CLOCKS.intersection(words)) and CLOCKS.union(BESIDE, UNITS).issuperset(words)
+
+
+def _unit(name: str) -> float | None:
+    words = re.findall(r"[a-z]+", name.lower())
+    return UNITS.get(words[-1]) if words else None
+
+
+def _find_time_column(columns: Mapping[str, np.ndarray]) -> str | None:
+    """``time_s``, else a time column whose unit its name or its type tells; a time before a date."""
+    if TIME_COLUMN in columns:
+        return TIME_COLUMN
+    usable = [c for c in columns if is_clock(c) and (columns[c].dtype.kind not in "fiu" or _unit(c) is not None)]
+    return min(usable, key=lambda c: "time" not in c.lower(), default=None)
+
+
+def _counts(values: np.ndarray) -> bool:
+    """Are they whole numbers that rise by one?"""
+    return values.dtype.kind in "fiu" and bool((np.diff(values.astype(np.float64)) == 1).all())
+
+
+def _numbers(values: np.ndarray, name: str, path: Path) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        raise FileError(path, f"column '{name}' holds {_kind(values)}", "expected numbers; remove the column")
+    x = values.astype(np.float64)
+    if not np.isfinite(x.astype(np.float32)).all():
+        row = int(np.argmin(np.isfinite(x.astype(np.float32))))
+        raise FileError(path, f"NaN or infinity in row {row}, column '{name}'", "repair or cut the recording")
+    return x
+
+
+def _kind(values: np.ndarray) -> str:
+    return "dates or times" if values.dtype.kind in "mM" else "text"
+
+
+def _seconds(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, bool]:
+    """A time column in seconds, and whether these count from its first value (of datetimes)."""
+    if values.dtype.kind in "fiu":
+        return values.astype(np.float64) * (_unit(name) or 1.0), False
+    try:
+        moments = values if values.dtype.kind in "mM" else _moments(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FileError(path, f"column '{name}' holds no moments that are read here", "write seconds") from error
+    if moments.dtype.kind not in "mM" or np.isnat(moments).any():
+        raise FileError(path, f"column '{name}' holds empty or mixed moments", "repair or cut the recording")
+    return (moments - moments[0]) / np.timedelta64(1, "ns") * 1e-9, True
+
+
+def _moments(values: np.ndarray) -> np.ndarray:
+    """Datetimes of strings; of several time zones, in UTC. Fractions of a second may be left out where they are 0."""
+    import pandas
+
+    text = pandas.Series(values)
+    try:
+        moments = pandas.to_datetime(text, utc=True)
+    except ValueError:
+        moments = pandas.to_datetime(text, utc=True, format="mixed")
+    return moments.dt.tz_localize(None).to_numpy()
+
+
+def _resample(
+    x: np.ndarray, time_s: np.ndarray, time_column: str, path: Path, option: str, first_line: int
+) -> tuple[np.ndarray, float]:
+    """Samples at even moments from the first to the last, and their rate [Hz]."""
+    if len(time_s) < 2:
+        raise FileError(path, f"holds {len(time_s)} samples", "expected at least two")
+    step = np.diff(time_s)
+    if (step < 0).any():
+        line = int(np.argmax(step < 0)) + first_line + 1
+        raise FileError(path, f"{time_column} does not rise in line {line}", "sort the rows by time")
+    if step.max() > MAX_GAP_S:
+        raise FileError(
+            path,
+            f"a gap of {step.max():.1f} s in line {int(step.argmax()) + first_line + 1}",
+            f"is {time_column} in the unit that its name says? split the recording at the gap",
+        )
+    if (step > 0).all():
+        rate_hz = (len(time_s) - 1) / float(time_s[-1] - time_s[0])
+        even = time_s[0] + np.arange(len(time_s)) / rate_hz
+        return np.stack([np.interp(even, time_s, column) for column in x.T], 1), rate_hz
+    # equal stamps: even within their second, where all seconds hold as many
+    stamps, counts = np.unique(time_s, return_counts=True)
+    inner, periods = counts[1:-1], np.diff(stamps)
+    usual = float(np.median(inner)) if len(inner) else 0.0
+    is_even = len(inner) and np.ptp(periods) < 1e-3 * periods.mean() and np.ptp(inner) <= max(0.1 * usual, 1)
+    if not is_even or usual < 2 or max(counts[0], counts[-1]) > usual + max(0.1 * usual, 1):
+        line = int(np.argmax(step == 0)) + first_line + 1
+        raise FileError(
+            path, f"{time_column} does not rise in line {line}", f"give the rate by {option} and remove the column"
+        )
+    return x, float(inner.mean() / periods.mean())
+
+
+def _check_rate(rate_hz: float, path: Path, option: str) -> float:
+    if not MIN_HZ <= rate_hz <= MAX_HZ:
+        raise FileError(
+            path,
+            f"rate {rate_hz:g} Hz",
+            f"expected {MIN_HZ:g} to {MAX_HZ:g} Hz; check {TIME_COLUMN} or {option}",
+        )
+    return rate_hz
