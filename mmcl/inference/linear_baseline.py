@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,6 @@ from mmcl.types import Recording, SnippetGrid, SnippetScores
 MAX_BAGS, MAX_ROWS, MAX_VALUES = 1000, 100_000, 100_000_000  # training bags, snippets and numbers that it is fitted to
 N_REFITS = 6
 CLIP = 5.0  # standard deviations
-MIN_GAIN = 0.02  # of the validation metric, for which all modalities are read and not the best one alone
 C = 5.0  # inverse strength of the penalty, on blocks of unit size
 
 Rows = Mapping[str, np.ndarray]
@@ -150,23 +149,6 @@ def fit_linear_baseline(
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
     return LinearBaseline(joint, alone, grid, classes, topk_divisor, multiclass)
-
-
-def choose_modalities(baseline: LinearBaseline, evaluate: Callable[[LinearBaseline], float]) -> LinearBaseline:
-    """The baseline whose joint score is of one modality alone, or of all where these do better by ``MIN_GAIN``: what a
-    small validation split shows of less is chance.
-
-    Args:
-        baseline: Fitted to all.
-        evaluate: A metric on a validation split, higher is better.
-    """
-    if len(baseline.alone) < 2:
-        return baseline
-    alone = [baseline.only_joint_of(m) for m in baseline.alone]
-    of_all, values = evaluate(baseline), np.array([evaluate(c) for c in alone])
-    if np.isnan(values).all() or of_all >= np.nanmax(values) + MIN_GAIN:
-        return baseline
-    return alone[int(np.nanargmax(values))]
 
 
 def _fit(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 import torch
 from torch import nn
 
 from mmcl.config.loss_schema import MilConfig
 from mmcl.datasets import DataSplits
-from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, choose_modalities, fit_linear_baseline
+from mmcl.errors import InputError
+from mmcl.inference.choose_modalities import choose_modalities
+from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, fit_linear_baseline
 from mmcl.models.linear_path import LinearPath, LinearScore
 from mmcl.types import SnippetGrid
 
@@ -18,7 +23,7 @@ PREFIX = "linear baseline "  # of its metrics
 def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, joint_of: str = "") -> LinearBaseline | None:
     """The linear baseline of the training split; None where nothing is learned from labels.
 
-    Where one modality alone does better on the validation split than all together, the joint score is its own.
+    Its joint score is of one modality alone, unless all together do better (``choose_modalities``).
 
     Args:
         splits: The data set's recordings.
@@ -29,24 +34,23 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, joint_of
     if mil.weight == 0:
         return None
     blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
-    fitted = fit_linear_baseline(
-        splits.train,
-        grid,
-        splits.classes,
+    fit = partial(
+        fit_linear_baseline,
+        grid=grid,
+        classes=splits.classes,
         topk_divisor=mil.topk_divisor,
         multiclass=mil.multiclass,
         blocks=blocks,
     )
-    validation = splits.validation
-    if not validation:
+    fitted = fit(splits.train)
+    if not splits.validation:
         return fitted.only_joint_of(joint_of)
-    metric = splits.dataset.selection_metric(validation)
-
-    def evaluate(candidate: LinearBaseline) -> float:
-        scores = list(candidate.predict(validation))
-        return splits.dataset.evaluate(validation, scores, grid).get(metric, float("nan"))
-
-    return choose_modalities(fitted, evaluate)
+    if len(fitted.alone) == 1:
+        return fitted
+    trials = [(fitted, splits.validation)]
+    with suppress(InputError):  # none of the validation split has a label
+        trials.append((fit(splits.validation), splits.train))
+    return choose_modalities(fitted, trials)
 
 
 def evaluate_baseline(baseline: LinearBaseline | None, splits: DataSplits, split: str) -> Metrics:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +17,8 @@ from mmcl.data.collate import collate
 from mmcl.data.snippet_features import snippet_features
 from mmcl.data.snippet_grid import create_grid, resample_to_grid
 from mmcl.errors import InputError
-from mmcl.inference.linear_baseline import C, choose_modalities, fit_linear_baseline
+from mmcl.inference.choose_modalities import choose_modalities
+from mmcl.inference.linear_baseline import C, fit_linear_baseline
 from mmcl.inference.predictor import Predictor
 from mmcl.models.build import create_model
 from mmcl.training.baseline import set_linear_path
@@ -97,21 +101,34 @@ def test_classes_that_exclude_each_other():
 
 
 def test_an_unhelpful_modality_is_left_out_of_the_joint_score():
-    rng = np.random.default_rng(0)
-    data = recordings(80, lacking=0.0)
-    noisy = [
-        Recording(r.name, {**r.signal, "audio": rng.standard_normal((len(r.signal["visual"]), 4)).astype(np.float32)},
-                  r.rate_hz, r.label)
-        for r in data
-    ]  # fmt: skip
-    baseline = fit_linear_baseline(noisy, GRID, ("event",))
-    chosen = choose_modalities(baseline, lambda b: float(b.joint is baseline.alone["visual"]))
-    assert chosen.joint_of == "visual"
-    (score,) = chosen.predict(noisy[:1])
+    """Sound that is noise is left out, sound that tells as much as the picture is kept; both trials are heard."""
+    data, other = recordings(80, 0, 0.0, 1.0), recordings(80, 1, 0.2, 1.0)
+    other = [r for r in other if "visual" in r.signal]
+
+    def with_sound(recordings, signal):
+        rng, changed = np.random.default_rng(5), []
+        for r in recordings:
+            sound = rng.standard_normal((len(r.signal["visual"]), 4)).astype(np.float32)
+            sound[:, 0] += signal * r.label[0]
+            changed.append(replace(r, signal={**r.signal, "audio": sound}) if "audio" in r.signal else r)
+        return changed
+
+    def chosen(train, validation):
+        fit = partial(fit_linear_baseline, grid=GRID, classes=("event",), topk_divisor=4)
+        baseline = fit(train)
+        return choose_modalities(baseline, [(baseline, validation), (fit(validation), train)])
+
+    noisy = with_sound(data, 0.0)
+    without = chosen(noisy, with_sound(other, 0.0))
+    assert without.joint_of == "visual"
+    (score,) = without.predict(noisy[:1])
     np.testing.assert_array_equal(score.score, score.modality_score["visual"])
-    (alone,) = chosen.predict([noisy[0].only(["audio"])])
+    (alone,) = without.predict([noisy[0].only(["audio"])])
     np.testing.assert_array_equal(alone.score, alone.modality_score["audio"])
-    assert choose_modalities(baseline, lambda b: float("nan")) is baseline
+    assert chosen(with_sound(data, 0.4), with_sound(other, 0.4)).joint_of == ""
+    one_class = [r for r in other if r.label[0]]
+    baseline = fit_linear_baseline(data, GRID, ("event",))
+    assert choose_modalities(baseline, [(baseline, one_class)]) is baseline
 
 
 @pytest.mark.parametrize("joint_of", ["", "visual"])
