@@ -44,6 +44,8 @@ class Extract:
     """The centre of the picture, or also its four corners (networks only)."""
     pca: Path | None = None
     """VGGish's PCA parameters (.npz): whiten and quantize its features as AudioSet's were."""
+    audio_track: str = "default"
+    """Which sound track is heard: default (the one that the file marks so, else the first), mix, or its number."""
     half: bool = False
     """Keep float16: half the disk."""
     jobs: int = 2
@@ -68,6 +70,7 @@ class Extract:
             audio_weights=self.audio_weights,
             n_crops=self.crops,
             pca=self.pca,
+            audio_track=self.audio_track,
         )
         rank = os.environ.get("LOCAL_RANK")  # of several processes each takes a GPU of its own
         on_gpu = resolve_device(self.device).type == "cuda" and ":" not in self.device

@@ -39,6 +39,8 @@ class FeaturesConfig:
     """Extractors of the picture, side by side (mmcl extract --help names them), or none."""
     audio: tuple[str, ...] = ("log-mel",)
     """Extractors of the sound, side by side, or none."""
+    audio_track: str = "default"
+    """Which sound track is heard: default (the one that the file marks so, else the first), mix, or its number."""
     cache: str = ""
     """Folder where features are kept by content, to be shared by runs; by default features in mmcl's cache folder
     (MMCL_CACHE)."""

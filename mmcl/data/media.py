@@ -164,7 +164,9 @@ def media_extractors(config: FeaturesConfig, modalities: Sequence[str]) -> Extra
         names[m] = getattr(config, m)
         if split_names(names[m]) in ([], ["none"]):
             raise InputError(f"--features.{m}: names no extractor; name one, or leave {m} out of --data.modalities")
-    extractors = create_extractors(names["visual"], names["audio"], prefix="--features.")
+    extractors = create_extractors(
+        names["visual"], names["audio"], audio_track=config.audio_track, prefix="--features."
+    )
     if any(card.crops != 1 for card in extractors.cards.values()):
         raise InputError("--features.visual: videos of your own are seen in one crop; leave out n_crops")
     return extractors

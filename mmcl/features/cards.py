@@ -20,6 +20,7 @@ class ExtractorCard:
         weights: SHA-256 of the weights' file, empty where there is none or it is not known.
         crops: Crops of the picture.
         pca: Whitened and quantized (VGGish).
+        track: Which sound track was heard: "default", "mix" or its number.
         blocks: Channels of parts that are of different nature, in order; empty = one.
 
     Example:
@@ -33,6 +34,7 @@ class ExtractorCard:
     crops: int = 1
     pca: bool = False
     blocks: tuple[int, ...] = ()
+    track: str = "default"
 
     def differs_from(self, other: ExtractorCard) -> str:
         """How it differs, for an error; empty if features of one may be used as the other's."""
@@ -54,8 +56,8 @@ def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
         InputError: They were made of different crops.
 
     Example:
-        >>> join_cards([ExtractorCard("s3d", 1024), ExtractorCard("descriptors", 1024)])
-        ExtractorCard(name='s3d+descriptors', dim=2048, weights='', crops=1, pca=False, blocks=(1024, 1024))
+        >>> join_cards([ExtractorCard("s3d", 1024), ExtractorCard("descriptors", 1024)]).blocks
+        (1024, 1024)
     """
     if len(cards) == 1:
         return cards[0]
@@ -70,6 +72,7 @@ def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
         crops.pop(),
         any(card.pca for card in cards),
         tuple(n for card in cards for n in card.blocks or (card.dim,)),
+        cards[0].track,
     )
 
 

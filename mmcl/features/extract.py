@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from mmcl.errors import FileError
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.media.probe import Media
-from mmcl.media.snippets import TIMEOUT_S, Snippet, read_snippets
+from mmcl.media.snippets import TIMEOUT_S, Snippet, SnippetReader, read_snippets
+from mmcl.media.timing import SNIPPET_S
 
 BLOCK = 1024
+MAX_LEFT_OUT_S = 1.0  # of sound behind the picture, more is told
 BATCH = 16  # snippets that an extractor computes at once
 
 
@@ -26,10 +28,12 @@ class Extracted:
     Attributes:
         media: What the file holds.
         parts: By modality, of each extractor: visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``.
+        notes: What the user should know of the file.
     """
 
     media: Media
     parts: dict[str, tuple[np.ndarray, ...]]
+    notes: tuple[str, ...] = ()
 
     @property
     def features(self) -> dict[str, np.ndarray]:
@@ -50,6 +54,7 @@ def extract_file(
     timeout_s: float = TIMEOUT_S,
     progress: Callable[[int], object] | None = None,
     may_be_empty: bool = False,
+    growing: bool = False,
 ) -> Extracted:
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
@@ -62,19 +67,24 @@ def extract_file(
         timeout_s: Seconds without progress after which the decoder is given up.
         progress: Is called with the number of snippets of every batch that is done.
         may_be_empty: A file without any stream that the extractors take has no features; else it is an error.
+        growing: Take what there is of a file that is incomplete.
 
     Raises:
         FileError: The file cannot be decoded, or holds no stream that the extractors take.
     """
     visual, audio = extractors.parts.get("visual", ()), extractors.parts.get("audio", ())
     sides = sorted({getattr(e, "short_side", 16) for e in visual}) or [16]
+    audio_track = extractors.cards["audio"].track if "audio" in extractors.cards else "default"
     rows_of: dict[tuple[str, int], np.ndarray] = {}
+    notes: list[str] = []
     for number, side in enumerate(sides):
         chosen = {("visual", i): e for i, e in enumerate(visual) if getattr(e, "short_side", 16) == side}
         if number == 0:
             chosen |= {("audio", i): e for i, e in enumerate(audio)}
         has_sound = any(m == "audio" for m, _ in chosen)
-        media, snippets = read_snippets(path, side, timeout_s=timeout_s, has_sound=has_sound)
+        media, snippets = read_snippets(
+            path, side, timeout_s=timeout_s, has_sound=has_sound, audio_track=audio_track, growing=growing
+        )
         held = {"visual": media.video is not None, "audio": media.audio is not None}
         chosen = {key: e for key, e in chosen.items() if held[key[0]]}
         if number == 0 and not any(held[m] for m in extractors.parts):
@@ -84,10 +94,36 @@ def extract_file(
             has = "picture" if held["visual"] else "sound"
             raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
         rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
+        if number == 0:
+            notes = describe_decoding(path, media, snippets, any(m == "audio" for m, _ in chosen))
         if not held["visual"]:
             break  # the other sizes are of the picture
     parts = {m: tuple(rows_of[m, i] for i in range(len(of))) for m, of in extractors.parts.items() if (m, 0) in rows_of}
-    return Extracted(media, parts)
+    return Extracted(media, parts, tuple(notes))
+
+
+def describe_decoding(path: Path, media: Media, snippets: SnippetReader, is_heard: bool) -> list[str]:
+    """Lines on what was left out of a file or chosen in it.
+
+    Args:
+        path: The file.
+        media: What it holds.
+        snippets: Of the file, at its end.
+        is_heard: Its sound was asked for.
+    """
+    notes = []
+    audio = media.audio
+    if is_heard and audio is not None and audio.n_tracks > 1:
+        heard = f"their mean (of {audio.n_tracks})" if audio.mixed else f"track {audio.track}"
+        notes.append(f"{path}: has {audio.n_tracks} sound tracks, {heard} is heard; --audio-track chooses")
+    if snippets.unscored_s > MAX_LEFT_OUT_S:
+        notes.append(
+            f"{path}: its picture ends after {snippets.n * SNIPPET_S:.1f} s, {snippets.unscored_s:.1f} s before its "
+            "sound, and the rest is left out"
+        )
+    if snippets.incomplete:
+        notes.append(f"{path}: is incomplete ({snippets.incomplete}); {snippets.n * SNIPPET_S:.1f} s of it are taken")
+    return notes
 
 
 def _extract_pass(

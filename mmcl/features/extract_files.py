@@ -91,7 +91,7 @@ class ExtractionJob:
             for future in bar:
                 file, extractors = running[future]
                 try:
-                    n_snippets, streams = future.result()
+                    n_snippets, streams, notes = future.result()
                 except Exception as error:  # whatever it is, the other files are extracted
                     if isinstance(error, DiskFullError):
                         raise
@@ -103,6 +103,8 @@ class ExtractionJob:
                 self.media_s += n_snippets * SNIPPET_S
                 bar.set_postfix_str(f"{self.speed:.1f}x real time")
                 last_line_s = self._tell_progress(bar.disable, last_line_s)
+                for note in notes:
+                    tqdm.write(printable(note))
                 missing = [m for m in extractors.cards if m not in streams]
                 if missing and tells_missing:
                     tqdm.write(printable(f"{file.path}: has no {missing[0]} stream"))
@@ -122,7 +124,11 @@ class ExtractionJob:
         )
         return now
 
-    def _extract_one(self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event) -> tuple[int, list[str]]:
+    def _extract_one(
+        self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event
+    ) -> tuple[int, list[str], tuple[str, ...]]:
+        """Snippets, streams and notes of a file."""
+
         def check_stop(n_snippets: int) -> None:
             if stop.is_set():
                 raise InputError(f"{file.path}: stopped")
@@ -131,7 +137,7 @@ class ExtractionJob:
             file.path, extractors, timeout_s=self.timeout_s, progress=check_stop, may_be_empty=self.may_be_empty
         )
         self.store.write(file, extracted, extractors)
-        return extracted.n_snippets, list(extracted.parts)
+        return extracted.n_snippets, list(extracted.parts), extracted.notes
 
     def _fail(self, path: Path, error: Exception) -> None:
         self.failures.append((str(path), describe_failure(str(path), error).removeprefix(f"{path}: ")))

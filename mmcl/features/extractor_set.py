@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,7 @@ def create_extractors(
     audio_weights: str = "",
     n_crops: int = 1,
     pca: Path | None = None,
+    audio_track: str = "default",
     prefix: str = "--",
 ) -> ExtractorSet:
     """Extractors of both modalities by name; "none" leaves a modality out.
@@ -104,6 +105,8 @@ def create_extractors(
         audio_weights: The same for the sound.
         n_crops: Crops of the picture, 1 or 5.
         pca: VGGish's PCA parameters.
+        audio_track: Which sound track of a file is heard: "default", the one that the file marks so, else the first;
+            "mix", all together; or its number, from 1.
         prefix: Of the options that name extractors, for errors.
 
     Raises:
@@ -113,6 +116,8 @@ def create_extractors(
         >>> create_extractors(["descriptors"], "log-mel").cards["visual"].dim
         1024
     """
+    if audio_track not in ("default", "mix") and not (audio_track.isdigit() and int(audio_track) > 0):
+        raise InputError(f"{prefix}audio-track {audio_track}: expected default, mix or a number from 1")
     parts: dict[str, tuple[Extractor, ...]] = {}
     cards: dict[str, tuple[ExtractorCard, ...]] = {}
     offered: dict[str, dict[str, Any]] = {
@@ -129,6 +134,8 @@ def create_extractors(
             raise InputError(f"--{m}-weights: of several extractors, write NAME(weights='FILE') instead")
         parts[m] = tuple(create_extractor(m, name, prefix, **offered[m]) for name in names)
         cards[m] = tuple(e.card(parse_spec(name).name) for e, name in zip(parts[m], names, strict=True))
+    if "audio" in cards:
+        cards["audio"] = tuple(replace(card, track=audio_track) for card in cards["audio"])
     if not parts:
         raise InputError("--visual none --audio none: nothing is left to extract")
     return ExtractorSet(parts, cards)

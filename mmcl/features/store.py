@@ -96,6 +96,7 @@ class FolderStore:
 
     def __init__(self, folder: Path, extractors: ExtractorSet, half: bool = False):
         self.folder, self.extractors, self.half = folder, extractors, half
+        self._content: dict[Path, str] = {}  # of files before they are decoded
         open_store(folder, extractors.cards)
 
     def missing(self, file: MediaFile) -> ExtractorSet | None:
@@ -105,6 +106,7 @@ class FolderStore:
             InputError: The store holds those of another file of the same name.
         """
         name, info = file.name, info_path(self.folder, file.name)
+        content = self._content[file.path] = content_id(file.path)
         if not info.exists() and "/" in name:  # mmcl 0.1 named files of subfolders by their last name
             name = name.rsplit("/", 1)[1]
             info = info_path(self.folder, name)
@@ -114,7 +116,6 @@ class FolderStore:
             return self.extractors
         held = read_json(info)
         size = file.path.stat().st_size
-        content = content_id(file.path)
         if held.get("bytes") != size or held.get("content", content) != content:
             raise InputError(
                 f"{file.path}: the store holds features of another file of this name ({held.get('bytes')} bytes); "
@@ -133,10 +134,14 @@ class FolderStore:
             extractors: What made them: those of the store.
 
         Raises:
+            FileError: The file changed while it was decoded.
             StoreError: The store cannot be written.
         """
+        content = content_id(file.path)
+        if self._content.get(file.path, content) != content:
+            raise FileError(file.path, "changed while it was read", "start again when nothing writes to it")
         features = {m: x.astype(np.float16 if self.half else np.float32) for m, x in extracted.features.items()}
-        identity = {"bytes": file.path.stat().st_size, "content": content_id(file.path)}
+        identity = {"bytes": file.path.stat().st_size, "content": content}
         info = {**describe_extracted(file, extracted, list(features)), **identity}
         write_features(self.folder, file.name, features, extractors.cards, info)
 

@@ -183,7 +183,8 @@ def features_of_run(info: RunInfo, modalities: Sequence[str], path: Path) -> Fea
             "score the files themselves, with --visual and --audio, or a manifest of features",
         )
     names = {m: tuple(extractor_names(info, m)) for m in modalities}
-    return replace(info.config.features, **names)  # type: ignore[arg-type]
+    track = info.extractors["audio"].track if "audio" in info.extractors else "default"
+    return replace(info.config.features, audio_track=track, **names)  # type: ignore[arg-type]
 
 
 def extractor_names(info: RunInfo, modality: str) -> list[str]:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
 from mmcl.features.extract import Extracted, extract_file
 from mmcl.features.extractor_set import ExtractorSet, create_extractors
 from mmcl.inference.predictor import Predictor, mean_scores
@@ -42,6 +43,11 @@ class ExtractorOptions:
     """The same for the sound."""
     pca: Path | None = None
     """VGGish's PCA parameters, for models trained on features that were made with them."""
+    audio_track: str = ""
+    """Which sound track is heard: default (the one that a file marks so, else the first), mix, or its number; as the
+    model's training features by default."""
+    growing: bool = False
+    """Score what there is of a file that is being written or cut off, and mark it."""
     timeout_s: float = 60.0
     """Seconds without progress after which a video's decoder is given up."""
 
@@ -56,6 +62,7 @@ class VideoScorer:
         info: Of the run.
         model: Names the run in the results.
         timeout_s: Seconds without progress after which a decoder is given up.
+        growing: Score what there is of incomplete files.
     """
 
     predictor: Predictor
@@ -63,6 +70,7 @@ class VideoScorer:
     info: RunInfo
     model: str = ""
     timeout_s: float = 60.0
+    growing: bool = False
 
     def score(self, file: MediaFile) -> ScoredRecording:
         """Scores of a file, a stream that it lacks left out.
@@ -71,10 +79,10 @@ class VideoScorer:
             file: A media file.
 
         Raises:
-            FileError: It cannot be decoded, or holds no stream that the model takes.
+            FileError: It cannot be decoded, changes while it is, or holds no stream that the model takes.
         """
         path = file.path
-        started = time.perf_counter()
+        started, before = time.perf_counter(), _state(path)
         with tqdm(desc=path.name, unit="s", leave=False, disable=None, delay=1) as bar:
 
             def show(n: int) -> None:
@@ -82,18 +90,29 @@ class VideoScorer:
                 speed = bar.n / max(time.perf_counter() - started, 1e-9)
                 bar.set_postfix_str(f"{speed:.1f}x real time")
 
-            extracted = extract_file(path, self.extractors, timeout_s=self.timeout_s, progress=show)
+            extracted = extract_file(
+                path, self.extractors, timeout_s=self.timeout_s, progress=show, growing=self.growing
+            )
+        if not self.growing and _state(path) != before:
+            raise FileError(path, "changed while it was read", "wait until it is written, or give --growing")
         scores = score_features(file.name, extracted, self.predictor)
-        notes = list(notes_of_missing(str(path), self.info, tuple(extracted.parts)))
+        notes = [*notes_of_missing(str(path), self.info, tuple(extracted.parts)), *extracted.notes]
         seconds, spent = scores.end_s[-1], time.perf_counter() - started
         notes.append(f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time")
-        metadata = {
+        metadata: dict[str, Any] = {
             "file": path.name,
             "model": self.model,
             "scored by": list(extracted.parts),
             "grid": f"{FRAMES_PER_SNIPPET} frames at {FPS} fps a snippet; 0 s is where the file begins",
         }
+        if self.growing:
+            metadata["growing"] = True
         return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def score_videos(
@@ -119,7 +138,7 @@ def score_videos(
     """
     check_video_grid(info.grid, run)
     extractors = extractors_of_run(info, run, options).to(predictor.device)
-    video_scorer = VideoScorer(predictor, extractors, info, os.fspath(run), options.timeout_s)
+    video_scorer = VideoScorer(predictor, extractors, info, os.fspath(run), options.timeout_s, options.growing)
     score_each(files, video_scorer.score, writer, "video", lambda file: str(file.path))
 
 
@@ -167,6 +186,7 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
         audio_weights=options.audio_weights,
         n_crops=known["visual"].crops if "visual" in known else 1,
         pca=options.pca,
+        audio_track=options.audio_track or (known["audio"].track if "audio" in known else "default"),
     )
     for m, card in extractors.cards.items():
         expected = known.get(m, replace(card, dim=inputs[m].shape[0]))

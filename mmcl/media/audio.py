@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mmcl.media.claims import check_duration, check_timestamps
 from mmcl.media.probe import Media, Unreadable, describe_av_error
-from mmcl.media.pyav_frames import check_timestamps
 from mmcl.media.timing import AUDIO_HZ, AUDIO_WINDOW_S, FPS, SNIPPET_S
 
 AUDIO_GAP_S = 0.05  # a jump of the sound's clock by more than this is a gap, less is rounding
 
 
 def decode_audio(path: str, media: Media) -> Iterator[np.ndarray]:
-    """Pieces of mono float32 at 16 kHz from time 0 on, gaps silent."""
+    """Pieces of mono float32 at 16 kHz from time 0 on, gaps silent; several tracks are averaged."""
+    assert media.audio is not None
+    if media.audio.mixed:
+        return mix([decode_track(path, media, index) for index in media.audio.mixed])
+    return decode_track(path, media, media.audio.index)
+
+
+def mix(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """The mean of tracks; one that has ended is silent.
+
+    Args:
+        tracks: Pieces of each.
+
+    Example:
+        >>> a, b = iter([np.ones(2), np.ones(2)]), iter([np.zeros(3)])
+        >>> np.concatenate(list(mix([a, b]))).tolist()
+        [0.5, 0.5, 0.5, 0.5]
+    """
+    held = [np.zeros(0, np.float32) for _ in tracks]
+    ended = [False for _ in tracks]
+    while not all(ended) or any(map(len, held)):
+        for i, track in enumerate(tracks):
+            while not ended[i] and not len(held[i]):
+                piece = next(track, None)
+                ended[i] = piece is None
+                held[i] = held[i] if piece is None else piece
+        n = min((len(x) for x in held if len(x)), default=0)
+        if n:
+            yield np.sum([x[:n] for x in held if len(x)], 0) / len(tracks)
+            held = [x[n:] for x in held]
+
+
+def decode_track(path: str, media: Media, index: int) -> Iterator[np.ndarray]:
+    """The pieces of one track."""
     import av
 
     given = 0  # samples given out so far
@@ -32,14 +65,13 @@ def decode_audio(path: str, media: Media) -> Iterator[np.ndarray]:
                 yield piece[dropped:]
 
     with av.open(path) as container:
-        assert media.audio is not None
-        stream = container.streams[media.audio.index]
+        stream = container.streams[index]
         assert isinstance(stream, av.AudioStream)
         try:
             for frame in container.decode(stream):
                 stamp = at if frame.time is None else frame.time - media.start_s
                 stamp = 0.0 if stamp is None else stamp
-                check_timestamps("sound", at or 0.0, stamp)
+                check_timestamps("sound", at or 0.0, stamp, media)
                 if at is not None and at - stamp > AUDIO_GAP_S:  # more sound than time: drop the surplus
                     early += round((at - stamp) * AUDIO_HZ)
                     at = stamp
@@ -60,6 +92,8 @@ def decode_audio(path: str, media: Media) -> Iterator[np.ndarray]:
                 frame.pts = None
                 yield from placed(_pieces(resampler, frame))
             yield from placed(_pieces(resampler, None))
+            if media.video is None:
+                check_duration(media, at or 0.0)
         except (av.FFmpegError, OSError) as error:
             raise Unreadable(
                 f"its sound cannot be decoded after {at or 0:.2f} s ({describe_av_error(error)})"

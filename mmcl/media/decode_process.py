@@ -18,15 +18,30 @@ from mmcl.media.audio import audio_windows, decode_audio
 from mmcl.media.decord_frames import frames_by_decord
 from mmcl.media.probe import Media, Unreadable, probe_media
 from mmcl.media.pyav_frames import ROUNDING_S, frames_by_pyav
-from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET
+from mmcl.media.timing import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET
 
 
 def decode_snippets(
-    path: str, media: Media, short_side: int, reader: str, has_sound: bool = True
+    path: str,
+    media: Media,
+    short_side: int,
+    reader: str,
+    has_sound: bool = True,
+    end: dict[str, float] | None = None,
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray | None]]:
-    """Frames and sound of each snippet. The picture says how long a video is."""
+    """Frames and sound of each snippet. The picture says how long a video is.
+
+    Args:
+        path: A media file.
+        media: What it holds.
+        short_side: Pixels of the shorter side that frames are scaled to.
+        reader: "decord" or "pyav".
+        has_sound: Decode the sound too, where there is a picture.
+        end: Gets ``unscored_s``, the seconds of sound that follow the last snippet of a picture.
+    """
     hears = media.audio is not None and (has_sound or media.video is None)
-    windows = audio_windows(decode_audio(path, media)) if hears else None
+    pieces = decode_audio(path, media) if hears else iter(())
+    windows = audio_windows(pieces) if hears else None
     if media.video is None:
         assert windows is not None
         for window, follow_s in windows:
@@ -35,11 +50,17 @@ def decode_snippets(
             yield None, window
     sample = frames_by_decord if reader == "decord" else frames_by_pyav
     frames: list[np.ndarray] = []
+    known_s = 0.0
     for frame in sample(path, media, short_side):
         if len(frames) == FRAMES_PER_SNIPPET:  # only now is it known not to be the last frame
-            yield np.stack(frames), None if windows is None else next(windows)[0]
+            sound = None
+            if windows is not None:
+                sound, known_s = next(windows)
+            yield np.stack(frames), sound
             frames = []
         frames.append(frame)
+    if end is not None and known_s > 0:
+        end["unscored_s"] = known_s + sum(map(len, pieces)) / AUDIO_HZ
 
 
 def main() -> int:
@@ -75,6 +96,8 @@ def serve(
     skip: int = 0,
     has_sound: bool = True,
     probe: bool = False,
+    audio_track: str = "default",
+    growing: bool = False,
 ) -> None:
     """Send what a file holds and its snippets.
 
@@ -86,19 +109,29 @@ def serve(
         skip: Snippets that were sent before.
         has_sound: Decode the sound too, where there is a picture.
         probe: Send what it holds alone.
+        audio_track: As ``probe_media`` takes it.
+        growing: Take what there is of a file that is incomplete.
 
     Raises:
         Unreadable: The file cannot be decoded.
     """
-    media = probe_media(path)
-    chosen = choose_reader(media, reader)
+    media = probe_media(path, audio_track, growing)
+    chosen = "pyav" if growing else choose_reader(media, reader)
     send({"media": asdict(media), "reader": chosen})
-    if not probe:
-        for i, (frames, audio) in enumerate(decode_snippets(path, media, short_side, chosen, has_sound)):
-            if i >= skip:
-                blocks = [np.ascontiguousarray(x).data.cast("B") for x in (frames, audio) if x is not None]
-                send({"shape": None if frames is None else frames.shape}, *blocks)
-    send({"end": True})
+    end: dict[str, Any] = {}
+    n = 0
+    try:
+        if not probe:
+            for frames, audio in decode_snippets(path, media, short_side, chosen, has_sound, end):
+                if n >= skip:
+                    blocks = [np.ascontiguousarray(x).data.cast("B") for x in (frames, audio) if x is not None]
+                    send({"shape": None if frames is None else frames.shape}, *blocks)
+                n += 1
+    except Unreadable as error:
+        if not growing or n == 0:
+            raise
+        end["incomplete"] = str(error)
+    send({"end": True, **end})
 
 
 def _read_requests(requests: queue.Queue[bytes]) -> None:

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from mmcl.media.claims import check_duration, check_timestamps
 from mmcl.media.probe import Media
-from mmcl.media.pyav_frames import ROUNDING_S, check_duration, scaled_size
+from mmcl.media.pyav_frames import ROUNDING_S, scaled_size
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET
 
 
@@ -27,7 +28,11 @@ def frames_by_decord(path: str, media: Media, short_side: int) -> Iterator[np.nd
     pts = np.array([p for p, _ in packets], np.float64) * float(base) - media.start_s
     end_s = pts[-1] + (float(packets[-1][1] * base) or 1 / (v.fps or FPS))
     check_duration(media, end_s)
-    width, height = scaled_size(v.width, v.height, short_side)
+    before = 0.0
+    for at_s in [*pts.tolist(), end_s]:
+        check_timestamps("picture", before, at_s, media)
+        before = at_s
+    width, height = scaled_size(v, short_side)
     reader = decord.VideoReader(path, ctx=decord.cpu(0), width=width, height=height, num_threads=1)
     if len(reader) != len(pts):
         raise RuntimeError(f"decord counts {len(reader)} frames, PyAV {len(pts)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,21 @@ DECORD_FORMATS = ("mov", "matroska", "webm")
 DECORD_CODECS = ("h264", "hevc", "mpeg4", "vp9")
 
 
+ANYWAY_S, SECONDS_PER_BYTE = 600.0, 0.25  # how long a small file can last; a still picture takes some bytes a second
+MAX_S = 48 * 3600.0
+UNKNOWN = 0xFFFFFFFF  # length of a WAV that was written to a pipe
+
+
+def longest_s(n_bytes: int) -> float:
+    """How long a file of so many bytes can be [s]: time stamps are numbers that anybody can write.
+
+    Example:
+        >>> longest_s(4000)
+        1600.0
+    """
+    return min(ANYWAY_S + SECONDS_PER_BYTE * n_bytes, MAX_S)
+
+
 @dataclass(frozen=True)
 class VideoStream:
     """What the picture of a file is like."""
@@ -39,6 +56,13 @@ class VideoStream:
     """Which stream of the file it is."""
     is_alone: bool
     """No other stream of the file is a picture."""
+    pixel_aspect: float = 1.0
+    """Width of a pixel by its height, as it is to be shown."""
+
+    @property
+    def shown_size(self) -> tuple[float, float]:
+        """Width and height in square pixels, before it is turned."""
+        return self.width * self.pixel_aspect, float(self.height)
 
 
 @dataclass(frozen=True)
@@ -50,16 +74,25 @@ class AudioStream:
     n_channels: int
     start_s: float
     index: int
+    duration_s: float | None = None
+    """What the stream claims."""
+    track: int = 1
+    """Which of the file's sound tracks it is, from 1."""
+    n_tracks: int = 1
+    mixed: tuple[int, ...] = ()
+    """Indices of the streams that are heard together, empty = this one alone."""
 
 
 @dataclass(frozen=True)
 class Media:
-    """What a file holds. ``duration_s`` is what it claims, None where it claims nothing."""
+    """What a file holds. ``duration_s`` is what it claims, None where it claims nothing; ``limit_s`` what a file of its
+    size can last."""
 
     format: str
     duration_s: float | None
     video: VideoStream | None
     audio: AudioStream | None
+    limit_s: float = float("inf")
 
     @property
     def start_s(self) -> float:
@@ -104,16 +137,35 @@ class Unreadable(Exception):
         self.remedy = remedy
 
 
-def probe_media(path: str) -> Media:
-    """Probe with PyAV; raises Unreadable."""
+class Truncated(Unreadable):
+    """The end of the file is missing; what is there can be decoded."""
+
+    def __init__(self, problem: str):
+        super().__init__(problem, "copy or download it again; mmcl score --growing takes it as it is")
+
+
+def probe_media(path: str, audio_track: str = "default", growing: bool = False) -> Media:
+    """Probe with PyAV.
+
+    Args:
+        path: A media file.
+        audio_track: Which sound track is heard: "default", the one that the file marks so, else the first; "mix", all
+            together; or its number, from 1.
+        growing: The file may be incomplete.
+
+    Raises:
+        Unreadable: It is no media file, or has no such track.
+    """
     import av
 
-    if os.path.getsize(path) == 0:
+    size = os.path.getsize(path)
+    if size == 0:
         raise Unreadable("is empty", "copy or download it again")
     try:
         with av.open(path) as container:
             video = next((s for s in container.streams.video if s.codec_context and not _is_cover(s)), None)
-            audio = next((s for s in container.streams.audio if s.codec_context), None)
+            tracks = [s for s in container.streams.audio if s.codec_context]
+            audio = choose_track(tracks, audio_track)
             if video is None and audio is None:
                 raise Unreadable("holds neither picture nor sound", "expected a video or audio file")
             seconds = container.duration / av.time_base if container.duration else None
@@ -126,12 +178,18 @@ def probe_media(path: str) -> Media:
                     audio.codec_context.channels,
                     _start(audio),
                     audio.index,
+                    _duration(audio),
+                    tracks.index(audio) + 1,
+                    len(tracks),
+                    tuple(s.index for s in tracks) if audio_track == "mix" and len(tracks) > 1 else (),
                 )
             if video is None:
-                return Media(name, seconds, None, decode_audio)
+                if not growing:
+                    _check_end(path, name, size)
+                return Media(name, seconds, None, decode_audio, longest_s(size))
             c = video.codec_context
             fps = float(video.guessed_rate or video.average_rate or 0)
-            length = float(video.duration * (video.time_base or 0)) if video.duration else None
+            length = _duration(video) or (seconds if audio is None and "matroska" in name else None)
             start = _start(video)
             is_cut, rotation = _first_frame(container, video)
             stream = VideoStream(
@@ -145,6 +203,7 @@ def probe_media(path: str) -> Media:
                 is_cut,
                 video.index,
                 is_alone=len(container.streams.video) == 1,
+                pixel_aspect=float(video.sample_aspect_ratio or c.sample_aspect_ratio or 1) or 1.0,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise Unreadable(
@@ -152,14 +211,65 @@ def probe_media(path: str) -> Media:
         ) from error
     if not stream.width or not stream.height:
         raise Unreadable("its picture has no size")
-    if max(stream.width, stream.height) > MAX_ASPECT * min(stream.width, stream.height):
-        raise Unreadable(f"its picture of {stream.width} x {stream.height} is narrower than 1 : {MAX_ASPECT}")
-    return Media(name, seconds, stream, decode_audio)
+    if max(stream.shown_size) > MAX_ASPECT * min(stream.shown_size):
+        width, height = stream.shown_size
+        raise Unreadable(f"its picture of {width:.0f} x {height:.0f} is narrower than 1 : {MAX_ASPECT}")
+    if not growing:
+        _check_end(path, name, size)
+    return Media(name, seconds, stream, decode_audio, longest_s(size))
+
+
+def choose_track(tracks: Sequence[Any], wanted: str) -> Any:
+    """The sound track that is heard, None of none.
+
+    Args:
+        tracks: PyAV's streams.
+        wanted: As ``probe_media`` takes it.
+
+    Raises:
+        Unreadable: There is no such track.
+    """
+    if not tracks:
+        return None
+    if wanted.isdigit():
+        if not 1 <= int(wanted) <= len(tracks):
+            raise Unreadable(f"has {len(tracks)} sound tracks, not {wanted}", "choose another --audio-track")
+        return tracks[int(wanted) - 1]
+    return next((s for s in tracks if int(s.disposition) & DEFAULT), tracks[0])
+
+
+def _check_end(path: str, name: str, size: int) -> None:
+    """What ffmpeg is silent about: a WAV shorter than its header says, and a transport stream that ends within a
+    packet. Raises Truncated."""
+    if name == "mpegts" and all(size % n for n in (188, 192, 204)):
+        raise Truncated("ends in the middle of a packet: it is cut off, or still being written")
+    if name == "wav":
+        with open(path, "rb") as file:
+            file.seek(12)
+            while len(head := file.read(8)) == 8:
+                length = int.from_bytes(head[4:], "little")
+                if head[:4] == b"data":
+                    left = size - file.tell()
+                    if left < length != UNKNOWN:
+                        raise Truncated(f"holds {left:,} of {length:,} bytes of sound: it is truncated")
+                    return
+                file.seek(length + length % 2, os.SEEK_CUR)
+
+
+DEFAULT, COVER = 0x1, 0x400  # ffmpeg's dispositions
 
 
 def _is_cover(stream) -> bool:
     """A cover picture is a video stream of one frame."""
-    return bool(int(stream.disposition) & 0x400)
+    return bool(int(stream.disposition) & COVER)
+
+
+def _duration(stream) -> float | None:
+    """What a stream claims [s]: in its header, or in the tag that Matroska's writers leave."""
+    if stream.duration:
+        return float(stream.duration * (stream.time_base or 0))
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
 def _start(stream) -> float:

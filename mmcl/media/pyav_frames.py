@@ -6,20 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mmcl.media.claims import check_duration, check_timestamps
 from mmcl.media.probe import Media, Unreadable, VideoStream, describe_av_error
 from mmcl.media.timing import FPS
-
-MAX_STEP_BACK_S, MAX_STEP_AHEAD_S = 1.0, 600.0  # leaps of a stream's clock beyond these are not believed
-
-
-LOST_S, LOST_SHARE = 1.0, 0.02  # what may be missing at the end before a file counts as truncated
-
 
 ROUNDING_S = 1e-3  # Matroska counts milliseconds
 
 
-def scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Height and width with the shorter side scaled, even numbers."""
+def scaled_size(stream: VideoStream, short_side: int) -> tuple[int, int]:
+    """Width and height of the picture as it is shown, the shorter side scaled."""
+    width, height = stream.shown_size
     ratio = short_side / min(width, height)
     return max(round(width * ratio), short_side), max(round(height * ratio), short_side)
 
@@ -30,7 +26,7 @@ def frames_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.ndar
 
     v = media.video
     assert v is not None
-    width, height = scaled_size(v.width, v.height, short_side)
+    width, height = scaled_size(v, short_side)
     turns = round(v.rotation / 90) % 4
 
     reformatter = av.video.reformatter.VideoReformatter()
@@ -51,7 +47,7 @@ def frames_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.ndar
                 if new.is_corrupt:
                     raise Unreadable(f"a frame at {_at(new, media, end_s):.2f} s is damaged")
                 at_s = _at(new, media, end_s)
-                check_timestamps("picture", end_s, at_s)
+                check_timestamps("picture", end_s, at_s, media)
                 if frame is None:
                     frame = new  # held back to 0 where the picture begins after the sound
                 if (k / FPS) < at_s - ROUNDING_S:
@@ -61,6 +57,7 @@ def frames_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.ndar
                         k += 1
                 frame = new
                 end_s = at_s + _lasts(new, v)
+                check_timestamps("picture", at_s, end_s, media)
         except (av.FFmpegError, OSError) as error:
             raise Unreadable(
                 f"its picture cannot be decoded after {end_s:.2f} s ({describe_av_error(error)})"
@@ -74,15 +71,6 @@ def frames_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.ndar
         k += 1
 
 
-def check_timestamps(what: str, expected_s: float, at_s: float) -> None:
-    """Joined files begin their clocks anew, damaged ones leap: neither says when what is seen was."""
-    if at_s < expected_s - MAX_STEP_BACK_S or at_s > expected_s + MAX_STEP_AHEAD_S:
-        raise Unreadable(
-            f"the clock of its {what} leaps from {expected_s:.1f} to {at_s:.1f} s",
-            "write it anew with a video tool, joined files one by one",
-        )
-
-
 def _at(frame, media: Media, otherwise: float) -> float:
     return otherwise if frame.time is None else frame.time - media.start_s
 
@@ -91,13 +79,3 @@ def _lasts(frame, stream: VideoStream) -> float:
     if frame.duration and frame.time_base:
         return float(frame.duration * frame.time_base)
     return 1 / stream.fps if stream.fps else 1 / FPS
-
-
-def check_duration(media: Media, end_s: float) -> None:
-    """Raises ``Unreadable`` where the picture ends long before the file says."""
-    v = media.video
-    claimed = v.duration_s if v is not None and v.duration_s else None
-    if claimed is None:
-        return
-    if end_s < claimed - max(LOST_S, LOST_SHARE * claimed):
-        raise Unreadable(f"ends after {end_s:.1f} of {claimed:.1f} s: it is truncated", "copy or download it again")

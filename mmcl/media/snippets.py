@@ -26,7 +26,14 @@ class Snippet:
 
 
 def read_snippets(
-    path: Path, short_side: int = 256, *, timeout_s: float = TIMEOUT_S, reader: str = "auto", has_sound: bool = True
+    path: Path,
+    short_side: int = 256,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    reader: str = "auto",
+    has_sound: bool = True,
+    audio_track: str = "default",
+    growing: bool = False,
 ) -> tuple[Media, SnippetReader]:
     """What the file holds and its snippets, in order; a few at a time are in memory.
 
@@ -36,11 +43,14 @@ def read_snippets(
         timeout_s: Seconds without progress after which the decoder is given up.
         reader: "auto", "decord" or "pyav", which decodes the frames.
         has_sound: Decode the sound too, where there is a picture.
+        audio_track: Which sound track is heard: "default", "mix" or its number (``probe.probe_media``).
+        growing: Take what there is of a file that is incomplete, such as one that is being written.
 
     Raises:
         FileError: The file cannot be decoded; also while snippets are read.
     """
     request: dict[str, object] = {"short_side": short_side, "skip": 0, "has_sound": has_sound}
+    request |= {"audio_track": audio_track, "growing": growing}
     decoder, media = _open(path, timeout_s, reader=reader, **request)
     return media, SnippetReader(decoder, path, timeout_s, request)
 
@@ -88,11 +98,16 @@ class SnippetReader(Iterator[Snippet]):
         path: The file.
         timeout_s: Seconds without progress after which the decoder is given up.
         request: What the decoder was asked for.
+
+    Attributes:
+        unscored_s: At the end, seconds of sound that follow the last snippet of the picture.
+        incomplete: At the end, what is wrong with the rest of an incomplete file.
     """
 
     def __init__(self, decoder: Decoder, path: Path, timeout_s: float, request: dict[str, object]):
         self.decoder: Decoder | None = decoder
         self.path, self.timeout_s, self.request, self.n = path, timeout_s, request, 0
+        self.unscored_s, self.incomplete = 0.0, ""
 
     def __next__(self) -> Snippet:
         if self.decoder is None:
@@ -105,6 +120,7 @@ class SnippetReader(Iterator[Snippet]):
         if message.get("end"):
             return_decoder(self.decoder)
             self.decoder = None
+            self.unscored_s, self.incomplete = message.get("unscored_s", 0.0), message.get("incomplete", "")
             if self.n == 0:
                 raise FileError(self.path, f"shorter than one snippet of {SNIPPET_S:.2f} s", "leave it out")
             raise StopIteration
