@@ -132,11 +132,11 @@ class ModelConfig:
     encoders: tuple[str, ...] = ()
     """Encoders other than those of their kind: KIND=NAME or MODALITY=NAME, with options NAME(key=value), NAME being
     one of mmcl's or package.module:Class."""
-    dim: int = limited(128, 1, 65536)
+    dim: int = limited(128, 1, 16384)
     """Size of the embeddings."""
-    n_heads: int = limited(4, 1, 65536)
+    n_heads: int = limited(4, 1, 1024)
     """Attention heads."""
-    n_layers: int = limited(1, 0, 1000)
+    n_layers: int = limited(1, 0, 100)
     """Attention layers over time in each encoder."""
     attention_window: int = limited(4, 0)
     """Snippets to either side that attention sees. Short, so that a snippet's score is about its own moment."""
@@ -155,7 +155,7 @@ class ModelConfig:
     """Joint score: of the fused modalities concatenated (concat), that plus each modality's own score (ensemble), the
     sum of one score each (sum, MACIL-SD), of the modalities' embeddings without attention between them (late), or of
     their gated sum (gate)."""
-    projection: int = limited(64, 0, 65536)
+    projection: int = limited(64, 0, 16384)
     """Size of the projection heads; 0 = contrast the embeddings themselves (MACIL-SD)."""
     projection_layers: Literal[1, 2] = 1
     """Layers of the projection heads; one makes the embeddings themselves agree across modalities."""

@@ -31,7 +31,7 @@ def check_config(config: RunConfig, task: Task) -> None:
     """
     check_ranges(config)
     check_modalities(config.data)
-    _check_model(config.model)
+    check_model(config.model)
     _check_losses(config.loss, config.data, config.model, config.teacher, task)
     _check_teachers(config)
     _check_labels(config, task)
@@ -99,7 +99,15 @@ def check_modalities(data: DataConfig) -> None:
         raise InputError(f"--data.modalities: expected one or more, each once, got {' '.join(got) or 'none'}")
 
 
-def _check_model(model: ModelConfig) -> None:
+def check_model(model: ModelConfig) -> None:
+    """Sizes of the network fit each other.
+
+    Raises:
+        InputError: Naming the option that does not.
+
+    Example:
+        >>> check_model(ModelConfig())
+    """
     if model.dim % model.n_heads:
         raise InputError(f"--model.dim {model.dim}: expected a multiple of --model.n-heads {model.n_heads}")
     if model.score_smoothing % 2 == 0:

@@ -1,27 +1,63 @@
-"""Whether splits hold what a run needs."""
+"""Whether splits hold what a run needs, found before anything is computed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from mmcl.config.schema import DataConfig
+from mmcl.data.recording_index import SPLITS
 from mmcl.datasets._splits import DataSplits
 from mmcl.errors import InputError
 
 
 def check_splits(splits: DataSplits, data: Path, options: DataConfig, learns_labels: bool = True) -> None:
-    """Every split that the run needs has recordings, and where labels are learned those of two classes.
+    """Every split that the run needs has recordings; where labels are learned they tell some apart; what is evaluated
+    holds numbers.
 
     Raises:
-        InputError: One has none, or of one class alone.
+        InputError: Naming the split, or the recording.
     """
     needed = ["train", "test"]
     if getattr(options, "validation_subjects", ()):
         needed.append("validation")
-    for split in needed:
-        recordings = splits.of(split)
-        if not recordings:
+    for split in SPLITS:
+        if splits.of(split):
+            if learns_labels:
+                _check_labels(splits, split, data)
+        elif split in needed:
             raise InputError(f"{data}: holds no recordings of the {split} split")
-        shown = {tuple(r.label) for r in recordings if r.label is not None}
-        if len(shown) == 1 and not any(r.intervals for r in recordings) and learns_labels:
-            raise InputError(f"{data}: the {split} split shows one class alone, of those that have the modalities")
+    for split in ("validation", "test"):
+        check_values(splits, split)
+
+
+def _check_labels(splits: DataSplits, split: str, data: Path) -> None:
+    """Two classes or more; of events, recordings with and without, or known times where a split is only evaluated."""
+    recordings = splits.of(split)
+    shown = {tuple(r.label) for r in recordings if r.label is not None}
+    if not shown or (split != "train" and any(r.intervals for r in recordings)):
+        return
+    if splits.dataset.task == "detection":
+        events = {any(label) for label in shown}
+        if len(events) == 1:
+            lacking = "without" if events.pop() else "with"
+            raise InputError(f"{data}: the {split} split holds no recording {lacking} events; it needs both kinds")
+    elif len(shown) == 1:
+        raise InputError(f"{data}: the {split} split shows one class alone, of those that have the modalities")
+
+
+def check_values(splits: DataSplits, split: str) -> None:
+    """Every value of a split is a number; lazy features are read once, one recording at a time.
+
+    Args:
+        splits: The data set's recordings.
+        split: Which.
+
+    Raises:
+        InputError: Naming the recording.
+    """
+    for recording in splits.of(split):
+        for m, x in recording.signal.items():
+            if not np.isfinite(np.asarray(x)).all():
+                raise InputError(f"{recording.name}: NaN or infinity in its {m} signal; repair or remove it")

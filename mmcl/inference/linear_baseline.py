@@ -139,6 +139,8 @@ def fit_linear_baseline(
         n = len(next(iter(of_bag.values())))
         kept = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
         rows.append({m: x[kept] for m, x in of_bag.items()})
+        if broken := [m for m, x in rows[-1].items() if not np.isfinite(x).all()]:
+            raise InputError(f"{r.name}: NaN or infinity in its {broken[0]} signal; repair or remove it")
     label = np.stack([r.label for r in chosen if r.label is not None])
     modalities = list(dict.fromkeys(m for r in rows for m in r))
 

@@ -1,4 +1,4 @@
-"""Pictures: scoress of scores and curves of training, as PNG bytes."""
+"""Pictures: curves of scores and curves of training, as PNG bytes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from mmcl.io import printable
@@ -23,10 +24,17 @@ COLORS = ("#0b6e99", "#b5541c", "#4d7c0f", "#7b3fa0", "#8a6d00")
 def png(figure: Figure) -> bytes:
     """A figure as PNG."""
     buffer = io.BytesIO()
+    take_literally(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def take_literally(figure: Figure) -> None:
+    """No text is a formula: names of classes and files may hold a $."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
 
 
 def new_axes(figure: Figure, position: tuple[int, int, int], **options: Any) -> Axes:
@@ -124,6 +132,7 @@ def score_strip(scores: SnippetScores, threshold: float, width: int, height: int
     edges = [*scores.start_s, scores.end_s[-1]]
     axes.stairs(scores.score.max(1), edges, color="#4fb3d9", linewidth=1.4, fill=False, baseline=None)
     axes.axhline(threshold, color="#9aa5b1", linewidth=0.7, linestyle=":")
+    take_literally(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

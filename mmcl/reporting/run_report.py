@@ -141,14 +141,24 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
         "subtitle": f"{info.config.dataset}, {', '.join(info.inputs)}, {n} class{'es' if n > 1 else ''}, "
         f"seed {info.config.seed}",
         "headline": [
-            (f"test {headline}", f"{metrics[f'test {headline}']:.3f}"),
-            ("training", f"{metrics['training seconds']:.0f} s"),
-            ("parameters", f"{metrics['parameters of the network']:,}"),
+            (f"test {headline}", figure(metrics, f"test {headline}", ".3f", "undefined")),
+            ("training", figure(metrics, "training seconds", ".0f") + " s"),
+            ("parameters", figure(metrics, "parameters of the network", ",")),
         ],
         "tables": tables,
         "pictures": [*training_pictures(run, metrics, selected_by), *timeline_pictures(timelines)],
         "settings": json.dumps(to_dict(info.config), indent=2),
     }
+
+
+def figure(metrics: Mapping[str, float], name: str, form: str, otherwise: str = "?") -> str:
+    """A metric as text; those that are undefined, such as AP without events, are not among a run's metrics.
+
+    Example:
+        >>> figure({"accuracy": 0.5}, "accuracy", ".2f"), figure({}, "accuracy", ".2f", "undefined")
+        ('0.50', 'undefined')
+    """
+    return f"{metrics[name]:{form}}" if name in metrics else otherwise
 
 
 def modality_table(metric: str, metrics: Mapping[str, float]) -> Table:

@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
+from mmcl.io import first_line
 from mmcl.models.build import create_model
-from mmcl.runs.run_dir import BEST, RunInfo, read_run
-from mmcl.runs.weights import load_weights
+from mmcl.runs.run_dir import BEST, CONFIG, RunInfo, read_run
+from mmcl.runs.weights import check_shapes, load_weights
 
 
 def load_model(run: Path, weights: str = BEST, needs_scores: bool = True) -> tuple[nn.Module, RunInfo]:
@@ -27,9 +28,25 @@ def load_model(run: Path, weights: str = BEST, needs_scores: bool = True) -> tup
     info = read_run(run)
     if needs_scores and not info.has_scores:
         raise InputError(f"{run}: learned without labels and has no scores; mmcl finetune it first")
-    network = create_model(info.config.model, info.grid, len(info.classes), info.inputs)
+    network = _network(run, info, run / weights)
     load_weights(run / weights, network)
     return network.eval(), info
+
+
+def _network(run: Path, info: RunInfo, weights: Path) -> nn.Module:
+    """The network that the settings describe; its shapes are held against the weights' before memory is taken."""
+    parts = (info.config.model, info.grid, len(info.classes), info.inputs)
+    try:
+        with torch.device("meta"):
+            expected = create_model(*parts).state_dict()
+        check_shapes(weights, expected)
+        return create_model(*parts)
+    except InputError:
+        raise
+    except Exception as error:  # settings that somebody wrote by hand
+        raise FileError(
+            run / CONFIG, f"its settings make no network ({type(error).__name__}: {first_line(error)})", "restore it"
+        ) from error
 
 
 def resolve_device(name: str) -> torch.device:

@@ -25,17 +25,20 @@ import mmcl
 from mmcl.config.files import from_dict, override, to_dict
 from mmcl.config.migrations import SCHEMA_VERSION, migrate
 from mmcl.config.schema import RunConfig
+from mmcl.config.validation import check_model, check_ranges
 from mmcl.data.signal_ranges import Ranges, signal_ranges
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset
 from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
 from mmcl.features.weights import cache_folder
-from mmcl.io import atomic_write, read_json
+from mmcl.io import atomic_write, first_line, read_json
+from mmcl.readers.kinds import get_kind
 from mmcl.types import InputSpec, SnippetGrid
 
 CONFIG, STATE, HISTORY, HISTOGRAMS = "config.json", "state.pt", "history.json", "histograms.json"
 BEST, LAST, METRICS = "best.safetensors", "last.safetensors", "metrics.json"
+MAX_CHANNELS = 1_000_000
 KEY = "key"  # in the cache folder: this user's
 WITHOUT_PATHS: dict[str, Any] = {"loss.distill.teacher_run": "", "features.cache": ""}
 
@@ -139,6 +142,8 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
         dataset = get_dataset(saved["config"]["dataset"])
         base = RunConfig(data=dataset.Config())
         config: RunConfig = from_dict(RunConfig, _complete(saved["config"], path), path, base)
+        check_ranges(config)
+        check_model(config.model)
         inputs = {m: _input_spec(spec) for m, spec in saved["inputs"].items()}
         _ = {
             m: InputSpec(spec["kind"], tuple(spec["shape"]), tuple(spec.get("channels", ())))
@@ -150,7 +155,7 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
             config = override(config, WITHOUT_PATHS)
         return RunInfo(
             config,
-            tuple(saved["classes"]),
+            _names(saved["classes"]),
             inputs,
             extractors,
             Path(saved["data"]) if saved["data"] else None,
@@ -160,14 +165,31 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
             is_own,
             saved.get("ranges", {}),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except FileError:
+        raise
+    except InputError as error:
+        what = str(error)
+        raise InputError(what if what.startswith(str(path)) else f"{path}: {what}") from error
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise FileError(
-            path, f"not the settings of a run ({error!r})", "is this a folder that mmcl train made?"
+            path, f"not the settings of a run ({first_line(error)})", "is this a folder that mmcl train made?"
         ) from error
 
 
 def _input_spec(saved: Mapping[str, Any]) -> InputSpec:
-    return InputSpec(saved["kind"], tuple(saved["shape"]), tuple(saved.get("channels", ())))
+    shape, channels = saved["shape"], saved.get("channels", [])
+    if not shape or not all(type(n) is int and 0 < n <= MAX_CHANNELS for n in shape) or len(shape) > 2:
+        raise ValueError(f"an input of shape {shape!r}")
+    if not all(isinstance(name, str) for name in channels):
+        raise ValueError(f"channels {channels!r}")
+    get_kind(saved["kind"])
+    return InputSpec(saved["kind"], tuple(shape), tuple(channels))
+
+
+def _names(saved: Any) -> tuple[str, ...]:
+    if not isinstance(saved, list) or not saved or not all(isinstance(name, str) for name in saved):
+        raise ValueError(f"classes {saved!r}")
+    return tuple(saved)
 
 
 def _complete(values: Mapping[str, Any], path: Path) -> Mapping[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from mmcl.errors import FileError
@@ -51,6 +53,24 @@ def load_weights(path: Path, network: nn.Module, prefixes: tuple[str, ...] = ())
     if broken:
         raise FileError(path, f"'{broken[0]}' holds NaN or infinity", "copy or train the model again")
     network.load_state_dict(weights, strict=not prefixes)
+
+
+def check_shapes(path: Path, expected: Mapping[str, Tensor]) -> None:
+    """A file's weights have the shapes of a network; no weight is read.
+
+    Args:
+        path: A safetensors file; what is wrong with one that cannot be opened is told when its weights are loaded.
+        expected: The network's state, of which only shapes are looked at.
+
+    Raises:
+        FileError: They have others.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            actual = {k: torch.empty(file.get_slice(k).get_shape(), device="meta") for k in file.keys()}  # noqa: SIM118
+    except Exception:
+        return
+    match_weights(path, actual, expected)
 
 
 def match_weights(path: Path, actual: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -222,6 +222,8 @@ def find_features(
         else:
             of_split = {video_of(n, audio) for n, p in files.items() if is_test(p, folder) == (split == "test")}
             names[split] = sorted(of_split, key=lambda n: (not codes_of(n), n))
+    if both := set(names["train"]) & set(names["test"]):
+        raise FileError(folder, f"{min(both)} is in the train and in the test split", "remove it from one")
     audio = audio or audio_kind(files, folder)
     return {
         split: [_files_of(name, files, folder, n_crops, audio, needs_audio) for name in of]
