@@ -100,7 +100,7 @@ def test_an_encoder_and_a_kind_of_sensor(site, tmp_path):
     words = ["train", "recordings", "--data", str(tmp_path / "m.csv"), "--out", str(out), *SMALL]
     succeeds(site, words=[*words, "--model.encoders", "inertial=toy-mean"])
     saved = json.loads((out / "config.json").read_text())
-    assert saved["inputs"]["shoe"] == {"kind": "toy-pressure", "shape": [8]}
+    assert saved["inputs"]["shoe"] == {"kind": "toy-pressure", "shape": [8], "channels": []}
     assert "of 18 scored" in succeeds(site, words=["score", str(out), str(tmp_path / "m.csv")])
     refused = mmcl(site, words=[*words[:-8], "--out", str(tmp_path / "x"), "--model.encoders", "shoe=skeleton"])
     assert refused.returncode == 1

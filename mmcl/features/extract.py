@@ -102,20 +102,20 @@ def extract_file(
     return Extracted(media, parts, tuple(notes))
 
 
-def describe_decoding(path: Path, media: Media, snippets: SnippetReader, is_heard: bool) -> list[str]:
+def describe_decoding(path: Path, media: Media, snippets: SnippetReader, uses_sound: bool) -> list[str]:
     """Lines on what was left out of a file or chosen in it.
 
     Args:
         path: The file.
         media: What it holds.
         snippets: Of the file, at its end.
-        is_heard: Its sound was asked for.
+        uses_sound: Its sound was asked for.
     """
     notes = []
     audio = media.audio
-    if is_heard and audio is not None and audio.n_tracks > 1:
-        heard = f"their mean (of {audio.n_tracks})" if audio.mixed else f"track {audio.track}"
-        notes.append(f"{path}: has {audio.n_tracks} sound tracks, {heard} is heard; --audio-track chooses")
+    if uses_sound and audio is not None and audio.n_tracks > 1:
+        chosen = "their mean" if audio.mixed else f"track {audio.track}"
+        notes.append(f"{path}: has {audio.n_tracks} sound tracks, {chosen} is used; --audio-track chooses")
     if snippets.unscored_s > MAX_LEFT_OUT_S:
         notes.append(
             f"{path}: its picture ends after {snippets.n * SNIPPET_S:.1f} s, {snippets.unscored_s:.1f} s before its "

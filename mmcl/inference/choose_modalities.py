@@ -17,7 +17,7 @@ def choose_modalities(baseline: LinearBaseline, trials: Sequence[Trial]) -> Line
     """The baseline whose joint score is of the best modality alone, or of all where these do better by more than
     chance.
 
-    A small split misleads. So every candidate is judged in all trials, such as fitted to training and tried on
+    A small split misleads. So every candidate is evaluated in all trials, such as fitted to training and tried on
     validation recordings and the other way round, by the ROC-AUC of bags, for which weak labels are enough; and all
     must exceed the best one alone by ``least_gain``, the largest standard error of a share.
 

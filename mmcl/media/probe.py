@@ -219,22 +219,22 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
     return Media(name, seconds, stream, decode_audio, longest_s(size))
 
 
-def choose_track(tracks: Sequence[Any], wanted: str) -> Any:
+def choose_track(tracks: Sequence[Any], name: str) -> Any:
     """The sound track that is heard, None of none.
 
     Args:
         tracks: PyAV's streams.
-        wanted: As ``probe_media`` takes it.
+        name: As ``probe_media`` takes it.
 
     Raises:
         Unreadable: There is no such track.
     """
     if not tracks:
         return None
-    if wanted.isdigit():
-        if not 1 <= int(wanted) <= len(tracks):
-            raise Unreadable(f"has {len(tracks)} sound tracks, not {wanted}", "choose another --audio-track")
-        return tracks[int(wanted) - 1]
+    if name.isdigit():
+        if not 1 <= int(name) <= len(tracks):
+            raise Unreadable(f"has {len(tracks)} sound tracks, not {name}", "choose another --audio-track")
+        return tracks[int(name) - 1]
     return next((s for s in tracks if int(s.disposition) & DEFAULT), tracks[0])
 
 

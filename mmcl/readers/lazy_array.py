@@ -138,7 +138,12 @@ def open_lazy(path: Path) -> LazyArray:
     with open(path, "rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        try:
+            shape, _, dtype = read(file)
+        except (ValueError, OSError, EOFError):
+            raise
+        except Exception as error:  # the header is Python's syntax, and what parses it has errors of its own
+            raise ValueError(f"a broken header ({type(error).__name__})") from error
         if dtype.hasobject:
             raise ValueError("objects that only pickle reads")
         if any(n < 0 for n in shape):

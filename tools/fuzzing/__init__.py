@@ -1,0 +1,1 @@
+"""Targets of ``tools/fuzz.py``: what strangers give to mmcl, broken in seeded ways."""
