@@ -66,30 +66,30 @@ def work(target: str) -> None:
 
     from mmcl.errors import InputError
 
-    say = os.fdopen(os.dup(1), "w")
+    output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as field:
-        made = TARGETS[target](Path(place))
+        target_cases = TARGETS[target](Path(place))
         before = sorted(p for p in Path(place).rglob("*"))
-        say.write('{"ready": true}\n')
-        say.flush()
+        output.write('{"ready": true}\n')
+        output.flush()
         for line in sys.stdin:
             seed = int(line)
             box = Path(field) / "box"
             box.mkdir()
-            found, ended = "", "well"
+            finding, ended = "", "well"
             try:
-                made.case(np.random.default_rng([seed, 0xF0]), box)
+                target_cases.case(np.random.default_rng([seed, 0xF0]), box)
             except InputError as error:
                 ended = "refused"
-                found = "several lines: " + str(error) if "\n" in str(error) else ""
+                finding = "several lines: " + str(error) if "\n" in str(error) else ""
             except Exception:
-                found = traceback.format_exc()
+                finding = traceback.format_exc()
             if [p.name for p in Path(field).iterdir()] != ["box"] or sorted(Path(place).rglob("*")) != before:
-                found += "wrote outside of its folder"
-            say.write(json.dumps({"seed": seed, "found": found, "ended": ended}) + "\n")
-            say.flush()
-            if not found:
+                finding += "wrote outside of its folder"
+            output.write(json.dumps({"seed": seed, "finding": finding, "ended": ended}) + "\n")
+            output.flush()
+            if not finding:
                 shutil.rmtree(box)
             else:
                 shutil.move(box, Path(os.environ["FUZZ_OUT"]) / f"{target}-{seed}")
@@ -146,7 +146,7 @@ class Worker:
             return json.loads(line)
         code = process.wait()
         self.process = self._start()
-        return {"found": killed[0] if killed else f"crashed (exit {code})", "ended": "killed"}
+        return {"finding": killed[0] if killed else f"crashed (exit {code})", "ended": "killed"}
 
     def stop(self) -> None:
         """End the process."""
@@ -156,23 +156,23 @@ class Worker:
 
 
 def main() -> None:
-    """Run cases until the time is over; print and keep what was found."""
+    """Run cases until the time is over; print and keep the findings."""
     if sys.argv[1:2] == ["--worker"]:
         return work(sys.argv[2])
     o = tyro.cli(Options, description=__doc__)
     o.out.mkdir(parents=True, exist_ok=True)
-    wanted = dict.fromkeys([*(case.split(":")[0] for case in o.replay), *o.targets])
-    workers = {target: Worker(target, o.out.resolve()) for target in wanted}
+    targets = dict.fromkeys([*(case.split(":")[0] for case in o.replay), *o.targets])
+    workers = {target: Worker(target, o.out.resolve()) for target in targets}
     findings: list[str] = []
     counts: dict[str, dict[str, int]] = {target: {} for target in workers}
 
     def run(target: str, seed: int) -> None:
         result = workers[target].run(seed)
         counts[target][result["ended"]] = counts[target].get(result["ended"], 0) + 1
-        if result["found"]:
+        if result["finding"]:
             findings.append(f"{target}:{seed}")
-            (o.out / f"{target}-{seed}.txt").write_text(result["found"])
-            print(f"{target}:{seed}: {result['found'].strip().splitlines()[-1]}", flush=True)
+            (o.out / f"{target}-{seed}.txt").write_text(result["finding"])
+            print(f"{target}:{seed}: {result['finding'].strip().splitlines()[-1]}", flush=True)
 
     for case in o.replay:
         target, _, number = case.partition(":")

@@ -89,7 +89,9 @@ class BagSet:
         return x, mask, torch.from_numpy(self.label[list(indices)])[:, None]
 
 
-def read(name: str, data: Path, n_streams: tuple[int, int], seed: int) -> tuple[BagSet, BagSet]:
+def read(
+    name: str, data: Path, n_streams: tuple[int, int], seed: int, visual: Sequence[str] = ()
+) -> tuple[BagSet, BagSet]:
     """Training and test split. A sensor's window becomes one vector of raw numbers, standardized."""
     dataset = get_dataset({"streams": "utd-mhad-streams", "fights": "fights-streams"}.get(name, "xd-violence"))
     changes: dict[str, Any] = {"data.validation_share": 0.0}
@@ -99,6 +101,7 @@ def read(name: str, data: Path, n_streams: tuple[int, int], seed: int) -> tuple[
         config = override(dataset.default_config(), {"data.n_test_streams": n_streams[1]})
     if name == "fights":
         changes |= {"data.split_seed": seed, "optim.epochs": 20}
+        changes |= {"features.visual": tuple(visual)} if visual else {}
         config = dataset.default_config()
     config = override(config, changes)
     splits = load_splits(dataset, data, config.data, features=config.features)
@@ -181,6 +184,8 @@ class Options:
     """Features of clips, as `mmcl demo` leaves them in demo/features."""
     fights: Path | None = None
     """Folder of the surveillance clips, with fights.csv."""
+    visual: tuple[str, ...] = ()
+    """Extractors of the surveillance clips' picture; those of mmcl's recipe by default."""
     out: Path = Path("runs/plug-in")
     """Folder for results.json and results.md."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -215,6 +220,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "results.json"
     settings = {"epochs": options.epochs, "streams": list(options.n_streams)}
+    settings |= {"visual": list(options.visual)} if options.visual else {}
     settings |= {"data": [str(d.resolve()) if d else "" for d in (options.streams, options.clips, options.fights)]}
     saved = json.loads(path.read_text()) if path.exists() else {"settings": settings, "results": {}}
     if saved["settings"] != settings:
@@ -226,7 +232,7 @@ def main() -> None:
             if data is None:
                 continue
             if sets is None or name == "fights":
-                sets = read(name, data, options.n_streams, seed)
+                sets = read(name, data, options.n_streams, seed, options.visual)
             for host in options.hosts:
                 for way in ("without", "with"):
                     key = f"{name}/{host}/{way}/{seed}"

@@ -76,8 +76,8 @@ def mutate_table(text: str, rng: np.random.Generator) -> bytes:
     out = "\n".join(separator.join(line) for line in lines)
     if rng.random() < 0.1:
         out = "".join(f"# line {k}\n" for k in range(int(rng.integers(1, 20)))) + out
-    encoded = out.encode(str(rng.choice(["utf-8", "utf-8", "utf-8", "utf-8", "utf-16", "utf-8-sig"])), "surrogatepass")
-    return mutate_bytes(encoded, rng) if rng.random() < 0.2 else encoded
+    data = out.encode(str(rng.choice(["utf-8", "utf-8", "utf-8", "utf-8", "utf-16", "utf-8-sig"])), "surrogatepass")
+    return mutate_bytes(data, rng) if rng.random() < 0.2 else data
 
 
 def mutate_json(content: Any, rng: np.random.Generator) -> bytes:
@@ -99,5 +99,5 @@ def mutate_json(content: Any, rng: np.random.Generator) -> bytes:
             else:
                 place[key] = copy.deepcopy(VALUES[int(rng.integers(len(VALUES)))])
             break
-    encoded = json.dumps(content).encode()
-    return mutate_bytes(encoded, rng) if rng.random() < 0.15 else encoded
+    data = json.dumps(content).encode()
+    return mutate_bytes(data, rng) if rng.random() < 0.15 else data
