@@ -27,7 +27,7 @@ from mmcl.models.macil_sd import AUTHORS_NAMES, MacilSdNetwork
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 TEXT = "\n".join(
-    [README, *((ROOT / "docs" / f"{n}.md").read_text() for n in ("guide", "objectives", "extending", "scale"))]
+    [README, *((ROOT / "docs" / f"{n}.md").read_text() for n in ("guide", "objectives", "extending", "scale", "reliability"))]
 )
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 SMALL = {
@@ -40,6 +40,8 @@ SMALL = {
     "mmcl compare": "--optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl finetune": "--epochs 1",
     "mmcl distill": "--epochs 1",
+    "tools/fuzz.py": "--seconds 8",
+    "tools/torture.py": "--kills 1 --disks 0",
     "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl train events": "--optim.epochs 1 --features.visual motion",
     "mmcl crossval events": "--optim.epochs 1 --features.visual motion",
