@@ -27,7 +27,13 @@ from mmcl.models.macil_sd import AUTHORS_NAMES, MacilSdNetwork
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 TEXT = "\n".join(
-    [README, *((ROOT / "docs" / f"{n}.md").read_text() for n in ("guide", "objectives", "extending", "scale", "reliability"))]
+    [
+        README,
+        *(
+            (ROOT / "docs" / f"{n}.md").read_text()
+            for n in ("guide", "objectives", "extending", "scale", "reliability")
+        ),
+    ]
 )
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 SMALL = {

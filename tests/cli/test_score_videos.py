@@ -319,3 +319,24 @@ def test_overlay_of_a_silent_video(demo_dir, tmp_path):
     media, snippets = read_snippets(tmp_path / "o" / "a-scored.mp4", 64)
     assert media.audio is None
     assert len(list(snippets)) == 3
+
+
+def test_a_video_that_changes_while_it_is_scored(demo_dir, tmp_path, monkeypatch, capsys):
+    import mmcl.inference.videos as module
+
+    (tmp_path / "in").mkdir()
+    path = write_clip(tmp_path / "in" / "a.ts", 96)
+    extract = module.extract_file
+
+    def grows(source, *args, **options):
+        extracted = extract(source, *args, **options)
+        with open(source, "ab") as file:
+            file.write(bytes(188))
+        return extracted
+
+    monkeypatch.setattr(module, "extract_file", grows)
+    words = ["score", str(demo_dir / "model"), str(path), "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert "changed while it was read; wait until it is written, or give --growing" in capsys.readouterr().err
+    assert main([*words, "--growing"]) == 0
+    assert json.loads((tmp_path / "out" / "a.json").read_text())["growing"] is True

@@ -179,3 +179,31 @@ def test_racing_writers_do_not_meet(tmp_path):
     assert [p.communicate()[1][-300:] for p in both] == [b"", b""]
     open_store(tmp_path / "0", cards)
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_kept(tmp_path, monkeypatch):
+    import mmcl.features.extract_files as module
+
+    path = write_clip(tmp_path / "a.ts", 96)
+    extract = module.extract_file
+
+    def grows(source, *args, **options):
+        extracted = extract(source, *args, **options)
+        with open(source, "ab") as file:
+            file.write(bytes(188))
+        return extracted
+
+    monkeypatch.setattr(module, "extract_file", grows)
+    words = ["extract", str(path), "--out", str(tmp_path / "store"), "--visual", "motion"]
+    assert main(words) == 1
+    assert not list((tmp_path / "store").glob("*.npy"))
+    monkeypatch.undo()
+    assert main(words) == 0
+    other = write_clip(tmp_path / "b.ts", 96, click_s=(1.0,))
+    data = other.read_bytes()[: path.stat().st_size].ljust(path.stat().st_size, b"\0")
+    path.write_bytes(data)  # another recording of the same name and size
+    assert main(words) == 1
+    (tmp_path / "store" / "a__info.json").unlink()
+    (tmp_path / "store" / "a__log-mel.npy").unlink()
+    assert main(words) == 0
+    assert (tmp_path / "store" / "a__log-mel.npy").exists()
