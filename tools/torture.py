@@ -99,7 +99,7 @@ def torture_by_kills(o: Options, data: Path, undisturbed: Path, took_s: float) -
                 text=True,
             )
             try:
-                code = child.wait(rng.uniform(0, took_s) if kills < o.kills else None)
+                code = child.wait(rng.uniform(0, 0.6 * took_s) if kills < o.kills else None)
             except subprocess.TimeoutExpired:
                 child.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM]))
                 child.communicate()
