@@ -23,6 +23,7 @@ from mmcl.errors import DiskFullError, FileError, InputError
 
 MARGIN_BYTES = 1 << 18
 MAX_NAME = 200  # bytes, so that endings fit behind it
+MAX_METRIC = 1e300
 PROBE = 1 << 16  # bytes, that a folder which can be written takes
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # of Windows
 TURNING = "\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the order of what follows
@@ -153,9 +154,13 @@ def read_metrics(path: Path) -> dict[str, float]:
         FileError: The file is missing, or holds something else.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(v, (int, float)) for v in content.values()):
+    if not isinstance(content, dict) or not all(map(_is_number, content.values())):
         raise FileError(path, "holds no metrics by name", "restore the file, or mmcl evaluate the run")
     return content
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < MAX_METRIC  # not NaN either
 
 
 def read_json(path: Path) -> Any:

@@ -111,6 +111,7 @@ class RecordingRow:
             signal = self._cut_rows(signal, cut)
         else:
             self._check_durations(signal, rate_hz)
+        self._check_events(min(len(x) / rate_hz[m] for m, x in signal.items()))
         label = np.array([c in self.labels for c in classes], np.float32)
         return Recording(
             self.name,
@@ -137,6 +138,14 @@ class RecordingRow:
         if lengths[longest] > n and cut is not None:
             cut.append(self.name)
         return {m: x if len(x) == n else x[:n] if isinstance(x, np.ndarray) else x.first(n) for m, x in signal.items()}
+
+    def _check_events(self, duration_s: float) -> None:
+        for event in self.events:
+            if event.start_s >= duration_s or event.end_s > duration_s + max(2.0, 0.1 * duration_s):
+                raise InputError(
+                    f"{self.where or self.name}: an event from {event.start_s:g} to {event.end_s:g} s, but it lasts "
+                    f"{duration_s:.1f} s; are they in seconds?"
+                )
 
     def _check_durations(self, signal: Mapping[str, Any], rate_hz: Mapping[str, float]) -> None:
         seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}

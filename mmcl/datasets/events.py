@@ -60,9 +60,16 @@ class Events(OwnDataset):
                 raise InputError(f"{row.where}: labels are {labels}; a recording holds events or is normal")
         rows = tuple(replace(r, labels=tuple(v for v in r.labels if v not in normal)) for r in index.rows)
         classes = tuple(c for c in index.classes if c not in normal)
+        if wrong := [row for row in rows if row.events and not row.labels]:
+            raise InputError(f"{wrong[0].where}: has events, and a label that says that there are none")
         if not classes or all(row.labels for row in rows):
             raise FileError(data, "needs recordings with and without events", "leave their label empty, or 0")
         index = split_own(replace(index, rows=rows, classes=classes), options)
+        for split in ("validation", "test"):
+            timed = [row for row in index.of(split) if row.labels]
+            lacking = [row for row in timed if not row.events]
+            if lacking and len(lacking) < len(timed):
+                raise InputError(f"{lacking[0].where}: has no events, which others of the {split} split have")
         check_classes(index, is_localized=any(row.events for row in rows))
         return index
 

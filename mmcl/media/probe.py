@@ -12,6 +12,7 @@ AUDIO_LEAD_S = 0.1  # encoders begin with some silence of their own before the p
 
 
 MAX_ASPECT = 8
+MAX_PIXELS = 40_000_000  # of a frame; 8K has 33 million
 
 
 # Where decord 0.6 was found frame-exact; elsewhere PyAV decodes.
@@ -188,8 +189,11 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
                     _check_end(path, name, size)
                 return Media(name, seconds, None, decode_audio, longest_s(size))
             c = video.codec_context
+            if c.width * c.height > MAX_PIXELS:
+                raise Unreadable(f"its picture of {c.width} x {c.height} is larger than {MAX_PIXELS:,} pixels")
             fps = float(video.guessed_rate or video.average_rate or 0)
-            length = _duration(video) or (seconds if audio is None and "matroska" in name else None)
+            tells = name == "flv" or (audio is None and "matroska" in name)  # the container does, not the stream
+            length = _duration(video) or (seconds if tells else None)
             start = _start(video)
             is_cut, rotation = _first_frame(container, video)
             stream = VideoStream(
@@ -243,6 +247,13 @@ def _check_end(path: str, name: str, size: int) -> None:
     packet. Raises Truncated."""
     if name == "mpegts" and all(size % n for n in (188, 192, 204)):
         raise Truncated("ends in the middle of a packet: it is cut off, or still being written")
+    if name == "gif":
+        with open(path, "rb") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b";":
+                raise Truncated("lacks its end: it is cut off, or still being written")
+    if "mp4" in name.split(","):
+        _check_one_file(path, size)
     if name == "wav":
         with open(path, "rb") as file:
             file.seek(12)
@@ -252,8 +263,29 @@ def _check_end(path: str, name: str, size: int) -> None:
                     left = size - file.tell()
                     if left < length != UNKNOWN:
                         raise Truncated(f"holds {left:,} of {length:,} bytes of sound: it is truncated")
+                    file.seek(min(length + length % 2, left), os.SEEK_CUR)
+                    behind = file.read(4)
+                    if length and len(behind) == 4 and (behind == b"RIFF" or not behind.strip().isalnum()):
+                        raise Unreadable(f"holds more than the {length:,} bytes of sound that its header says")
                     return
                 file.seek(length + length % 2, os.SEEK_CUR)
+
+
+def _check_one_file(path: str, size: int) -> None:
+    """An mp4 begins once: of joined files ffmpeg reads the first alone."""
+    n_begins = 0
+    with open(path, "rb") as file:
+        while file.tell() + 8 <= size:
+            at = file.tell()
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            length = int.from_bytes(head[8:], "big") if length == 1 else length
+            n_begins += head[4:8] == b"ftyp"
+            if length < 8:
+                break
+            file.seek(at + length)
+    if n_begins > 1:
+        raise Unreadable("is several files joined, of which the first alone can be read", "join them by a video tool")
 
 
 DEFAULT, COVER = 0x1, 0x400  # ffmpeg's dispositions

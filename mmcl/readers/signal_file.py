@@ -12,9 +12,10 @@ from mmcl.errors import FileError
 from mmcl.io import first_line
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import TimedSignal, channel_names, signal_of_columns
+from mmcl.readers.timed_table import TimedSignal, channel_names, check_channels, is_clock, signal_of_columns
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
+PLAIN = ("int", "uint", "float", "double", "halffloat", "bool", "timestamp", "date", "duration", "decimal")
 MAX_VALUES = 1 << 28  # of one file: what a small file may claim to hold is looked at before it is read
 
 
@@ -39,13 +40,14 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSig
     x = _npy(path) if suffix == ".npy" else _mat(path)
     if rate_hz is None:
         raise FileError(path, "does not tell its rate", f"give it by {option}")
-    if x.ndim < 2 or len(x) < 2 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
+    if x.ndim not in (2, 3) or len(x) < 2 or x.size == 0 or x.dtype.kind not in "fiu":
         raise FileError(path, f"holds shape {x.shape} of {x.dtype}", "expected numbers, (frame, channel)")
     with np.errstate(over="ignore"):
         x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         frame = int(np.argwhere(~np.isfinite(x))[0][0])
         raise FileError(path, f"NaN or infinity at frame {frame}", "repair or leave out the recording")
+    check_channels(x, (), path)
     return TimedSignal(x, rate_hz, None, ())
 
 
@@ -81,7 +83,7 @@ def _check_size(path: Path, shape: tuple[int, ...]) -> None:
 def _npy(path: Path) -> np.ndarray:
     lazy = open_npy(path, "save it again")
     _check_size(path, lazy.shape)
-    return np.asarray(lazy)
+    return np.load(path, allow_pickle=False) if lazy.ndim == 0 else np.asarray(lazy)
 
 
 def _mat(path: Path) -> np.ndarray:
@@ -92,6 +94,8 @@ def _mat(path: Path) -> np.ndarray:
             (name,) = arrays
             _check_size(path, arrays[name])
             x = scipy.io.loadmat(path, variable_names=[name])[name]
+            if not isinstance(x, np.ndarray):
+                raise FileError(path, f"holds a {type(x).__name__}", "save it as a full array")
     except FileError:
         raise
     except NotImplementedError as error:  # MATLAB 7.3 writes HDF5
@@ -112,6 +116,13 @@ def _parquet(path: Path) -> dict[str, np.ndarray]:
     try:
         metadata = parquet.read_metadata(path)
         _check_size(path, (metadata.num_rows, metadata.num_columns))
+        size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        if size > 8 * MAX_VALUES:
+            raise FileError(path, f"claims to hold {size:,} bytes", "cut the recording")
+        for field in parquet.read_schema(path):
+            if not str(field.type).startswith(PLAIN) and not is_clock(field.name):
+                what = f"column '{field.name}' holds {field.type}"
+                raise FileError(path, what, "expected numbers; remove the column")
         table = parquet.read_table(path)
         columns = {name: _plain(table[name]) for name in table.column_names}
     except FileError:

@@ -16,6 +16,7 @@ from mmcl.errors import FileError
 SEPARATORS = (",", ";", "\t")
 N_LOOKED_AT = 60  # first lines, among which the header is
 MOMENT = re.compile(r"\d[\d\-/:.,TZ+ apmAPM]*")  # a date or a time, by its characters
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -32,9 +33,12 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
         FileError: Naming the line that is wrong.
     """
     text = _read_text(path)
-    separator, first = _find_header(text)
-    lines = _rows(text, separator)
-    header = [name.strip() for name in next(islice(lines, first, None), (0, []))[1]]
+    try:
+        separator, first = _find_header(text)
+        lines = _rows(text, separator)
+        header = [name.strip() for name in next(islice(lines, first, None), (0, []))[1]]
+    except csv.Error as error:
+        raise FileError(path, f"is no table ({error})", "repair or save it again") from error
     if not header or all(_is_number(name) for name in header):
         raise FileError(path, "has no header", "name the columns in the first line")
     if first:
@@ -54,6 +58,8 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
             numbers.append(number)
     except csv.Error as error:
         raise FileError(path, f"is no table ({error})", "repair or save it again") from error
+    if separator != ",":
+        _check_decimal_marks(cells, path)
     columns = {
         name: _column([row[i].strip() for row in cells], name, numbers, separator, path)
         for i, name in enumerate(header)
@@ -61,6 +67,15 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
     if len(cells) < 2:
         raise FileError(path, f"holds {len(cells)} samples", "expected at least two")
     return columns
+
+
+def _check_decimal_marks(cells: Sequence[Sequence[str]], path: Path) -> None:
+    """Commas and points are not both in a file's numbers, and commas are not those of thousands."""
+    commas = {c for row in cells for c in row if "," in c and _is_value(c)}
+    if commas and any("." in c and _is_number(c) for row in cells for c in row):
+        raise FileError(path, "has numbers with commas and with points", "write decimal points, and no thousands")
+    if commas and all(THOUSANDS.fullmatch(c.strip()) for c in commas):
+        raise FileError(path, f"has numbers such as {min(commas)}: thousands, or decimals?", "write decimal points")
 
 
 def _column(cells: Sequence[str], name: str, numbers: Sequence[int], separator: str, path: Path) -> np.ndarray:
@@ -101,7 +116,10 @@ def _find_header(text: str) -> tuple[str, int]:
     by lines of as many values. Of several separators the one that makes the most columns."""
     best = (0, ",", 0)
     for separator in SEPARATORS:
-        rows = [row for _, row in islice(_rows(text, separator), N_LOOKED_AT)]
+        try:
+            rows = [row for _, row in islice(_rows(text, separator), N_LOOKED_AT)]
+        except csv.Error:  # quoted by another separator's rules
+            continue
         for i in range(len(rows) - 1):
             n = len(rows[i])
             follow = rows[i + 1 : i + 3]
@@ -119,8 +137,10 @@ def _find_header(text: str) -> tuple[str, int]:
 
 def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """(number, cells) of each line that is not empty."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     for row in lines:
+        if any("\n" in cell or "\r" in cell for cell in row):
+            raise csv.Error(f"line {lines.line_num}: a cell of several lines")
         if row and any(cell.strip() for cell in row):
             yield lines.line_num, row
 

@@ -7,6 +7,7 @@ gaps; stamps of whole seconds are spread over their second.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,27 +17,23 @@ import numpy as np
 from mmcl.errors import FileError
 
 TIME_COLUMN = "time_s"
-UNITS = {"s": 1.0, "sec": 1.0, "secs": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-CLOCKS = {"time", "times", "timestamp", "timestamps", "datetime", "date", "epoch", "clock", "unixtime"}
-BESIDE = {
-    "unix",
-    "utc",
-    "local",
-    "system",
-    "sensor",
-    "device",
-    "of",
-    "day",
-    "elapsed",
-    "since",
-    "start",
-    "iso",
-    "stamp",
-}
+UNITS = {
+    "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "millis": 1e-3,
+    "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6, "micros": 1e-6, "microseconds": 1e-6,
+    "ns": 1e-9, "nanos": 1e-9, "nanoseconds": 1e-9, "min": 60.0, "mins": 60.0, "minutes": 60.0, "hours": 3600.0,
+}  # fmt: skip
+CLOCKS = {
+    "time", "times", "timestamp", "timestamps", "datetime", "date", "epoch", "epoc", "clock", "unixtime", "elapsed",
+    "t", "ts", "tick", "ticks", "zeit", "ms", "sec", "seconds",
+}  # fmt: skip
+BESIDE = {"unix", "utc", "local", "system", "sensor", "device", "of", "day", "since", "start", "stamp", "in", "event"}
 COUNTERS = {"", "index", "sample", "samples", "frame", "frames", "row", "n", "id", "no", "number"}
+WORD = re.compile(r"[a-zµμ]+")
 LEVEL = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # what pandas calls an index that it writes
 MAX_GAP_S = 1.0
 MIN_HZ, MAX_HZ = 0.1, 1e5
+MAX_HZ_OF_CLOCK = 20_000.0  # more is a wrong unit
+LEAST_ROWS = 20  # for which a column that only rises is taken for a clock
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,12 @@ def signal_of_columns(
     """
     channels = channel_names(columns, path)
     time_column = _find_time_column(columns)
-    if time_column == TIME_COLUMN and rate_hz is not None:
-        raise FileError(path, f"has a column {TIME_COLUMN}, and {option} was given too", f"leave out {option}")
+    if time_column is not None and rate_hz is not None:
+        raise FileError(path, f"has a column {time_column}, and {option} was given too", f"leave out {option}")
     x = np.stack([_numbers(columns[name], name, path) for name in channels], 1)
+    if len(x) < 2:
+        raise FileError(path, f"holds {len(x)} samples", "expected at least two")
+    check_channels(x, channels, path)
     if rate_hz is not None or time_column is None:
         if rate_hz is None:
             numeric = [c for c in columns if is_clock(c)]
@@ -85,6 +85,8 @@ def signal_of_columns(
         return TimedSignal(x.astype(np.float32), _check_rate(rate_hz, path, option), None, channels)
     time_s, is_moment = _seconds(columns[time_column], time_column, path)
     even, rate_hz = _resample(x, time_s, time_column, path, option, first_line)
+    if rate_hz > MAX_HZ_OF_CLOCK:
+        raise FileError(path, f"{time_column} makes {rate_hz:g} Hz", "is it in the unit that its name says?")
     rate_hz = _check_rate(rate_hz, path, option)
     return TimedSignal(even.astype(np.float32), rate_hz, None if is_moment else float(time_s[0]), channels)
 
@@ -113,6 +115,28 @@ def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, .
     return tuple(names)
 
 
+def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None:
+    """No channel is a clock or a counter by its values: one that only rises, or mostly by one and the same step.
+
+    Args:
+        x: ``(frame, channel)``.
+        channels: Names; of arrays none.
+        path: The file, for errors.
+
+    Raises:
+        FileError: Naming the channel.
+    """
+    step = np.diff(np.asarray(x, np.float64).reshape(len(x), -1), axis=0)
+    if len(step) < LEAST_ROWS:
+        return
+    usual = np.median(step, axis=0)
+    rises = (step > 0).all(0) | ((usual != 0) & ((step == usual).mean(0) > 0.9))
+    if rises.any():
+        k = int(np.argmax(rises))
+        name = f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
+        raise FileError(path, f"{name} rises like a clock or a counter", f"call it {TIME_COLUMN}, or remove it")
+
+
 def is_clock(name: str) -> bool:
     """Does a column tell the time, by its name?
 
@@ -120,12 +144,16 @@ def is_clock(name: str) -> bool:
         >>> is_clock("timestamp"), is_clock("Time (ms)"), is_clock("reaction time")
         (True, True, False)
     """
-    words = re.findall(r"[a-z]+", name.lower())
+    words = _words(name)
     return bool(CLOCKS.intersection(words)) and CLOCKS.union(BESIDE, UNITS).issuperset(words)
 
 
+def _words(name: str) -> list[str]:
+    return WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+
+
 def _unit(name: str) -> float | None:
-    words = re.findall(r"[a-z]+", name.lower())
+    words = _words(name)
     return UNITS.get(words[-1]) if words else None
 
 
@@ -133,7 +161,8 @@ def _find_time_column(columns: Mapping[str, np.ndarray]) -> str | None:
     """``time_s``, else a time column whose unit its name or its type tells; a time before a date."""
     if TIME_COLUMN in columns:
         return TIME_COLUMN
-    usable = [c for c in columns if is_clock(c) and (columns[c].dtype.kind not in "fiu" or _unit(c) is not None)]
+    clocks = [c for c, x in columns.items() if is_clock(c) or (LEVEL.fullmatch(c) and x.dtype.kind in "mM")]
+    usable = [c for c in clocks if columns[c].dtype.kind not in "fiu" or _unit(c) is not None]
     return min(usable, key=lambda c: "time" not in c.lower(), default=None)
 
 
@@ -174,10 +203,12 @@ def _moments(values: np.ndarray) -> np.ndarray:
     import pandas
 
     text = pandas.Series(values)
-    try:
-        moments = pandas.to_datetime(text, utc=True)
-    except ValueError:
-        moments = pandas.to_datetime(text, utc=True, format="mixed")
+    with warnings.catch_warnings():  # about formats that it guesses
+        warnings.simplefilter("ignore")
+        try:
+            moments = pandas.to_datetime(text, utc=True)
+        except ValueError:
+            moments = pandas.to_datetime(text, utc=True, format="mixed")
     return moments.dt.tz_localize(None).to_numpy()
 
 
@@ -196,6 +227,10 @@ def _resample(
             path,
             f"a gap of {step.max():.1f} s in line {int(step.argmax()) + first_line + 1}",
             f"is {time_column} in the unit that its name says? split the recording at the gap",
+        )
+    if (step > 0).all() and np.median(step) < 0.5 * step.mean():
+        raise FileError(
+            path, f"the stamps of {time_column} come in bursts", f"give the rate by {option} and remove the column"
         )
     if (step > 0).all():
         rate_hz = (len(time_s) - 1) / float(time_s[-1] - time_s[0])

@@ -178,7 +178,7 @@ def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str)
     """Curves of the training and histograms of cosines; a shared model has neither."""
     pictures = []
     if (run / HISTORY).exists():
-        history, selected = read_json(run / HISTORY), metrics.get("selected epoch")
+        history, selected = read_history(run / HISTORY), metrics.get("selected epoch")
         curves = plot_curves(history, curve_groups(history, selected_by), None if selected is None else int(selected))
         note = "The dotted line marks the selected epoch."
         pictures.append(section("Training", note, [("losses and validation metrics over epochs", curves)]))
@@ -187,6 +187,19 @@ def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str)
         spread = plot_histograms(read_json(run / HISTOGRAMS))
         pictures.append(section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)]))
     return pictures
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Losses and metrics of every epoch.
+
+    Raises:
+        FileError: The file holds something else.
+    """
+    content = read_json(path)
+    good = isinstance(content, list) and all(isinstance(h, dict) and type(h.get("epoch")) is int for h in content)
+    if not good or not all(isinstance(v, int | float | None) for h in content for v in h.values()):
+        raise FileError(path, "holds no losses by epoch", "restore the file, or remove it")
+    return content
 
 
 def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]]:

@@ -23,6 +23,8 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         FileError: The file is missing or unreadable.
     """
+    if path.exists() and not path.is_file():
+        raise FileError(path, "is no regular file", "start again without --resume in another --out")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -36,6 +36,8 @@ def load_weights(path: Path, network: nn.Module, prefixes: tuple[str, ...] = ())
     Raises:
         FileError: The file is unreadable, of another architecture, or holds NaN.
     """
+    if path.exists() and not path.is_file():
+        raise FileError(path, "is no regular file", "copy or train the model again")
     try:
         weights: dict[str, Tensor] = safetensors.torch.load_file(path)
     except FileNotFoundError:
@@ -65,6 +67,8 @@ def check_shapes(path: Path, expected: Mapping[str, Tensor]) -> None:
     Raises:
         FileError: They have others.
     """
+    if not path.is_file():
+        return
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             actual = {k: torch.empty(file.get_slice(k).get_shape(), device="meta") for k in file.keys()}  # noqa: SIM118

@@ -12,6 +12,7 @@ from support import recipe, splits_of
 
 from mmcl.cli.main import main
 from mmcl.config import override
+from mmcl.datasets import get_dataset
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
 
@@ -187,3 +188,35 @@ def test_features_beside_a_sensor(tmp_path, rng, name):
     assert main(["score", str(out), str(manifest), "--out", str(tmp_path / "scores")]) == 0
     content = json.loads((tmp_path / "scores" / "recording-1.json").read_text())
     assert content["classes"] == (["0", "1"] if name == "recordings" else ["1"])
+
+
+def test_a_sensor_file_in_two_splits_and_events_that_contradict(tmp_path, rng):
+    for i in range(8):
+        np.save(tmp_path / f"{i}.npy", rng.standard_normal((400, 3)))
+    header = ["name", "labels", "split", "wrist", "wrist_hz", "events"]
+    rows = [[f"r{i}", "fall" if i % 2 else "", "train" if i < 4 else "test", f"{i}.npy", 40, ""] for i in range(8)]
+
+    def load(changes, name="events"):
+        changed = [list(row) for row in rows]
+        for i, column, value in changes:
+            changed[i][header.index(column)] = value
+        path = write_manifest(tmp_path / "own.csv", header, changed)
+        index = get_dataset(name).index(path, get_dataset(name).default_config(path).data)
+        for split in ("train", "test"):
+            index.load(split, ("wrist",))
+
+    load([])
+    load([(5, "events", "1-2"), (7, "events", "1-2")])
+    with pytest.raises(FileError, match=r"0\.npy, of r0 and r6, is in the train and in the test split"):
+        load([(6, "wrist", "./0.npy")])
+    (tmp_path / "copy.npy").write_bytes((tmp_path / "1.npy").read_bytes())
+    with pytest.raises(FileError, match="the content of r1 and r7, which are equal, is in the train"):
+        load([(7, "wrist", "copy.npy")])
+    for changes, message in (
+        ([(5, "events", "1-2")], "line 9: has no events, which others of the test split have"),
+        ([(4, "events", "1-2")], "line 6: has events, and a label that says that there are none"),
+        ([(5, "events", "900-1000"), (7, "events", "1-2")], "an event from 900 to 1000 s, but it lasts 10.0 s"),
+        ([(5, "events", "1-inf"), (7, "events", "1-2")], "events holds '1-inf'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load(changes)

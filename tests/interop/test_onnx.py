@@ -40,3 +40,12 @@ def test_export_of_any_size(trained):
         with torch.no_grad():
             for a, b in zip(program(*tensors), own(*tensors), strict=True):
                 torch.testing.assert_close(a[tensors[-1]], b[tensors[-1]], atol=1e-5, rtol=0)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(trained, tmp_path, monkeypatch):
+    """Root may write everywhere: a file stands where the folder should be."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("mmcl.interop.onnx.export_program", lambda run: pytest.fail("was computed"))
+    assert main(["export", str(trained), "--out", str(tmp_path / "file" / "model.onnx")]) == 1
+    monkeypatch.setattr("mmcl.reporting.run_report.run_page", lambda *a: pytest.fail("was computed"))
+    assert main(["report", str(trained), "--out", str(tmp_path / "file" / "report.html")]) == 1

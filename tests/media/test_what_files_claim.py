@@ -159,3 +159,27 @@ def test_what_a_small_file_can_last(tmp_path):
         read(path)
     long = np.append(np.arange(n - 1) / 24, 400.0)  # a still picture of some minutes is believed
     assert len(read(write_clip(tmp_path / "still.mkv", n, times_s=long, audio=None))[1]) >= 590
+
+
+def test_a_still_picture_over_sound(tmp_path):
+    """As long as its frame is shown; what follows is told, or the file is refused."""
+    path = write_clip(tmp_path / "still.mp4", 1, sound_s=20.0)
+    with pytest.raises(FileError, match="shorter than one snippet"):
+        read(path)
+    half_a_frame_a_second = write_clip(tmp_path / "slow.mp4", 10, fps=0.5, sound_s=20.0)
+    assert len(read(half_a_frame_a_second)[1]) == 29
+
+
+def test_joined_and_cut_off_files_that_ffmpeg_is_silent_about(tmp_path):
+    mp4 = write_clip(tmp_path / "a.mp4", 72)
+    (tmp_path / "two.mp4").write_bytes(mp4.read_bytes() * 2)
+    with pytest.raises(FileError, match="is several files joined, of which the first alone can be read"):
+        read(tmp_path / "two.mp4")
+    wav = write_wav(tmp_path / "a.wav", 3, 3)
+    (tmp_path / "two.wav").write_bytes(wav.read_bytes() * 2)
+    with pytest.raises(FileError, match="holds more than the 48,000 bytes of sound"):
+        read(tmp_path / "two.wav")
+    flv = write_clip(tmp_path / "a.flv", 72, video="flv", audio=None)
+    flv.write_bytes(flv.read_bytes()[: flv.stat().st_size // 2])
+    with pytest.raises(FileError, match=r"truncated|cannot be decoded|damaged"):
+        read(flv)

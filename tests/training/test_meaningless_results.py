@@ -88,3 +88,27 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path):
 
     ScoreFiles(tmp_path, EventRule()).write(ScoredRecording(scores))
     assert (tmp_path / "a $ b ^ _$.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("content", ['{"a": 1e400}', '{"a": NaN}', '{"a": 1' + "0" * 400 + "}", "[1]", "null"])
+def test_odd_metrics_are_named(trained, tmp_path, content, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "metrics.json").write_text(content)
+    assert main(["report", str(run)]) == 1
+    assert "metrics.json: holds no metrics by name" in capsys.readouterr().err
+    (run / "metrics.json").write_text((trained / "metrics.json").read_text())
+    (run / "history.json").write_text('[{"epoch": "a"}]')
+    assert main(["report", str(run)]) == 1
+    assert "history.json: holds no losses by epoch" in capsys.readouterr().err
+
+
+def test_weights_that_are_no_file(trained, tmp_path, capsys):
+    import os
+
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "best.safetensors").unlink()
+    os.mkfifo(run / "best.safetensors")
+    assert main(["export", str(run), "--out", str(tmp_path / "a.onnx")]) == 1
+    assert "best.safetensors: is no regular file" in capsys.readouterr().err

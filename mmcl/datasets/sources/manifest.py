@@ -20,6 +20,7 @@ the reader.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -207,6 +208,8 @@ def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
         start, _, end = item.strip().partition("-")
         try:
             interval = Interval(float(start), float(end), name)
+            if "_" in item or not math.isfinite(interval.end_s):
+                raise ValueError(item)
         except ValueError:
             raise wrong(f"events holds '{item}'", "expected start-end;start-end in seconds") from None
         if not 0 <= interval.start_s < interval.end_s:

@@ -160,6 +160,9 @@ def check_apart(index: RecordingIndex) -> None:
                     index.path, f"{row.name} and {rows_of[path].name} are the same video {path.name}", "remove one row"
                 )
             rows_of[path] = row
+        for path in {path.resolve() for source in row.sources.values() for path in source.files}:
+            other = rows_of.setdefault(path, row)
+            _check_split(index, other, row, f"{path.name}, of {other.name} and {row.name},", "remove one row")
     for copy, original in find_copies(rows_of).items():
         one, other = rows_of[original], rows_of[copy]
         what = f"the content of {one.name} and {other.name}, which are equal,"
