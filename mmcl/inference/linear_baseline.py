@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mmcl.data.snippet_features import snippet_features
 from mmcl.errors import InputError
@@ -203,7 +204,8 @@ def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: i
     starts = np.cumsum([0, *(len(b) for b in bags)])
     for _ in range(N_REFITS + 1):
         weight, bias = _regress(x[kept], is_positive[kept].astype(int), 1)
-        score = x @ weight[:, 0]
+        with threadpool_limits(1):
+            score = x @ weight[:, 0]
         now = ~is_positive
         for i in np.flatnonzero(positive).tolist():
             own = slice(starts[i], starts[i + 1])
@@ -225,7 +227,8 @@ def _regress(x: np.ndarray, target: np.ndarray, n_classes: int) -> tuple[np.ndar
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        fitted = LogisticRegression(C=C, max_iter=300).fit(x, target)
+        with threadpool_limits(1):  # sums, and with them refits, must not depend on the number of threads
+            fitted = LogisticRegression(C=C, max_iter=300).fit(x, target)
     if n_classes == 1:
         return fitted.coef_.T, fitted.intercept_
     weight, bias = np.zeros((x.shape[1], n_classes)), np.full(n_classes, -20.0)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from mmcl.config import ModelConfig, SnippetsConfig
 from mmcl.data.bags import BagDataset
@@ -68,6 +69,20 @@ def test_of_whole_bags_it_is_scikit_learns():
     expected = LogisticRegression(C=C, max_iter=300).fit(z, y).decision_function(z)
     ours = np.concatenate([baseline.joint.logits(snippet_features(r, GRID))[:, 0] for r in data])
     np.testing.assert_allclose(ours, expected, atol=2e-3)
+
+
+def test_the_number_of_threads_changes_nothing():
+    """Refits choose by scores: sums that differ in their last digits would end elsewhere."""
+    rng, data = np.random.default_rng(0), []
+    for i in range(120):
+        x = rng.standard_normal((12, 600)).astype(np.float32)
+        x[3, :5] += 0.5 * (i % 2)
+        data.append(Recording(f"r{i}", {"visual": x}, {"visual": 1.0}, np.array([i % 2], np.float32)))
+    fits = []
+    for n in (1, 2):
+        with threadpool_limits(n):
+            fits.append(fit_linear_baseline(data, GRID, ("event",), topk_divisor=12).joint.weight["visual"])
+    np.testing.assert_array_equal(*fits)
 
 
 def test_refits_find_the_snippet():
