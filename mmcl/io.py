@@ -163,21 +163,28 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and abs(value) < MAX_METRIC  # not NaN either
 
 
+def check_regular(path: Path) -> None:
+    """What is there is a file, not a folder, a device or a pipe, which may never end.
+
+    Raises:
+        FileError: It is none.
+    """
+    if path.exists() and not path.is_file():
+        raise FileError(path, "is no regular file", "put the file in its place")
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file of a run.
 
     Raises:
         FileError: The file is missing or not readable.
     """
+    check_regular(path)
     try:
-        if path.exists() and not path.is_file():
-            raise FileError(path, "is no regular file", "expected a JSON file")
         return json.loads(path.read_text())
     except FileNotFoundError:
         do = "is this the folder of a run that mmcl train made, and has the run ended? (--resume goes on)"
         raise FileError(path, "no such file", do) from None
-    except FileError:
-        raise
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise FileError(
             path, f"not readable as JSON ({first_line(error)})", "restore the file or train again"

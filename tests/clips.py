@@ -108,6 +108,18 @@ def cut(source: Path, path: Path, from_s: float) -> Path:
     return path
 
 
+def growing(extract):
+    """``extract_file`` of a file that somebody writes to meanwhile."""
+
+    def extract_and_write(source, *args, **options):
+        extracted = extract(source, *args, **options)
+        with open(source, "ab") as file:
+            file.write(bytes(188))
+        return extracted
+
+    return extract_and_write
+
+
 def turn(path: Path, out: Path) -> Path:
     """The same mp4, marked to be shown turned by 90 degrees clockwise (the matrix of its track header)."""
     data = bytearray(path.read_bytes())

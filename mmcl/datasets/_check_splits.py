@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from mmcl.config.schema import DataConfig
+from mmcl.data.collate import require_finite
 from mmcl.data.recording_index import SPLITS
 from mmcl.datasets._splits import DataSplits
 from mmcl.errors import InputError
@@ -29,7 +28,8 @@ def check_splits(splits: DataSplits, data: Path, options: DataConfig, learns_lab
         elif split in needed:
             raise InputError(f"{data}: holds no recordings of the {split} split")
     for split in ("validation", "test"):
-        check_values(splits, split)
+        for recording in splits.of(split):
+            require_finite(recording.signal, recording.name)
 
 
 def _check_labels(splits: DataSplits, split: str, data: Path) -> None:
@@ -45,19 +45,3 @@ def _check_labels(splits: DataSplits, split: str, data: Path) -> None:
             raise InputError(f"{data}: the {split} split holds no recording {lacking} events; it needs both kinds")
     elif len(shown) == 1:
         raise InputError(f"{data}: the {split} split shows one class alone, of those that have the modalities")
-
-
-def check_values(splits: DataSplits, split: str) -> None:
-    """Every value of a split is a number; lazy features are read once, one recording at a time.
-
-    Args:
-        splits: The data set's recordings.
-        split: Which.
-
-    Raises:
-        InputError: Naming the recording.
-    """
-    for recording in splits.of(split):
-        for m, x in recording.signal.items():
-            if not np.isfinite(np.asarray(x)).all():
-                raise InputError(f"{recording.name}: NaN or infinity in its {m} signal; repair or remove it")

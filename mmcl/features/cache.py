@@ -18,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmcl.errors import FileError
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.features.extractors import Extractor
 from mmcl.features.store import describe_extracted, feature_files, info_path, write_features
 from mmcl.io import read_json
-from mmcl.media.find import MediaFile, content_id
+from mmcl.media.find import KnownContent, MediaFile
 
 
 class FeatureCache:
@@ -43,17 +42,11 @@ class FeatureCache:
             for m, of_modality in extractors.parts.items()
             for e, c in zip(of_modality, extractors.part_cards[m], strict=True)
         }
-        self._content: dict[Path, str] = {}
-
-    def content_of(self, path: Path) -> str:
-        """``content_id``, computed once for each file."""
-        if path not in self._content:
-            self._content[path] = content_id(path)
-        return self._content[path]
+        self._content = KnownContent()
 
     def missing(self, file: MediaFile) -> ExtractorSet | None:
         """The extractors whose features of a file are not there; None where nothing is missing."""
-        content = self.content_of(file.path)
+        content = self._content.of(file.path)
         parts: dict[str, tuple[Extractor, ...]] = {}
         cards: dict[str, tuple[ExtractorCard, ...]] = {}
         for m, extractors in self.extractors.parts.items():
@@ -74,9 +67,7 @@ class FeatureCache:
         Raises:
             FileError: The file changed while it was read.
         """
-        content = self.content_of(file.path)
-        if content_id(file.path) != content:
-            raise FileError(file.path, "changed while it was read", "start again when nothing writes to it")
+        content = self._content.require_unchanged(file.path)
         held = [m for m, s in (("visual", extracted.media.video), ("audio", extracted.media.audio)) if s is not None]
         for m, of_modality in extractors.parts.items():
             for number, (extractor, card) in enumerate(zip(of_modality, extractors.part_cards[m], strict=True)):
@@ -90,7 +81,7 @@ class FeatureCache:
         Args:
             path: A media file whose features are there.
         """
-        content = self.content_of(path)
+        content = self._content.of(path)
         files: dict[str, list[Path]] = {}
         for m, extractors in self.extractors.parts.items():
             cards = self.extractors.part_cards[m]

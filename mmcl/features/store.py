@@ -21,7 +21,7 @@ from mmcl.features.cards import ExtractorCard, card_from_dict
 from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.io import atomic_write, place_below, read_json, write_json
-from mmcl.media.find import MediaFile, content_id
+from mmcl.media.find import KnownContent, MediaFile
 from mmcl.media.timing import SNIPPET_S
 
 CARD = "store.json"
@@ -96,7 +96,7 @@ class FolderStore:
 
     def __init__(self, folder: Path, extractors: ExtractorSet, half: bool = False):
         self.folder, self.extractors, self.half = folder, extractors, half
-        self._content: dict[Path, str] = {}  # of files before they are decoded
+        self._content = KnownContent()  # before they are decoded
         open_store(folder, extractors.cards)
 
     def missing(self, file: MediaFile) -> ExtractorSet | None:
@@ -106,7 +106,7 @@ class FolderStore:
             InputError: The store holds those of another file of the same name.
         """
         name, info = file.name, info_path(self.folder, file.name)
-        content = self._content[file.path] = content_id(file.path)
+        content = self._content.of(file.path)
         if not info.exists() and "/" in name:  # mmcl 0.1 named files of subfolders by their last name
             name = name.rsplit("/", 1)[1]
             info = info_path(self.folder, name)
@@ -137,9 +137,7 @@ class FolderStore:
             FileError: The file changed while it was decoded.
             StoreError: The store cannot be written.
         """
-        content = content_id(file.path)
-        if self._content.get(file.path, content) != content:
-            raise FileError(file.path, "changed while it was read", "start again when nothing writes to it")
+        content = self._content.require_unchanged(file.path)
         features = {m: x.astype(np.float16 if self.half else np.float32) for m, x in extracted.features.items()}
         identity = {"bytes": file.path.stat().st_size, "content": content}
         info = {**describe_extracted(file, extracted, list(features)), **identity}
@@ -197,8 +195,9 @@ def write_features(
         names = feature_files(name, m, cards)
         files |= {n: x[:, c] for c, n in enumerate(names)} if m == "visual" else {names[0]: x}
     try:
+        place_below(folder, name)
         for file_name, x in files.items():
-            atomic_write(place_below(folder, file_name), partial(_save, x))
+            atomic_write(folder / file_name, partial(_save, x))
         write_json(info_path(folder, name), info)
     except DiskFullError:
         raise

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcl.data.snippet_features import snippet_features
 from mmcl.evaluation.metrics import roc_auc
 from mmcl.inference.linear_baseline import MAX_BAGS, LinearBaseline
 from mmcl.types import Recording
@@ -22,14 +23,12 @@ def choose_modalities(baseline: LinearBaseline, trials: Sequence[Trial]) -> Line
     must exceed the best one alone by ``least_gain``, the largest standard error of a share.
 
     Args:
-        baseline: Fitted to all modalities.
+        baseline: Fitted to two modalities or more.
         trials: Baselines like it, each with labelled recordings that it was not fitted to.
     """
     names = list(baseline.alone)
-    if len(names) == 1:
-        return baseline
     valid = [(b, r) for b, r in trials if set(b.alone) == set(names)]
-    values = [[bag_roc_auc(b, recordings, c) for c in ("", *names)] for b, recordings in valid]
+    values = [bag_roc_auc([b, *(b.only_joint_of(name) for name in names)], recordings) for b, recordings in valid]
     kept = np.array([v for v in values if not np.isnan(v).any()])
     if not len(kept):
         return baseline
@@ -50,13 +49,12 @@ def least_gain(n: int) -> float:
     return 0.5 / max(n, 1) ** 0.5
 
 
-def bag_roc_auc(baseline: LinearBaseline, recordings: Sequence[Recording], modality: str = "") -> float:
-    """Mean ROC-AUC of bags over the classes that tell some of them apart.
+def bag_roc_auc(candidates: Sequence[LinearBaseline], recordings: Sequence[Recording]) -> list[float]:
+    """Of each candidate the mean ROC-AUC of bags over the classes that tell some of them apart.
 
     Args:
-        baseline: That was not fitted to them.
+        candidates: That were not fitted to the recordings; all of one grid, so that features are computed once.
         recordings: With labels; at most ``MAX_BAGS`` evenly spread ones are scored.
-        modality: Whose score, "" = the joint one.
 
     Returns:
         NaN where no class does.
@@ -64,9 +62,16 @@ def bag_roc_auc(baseline: LinearBaseline, recordings: Sequence[Recording], modal
     labelled = [r for r in recordings if r.label is not None]
     sample = labelled[:: -(-len(labelled) // MAX_BAGS) or 1]
     if not sample:
-        return float("nan")
-    scored = list(baseline.only_joint_of(modality).predict(sample))
-    score, label = np.stack([s.bag_score for s in scored]), np.stack([r.label for r in sample if r.label is not None])
-    of_classes = [roc_auc(label[:, k] > 0, score[:, k]) for k in range(label.shape[1])]
+        return [float("nan")] * len(candidates)
+    score = []
+    for recording in sample:
+        rows = snippet_features(recording, candidates[0].grid)
+        score.append([c.score(recording, rows).bag_score for c in candidates])
+    label = np.stack([r.label for r in sample if r.label is not None]) > 0
+    return [_mean_roc_auc(label, of_candidate) for of_candidate in np.array(score).swapaxes(0, 1)]
+
+
+def _mean_roc_auc(label: np.ndarray, score: np.ndarray) -> float:
+    of_classes = [roc_auc(label[:, k], score[:, k]) for k in range(label.shape[1])]
     known = [v for v in of_classes if v == v]
     return float(np.mean(known)) if known else float("nan")

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from mmcl.data.collate import require_finite
 from mmcl.data.snippet_features import snippet_features
 from mmcl.errors import InputError
 from mmcl.inference.predictor import scores_of_logits
@@ -90,12 +91,20 @@ class LinearBaseline:
     def predict(self, recordings: Sequence[Recording]) -> Iterator[SnippetScores]:
         """Scores of recordings, as ``Predictor.predict`` gives them."""
         for recording in recordings:
-            rows = snippet_features(recording, self.grid)
-            logit = {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
-            has_joint = any(m in rows for m in self.joint.weight) or not logit  # nothing is known: the bias
-            logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
-            tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
-            yield scores_of_logits(recording, tensors, self.grid, self.classes, self.topk_divisor, self.multiclass)
+            yield self.score(recording, snippet_features(recording, self.grid))
+
+    def score(self, recording: Recording, rows: Rows) -> SnippetScores:
+        """Scores of a recording.
+
+        Args:
+            recording: What is scored.
+            rows: Its ``snippet_features``.
+        """
+        logit = {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
+        has_joint = any(m in rows for m in self.joint.weight) or not logit  # nothing is known: the bias
+        logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
+        tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
+        return scores_of_logits(recording, tensors, self.grid, self.classes, self.topk_divisor, self.multiclass)
 
 
 def fit_linear_baseline(
@@ -140,14 +149,14 @@ def fit_linear_baseline(
         n = len(next(iter(of_bag.values())))
         kept = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(int)
         rows.append({m: x[kept] for m, x in of_bag.items()})
-        if broken := [m for m, x in rows[-1].items() if not np.isfinite(x).all()]:
-            raise InputError(f"{r.name}: NaN or infinity in its {broken[0]} signal; repair or remove it")
+        require_finite(rows[-1], r.name)
     label = np.stack([r.label for r in chosen if r.label is not None])
     modalities = list(dict.fromkeys(m for r in rows for m in r))
 
     def fit(used: Sequence[str]) -> LinearModel:
         kept = [i for i, r in enumerate(rows) if any(m in r for m in used)]
-        return _fit([rows[i] for i in kept], label[kept], used, topk_divisor, multiclass, blocks or {})
+        with threadpool_limits(1):  # sums, and with them refits, must not depend on the number of threads
+            return _fit([rows[i] for i in kept], label[kept], used, topk_divisor, multiclass, blocks or {})
 
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
@@ -204,8 +213,7 @@ def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: i
     starts = np.cumsum([0, *(len(b) for b in bags)])
     for _ in range(N_REFITS + 1):
         weight, bias = _regress(x[kept], is_positive[kept].astype(int), 1)
-        with threadpool_limits(1):
-            score = x @ weight[:, 0]
+        score = x @ weight[:, 0]
         now = ~is_positive
         for i in np.flatnonzero(positive).tolist():
             own = slice(starts[i], starts[i + 1])
@@ -227,8 +235,7 @@ def _regress(x: np.ndarray, target: np.ndarray, n_classes: int) -> tuple[np.ndar
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        with threadpool_limits(1):  # sums, and with them refits, must not depend on the number of threads
-            fitted = LogisticRegression(C=C, max_iter=300).fit(x, target)
+        fitted = LogisticRegression(C=C, max_iter=300).fit(x, target)
     if n_classes == 1:
         return fitted.coef_.T, fitted.intercept_
     weight, bias = np.zeros((x.shape[1], n_classes)), np.full(n_classes, -20.0)

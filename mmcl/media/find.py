@@ -113,6 +113,29 @@ def content_id(path: Path) -> str:
     return digest.hexdigest()
 
 
+class KnownContent:
+    """The content of files, computed once for each, so that a file that changes meanwhile is told."""
+
+    def __init__(self) -> None:
+        self._ids: dict[Path, str] = {}
+
+    def of(self, path: Path) -> str:
+        """``content_id`` as it was when it was first asked for."""
+        if path not in self._ids:
+            self._ids[path] = content_id(path)
+        return self._ids[path]
+
+    def require_unchanged(self, path: Path) -> str:
+        """``content_id``, which is as it was.
+
+        Raises:
+            FileError: It is not.
+        """
+        if content_id(path) != self.of(path):
+            raise FileError(path, "changed while it was read", "start again when nothing writes to it")
+        return self.of(path)
+
+
 def find_copies(paths: Iterable[Path]) -> dict[Path, Path]:
     """Files whose content is that of an earlier one; only those of equal size are read.
 

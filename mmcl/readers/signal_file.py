@@ -12,7 +12,7 @@ from mmcl.errors import FileError
 from mmcl.io import first_line
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import TimedSignal, channel_names, check_channels, is_clock, signal_of_columns
+from mmcl.readers.timed_table import TimedSignal, check_channels, is_clock, signal_of_columns
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
 PLAIN = ("int", "uint", "float", "double", "halffloat", "bool", "timestamp", "date", "duration", "decimal")
@@ -49,21 +49,6 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSig
         raise FileError(path, f"NaN or infinity at frame {frame}", "repair or leave out the recording")
     check_channels(x, (), path)
     return TimedSignal(x, rate_hz, None, ())
-
-
-def channels_of_file(path: Path) -> tuple[str, ...]:
-    """Names of the channels of a table; none of other files.
-
-    Args:
-        path: The file.
-
-    Raises:
-        FileError: It is unreadable.
-    """
-    suffix = _suffix(path)
-    if suffix not in (".csv", ".parquet"):
-        return ()
-    return channel_names(read_text_table(path) if suffix == ".csv" else _parquet(path), path)
 
 
 def _suffix(path: Path) -> str:

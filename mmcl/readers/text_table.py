@@ -27,7 +27,7 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
         path: Its first line names the columns; the second line holds the first values.
 
     Returns:
-        float64 where all values are numbers, else strings; at least two lines.
+        float64 where all values are numbers, else strings.
 
     Raises:
         FileError: Naming the line that is wrong.
@@ -60,13 +60,10 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
         raise FileError(path, f"is no table ({error})", "repair or save it again") from error
     if separator != ",":
         _check_decimal_marks(cells, path)
-    columns = {
+    return {
         name: _column([row[i].strip() for row in cells], name, numbers, separator, path)
         for i, name in enumerate(header)
     }
-    if len(cells) < 2:
-        raise FileError(path, f"holds {len(cells)} samples", "expected at least two")
-    return columns
 
 
 def _check_decimal_marks(cells: Sequence[Sequence[str]], path: Path) -> None:

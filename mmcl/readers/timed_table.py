@@ -216,8 +216,6 @@ def _resample(
     x: np.ndarray, time_s: np.ndarray, time_column: str, path: Path, option: str, first_line: int
 ) -> tuple[np.ndarray, float]:
     """Samples at even moments from the first to the last, and their rate [Hz]."""
-    if len(time_s) < 2:
-        raise FileError(path, f"holds {len(time_s)} samples", "expected at least two")
     step = np.diff(time_s)
     if (step < 0).any():
         line = int(np.argmax(step < 0)) + first_line + 1

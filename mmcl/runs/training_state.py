@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmcl.errors import FileError
-from mmcl.io import atomic_write, first_line
+from mmcl.io import atomic_write, check_regular, first_line
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -23,8 +23,7 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         FileError: The file is missing or unreadable.
     """
-    if path.exists() and not path.is_file():
-        raise FileError(path, "is no regular file", "start again without --resume in another --out")
+    check_regular(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

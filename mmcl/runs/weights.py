@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.errors import FileError
-from mmcl.io import atomic_write, first_line, first_mismatch
+from mmcl.io import atomic_write, check_regular, first_line, first_mismatch
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -36,8 +36,7 @@ def load_weights(path: Path, network: nn.Module, prefixes: tuple[str, ...] = ())
     Raises:
         FileError: The file is unreadable, of another architecture, or holds NaN.
     """
-    if path.exists() and not path.is_file():
-        raise FileError(path, "is no regular file", "copy or train the model again")
+    check_regular(path)
     try:
         weights: dict[str, Tensor] = safetensors.torch.load_file(path)
     except FileNotFoundError:

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import damage, write_clip
+from clips import damage, growing, write_clip
 
 from mmcl.cli.main import main
 from mmcl.datasets.sources.synthetic_videos import make_clips
@@ -326,15 +326,7 @@ def test_a_video_that_changes_while_it_is_scored(demo_dir, tmp_path, monkeypatch
 
     (tmp_path / "in").mkdir()
     path = write_clip(tmp_path / "in" / "a.ts", 96)
-    extract = module.extract_file
-
-    def grows(source, *args, **options):
-        extracted = extract(source, *args, **options)
-        with open(source, "ab") as file:
-            file.write(bytes(188))
-        return extracted
-
-    monkeypatch.setattr(module, "extract_file", grows)
+    monkeypatch.setattr(module, "extract_file", growing(module.extract_file))
     words = ["score", str(demo_dir / "model"), str(path), "--out", str(tmp_path / "out")]
     assert main(words) == 1
     assert "changed while it was read; wait until it is written, or give --growing" in capsys.readouterr().err

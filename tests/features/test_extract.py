@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clips import write_clip
+from clips import growing, write_clip
 
 from mmcl.cli.main import main
 from mmcl.datasets.sources.xd_violence_files import find_features
@@ -185,15 +185,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_kept(tmp_path, monkeypatch):
     import mmcl.features.extract_files as module
 
     path = write_clip(tmp_path / "a.ts", 96)
-    extract = module.extract_file
-
-    def grows(source, *args, **options):
-        extracted = extract(source, *args, **options)
-        with open(source, "ab") as file:
-            file.write(bytes(188))
-        return extracted
-
-    monkeypatch.setattr(module, "extract_file", grows)
+    monkeypatch.setattr(module, "extract_file", growing(module.extract_file))
     words = ["extract", str(path), "--out", str(tmp_path / "store"), "--visual", "motion"]
     assert main(words) == 1
     assert not list((tmp_path / "store").glob("*.npy"))
