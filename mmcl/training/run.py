@@ -155,9 +155,7 @@ def _train(
     fit = partial(fit_network, config, grid=grid, data=data, start_from=start_from, accelerator=accelerator)
     baseline = fit_baseline(splits, grid, config.loss.mil)
     if baseline is not None and baseline.joint_of and accelerator.is_main_process:
-        print(
-            f"linear baseline: its joint score is that of {baseline.joint_of} alone, which validates better", flush=True
-        )
+        print(f"linear baseline: its joint score is that of {baseline.joint_of} alone; others do not help", flush=True)
     task, progress = fit(
         splits,
         baseline,
