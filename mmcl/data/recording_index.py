@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard
+from mmcl.readers.timed_table import MAX_APART_S, start_apart
 from mmcl.types import InputSpec, Interval, Recording
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ SPLITS = ("train", "validation", "test")
 Split = Literal["train", "validation", "test"]
 
 
+class SourceSignal(NamedTuple):
+    """What a source holds.
+
+    Attributes:
+        x: ``(frame, ...)``, an array or a lazy one.
+        rate_hz: Samples a second [Hz].
+        channels: Names, if any.
+        start_s: What its own clock says of the first sample [s], if it has one.
+    """
+
+    x: Any
+    rate_hz: float
+    channels: tuple[str, ...] = ()
+    start_s: float | None = None
+
+
 @dataclass(frozen=True)
 class Source:
     """Where one modality of one recording comes from.
@@ -27,7 +44,7 @@ class Source:
     Attributes:
         kind: Name of its kind (``mmcl.readers.kinds``).
         files: What is read.
-        read: Returns the signal ``(frame, ...)``, its samples a second [Hz], and the names of its channels, if any.
+        read: Returns what it holds, as ``SourceSignal`` takes it.
 
     Example:
         >>> source = Source("inertial", (Path("r.npy"),), lambda: (np.zeros((100, 6), np.float32), 50.0))
@@ -37,7 +54,7 @@ class Source:
 
     kind: str
     files: tuple[Path, ...]
-    read: Callable[[], tuple[Any, float] | tuple[Any, float, tuple[str, ...]]]
+    read: Callable[[], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -100,10 +117,10 @@ class RecordingRow:
             raise InputError(f"{self.where or self.name}: has none of {', '.join(modalities)}")
         reference = self.align if self.align in self.sources else ""
         needed = chosen if not reference or reference in chosen else [*chosen, reference]
-        signal, rate_hz, channels = {}, {}, {}
+        signal, rate_hz, channels, start_s = {}, {}, {}, {}
         for m in needed:
-            signal[m], rate_hz[m], *names = self.sources[m].read()
-            channels[m] = tuple(names[0]) if names else ()
+            signal[m], rate_hz[m], channels[m], start_s[m] = SourceSignal(*self.sources[m].read())
+        self._check_starts({m: s for m, s in start_s.items() if s is not None})
         if reference:
             duration_s = len(signal[reference]) / rate_hz[reference]
             rate_hz = {m: len(x) / duration_s for m, x in signal.items()}
@@ -138,6 +155,23 @@ class RecordingRow:
         if lengths[longest] > n and cut is not None:
             cut.append(self.name)
         return {m: x if len(x) == n else x[:n] if isinstance(x, np.ndarray) else x.first(n) for m, x in signal.items()}
+
+    def _check_starts(self, start_s: Mapping[str, float]) -> None:
+        """Signals begin together, and events count from their begin."""
+        first, last = (pick(start_s, key=start_s.__getitem__, default="") for pick in (min, max))
+        if first and start_apart(start_s[first], start_s[last]):
+            raise FileError(
+                self.sources[last].files[0],
+                f"begins {start_s[last] - start_s[first]:.2f} s after its {first} part",
+                "cut both to the same time",
+            )
+        for m, start in start_s.items():
+            if any(event.end_s > abs(start) > MAX_APART_S for event in self.events):
+                raise FileError(
+                    self.sources[m].files[0],
+                    f"its clock begins at {start:.2f} s; do its events count from there, or from 0?",
+                    "let the clock begin at 0, and count events from it",
+                )
 
     def _check_events(self, duration_s: float) -> None:
         for event in self.events:

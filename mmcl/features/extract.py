@@ -116,6 +116,8 @@ def describe_decoding(path: Path, media: Media, snippets: SnippetReader, uses_so
     if uses_sound and audio is not None and audio.n_tracks > 1:
         chosen = "their mean" if audio.mixed else f"track {audio.track}"
         notes.append(f"{path}: has {audio.n_tracks} sound tracks, {chosen} is used; --audio-track chooses")
+    if media.video is not None and media.video.n_pictures > 1:
+        notes.append(f"{path}: has {media.video.n_pictures} pictures, stream {media.video.index} is used")
     if snippets.unscored_s > MAX_LEFT_OUT_S:
         notes.append(
             f"{path}: its picture ends after {snippets.n * SNIPPET_S:.1f} s, {snippets.unscored_s:.1f} s before its "

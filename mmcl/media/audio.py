@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mmcl.media.claims import check_duration, check_timestamps
-from mmcl.media.probe import Media, Unreadable, describe_av_error
+from mmcl.media.completeness import Unreadable
+from mmcl.media.probe import Media, describe_av_error
 from mmcl.media.timing import AUDIO_HZ, AUDIO_WINDOW_S, FPS, SNIPPET_S
 
+MAX_SAMPLE = 30.0  # 1 = full scale; what codecs overshoot stays far below
 AUDIO_GAP_S = 0.05  # a jump of the sound's clock by more than this is a gap, less is rounding
 
 
@@ -105,6 +107,10 @@ def _pieces(resampler, frame) -> Iterator[np.ndarray]:
         for out in resampler.resample(frame):
             x = out.to_ndarray()[0].astype(np.float32)
             if len(x):
+                if not np.abs(x).max() <= MAX_SAMPLE:  # also of NaN
+                    raise Unreadable(
+                        f"its sound holds samples of {np.abs(x).max():.3g}, 1 is full scale", "scale it to -1 to 1"
+                    )
                 yield x
 
 

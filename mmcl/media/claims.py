@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mmcl.media.probe import Media, Truncated, Unreadable
+from mmcl.media.completeness import Truncated, Unreadable
+from mmcl.media.probe import Media
 
 MAX_STEP_BACK_S, MAX_STEP_AHEAD_S = 1.0, 600.0  # leaps of a stream's clock beyond these are not believed
 LOST_S, LOST_SHARE = 1.0, 0.02  # what may be missing at the end before a file counts as truncated

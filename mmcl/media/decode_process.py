@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from mmcl.media.audio import audio_windows, decode_audio
+from mmcl.media.completeness import Unreadable
 from mmcl.media.decord_frames import frames_by_decord
-from mmcl.media.probe import Media, Unreadable, probe_media
+from mmcl.media.probe import Media, probe_media
 from mmcl.media.pyav_frames import ROUNDING_S, frames_by_pyav
 from mmcl.media.timing import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET
 

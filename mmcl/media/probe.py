@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmcl.media.completeness import Unreadable, check_complete
+
 AUDIO_LEAD_S = 0.1  # encoders begin with some silence of their own before the picture
 
 
@@ -27,7 +29,6 @@ DECORD_CODECS = ("h264", "hevc", "mpeg4", "vp9")
 
 ANYWAY_S, SECONDS_PER_BYTE = 600.0, 0.25  # how long a small file can last; a still picture takes some bytes a second
 MAX_S = 48 * 3600.0
-UNKNOWN = 0xFFFFFFFF  # length of a WAV that was written to a pipe
 
 
 def longest_s(n_bytes: int) -> float:
@@ -57,6 +58,8 @@ class VideoStream:
     """Which stream of the file it is."""
     is_alone: bool
     """No other stream of the file is a picture."""
+    n_pictures: int = 1
+    """How many streams of the file are pictures, covers left out."""
     pixel_aspect: float = 1.0
     """Width of a pixel by its height, as it is to be shown."""
 
@@ -130,21 +133,6 @@ def media_from_header(header: dict[str, Any]) -> Media:
     )
 
 
-class Unreadable(Exception):
-    """What is wrong with the file, and what to do."""
-
-    def __init__(self, problem: str, remedy: str = "repair or leave it out"):
-        super().__init__(problem)
-        self.remedy = remedy
-
-
-class Truncated(Unreadable):
-    """The end of the file is missing; what is there can be decoded."""
-
-    def __init__(self, problem: str):
-        super().__init__(problem, "copy or download it again; mmcl score --growing takes it as it is")
-
-
 def probe_media(path: str, audio_track: str = "default", growing: bool = False) -> Media:
     """Probe with PyAV.
 
@@ -164,7 +152,8 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
         raise Unreadable("is empty", "copy or download it again")
     try:
         with av.open(path) as container:
-            video = next((s for s in container.streams.video if s.codec_context and not _is_cover(s)), None)
+            pictures = [s for s in container.streams.video if s.codec_context and not _is_cover(s)]
+            video = next((s for s in pictures if int(s.disposition) & DEFAULT), next(iter(pictures), None))
             tracks = [s for s in container.streams.audio if s.codec_context]
             audio = choose_track(tracks, audio_track)
             if video is None and audio is None:
@@ -186,7 +175,7 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
                 )
             if video is None:
                 if not growing:
-                    _check_end(path, name, size)
+                    check_complete(path, name, size)
                 return Media(name, seconds, None, decode_audio, longest_s(size))
             c = video.codec_context
             if c.width * c.height > MAX_PIXELS:
@@ -207,6 +196,7 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
                 is_cut,
                 video.index,
                 is_alone=len(container.streams.video) == 1,
+                n_pictures=len(pictures),
                 pixel_aspect=float(video.sample_aspect_ratio or c.sample_aspect_ratio or 1) or 1.0,
             )
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -219,7 +209,7 @@ def probe_media(path: str, audio_track: str = "default", growing: bool = False) 
         width, height = stream.shown_size
         raise Unreadable(f"its picture of {width:.0f} x {height:.0f} is narrower than 1 : {MAX_ASPECT}")
     if not growing:
-        _check_end(path, name, size)
+        check_complete(path, name, size)
     return Media(name, seconds, stream, decode_audio, longest_s(size))
 
 
@@ -240,52 +230,6 @@ def choose_track(tracks: Sequence[Any], name: str) -> Any:
             raise Unreadable(f"has {len(tracks)} sound tracks, not {name}", "choose another --audio-track")
         return tracks[int(name) - 1]
     return next((s for s in tracks if int(s.disposition) & DEFAULT), tracks[0])
-
-
-def _check_end(path: str, name: str, size: int) -> None:
-    """What ffmpeg is silent about: a WAV shorter than its header says, and a transport stream that ends within a
-    packet. Raises Truncated."""
-    if name == "mpegts" and all(size % n for n in (188, 192, 204)):
-        raise Truncated("ends in the middle of a packet: it is cut off, or still being written")
-    if name == "gif":
-        with open(path, "rb") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b";":
-                raise Truncated("lacks its end: it is cut off, or still being written")
-    if "mp4" in name.split(","):
-        _check_one_file(path, size)
-    if name == "wav":
-        with open(path, "rb") as file:
-            file.seek(12)
-            while len(head := file.read(8)) == 8:
-                length = int.from_bytes(head[4:], "little")
-                if head[:4] == b"data":
-                    left = size - file.tell()
-                    if left < length != UNKNOWN:
-                        raise Truncated(f"holds {left:,} of {length:,} bytes of sound: it is truncated")
-                    file.seek(min(length + length % 2, left), os.SEEK_CUR)
-                    behind = file.read(4)
-                    if length and len(behind) == 4 and (behind == b"RIFF" or not behind.strip().isalnum()):
-                        raise Unreadable(f"holds more than the {length:,} bytes of sound that its header says")
-                    return
-                file.seek(length + length % 2, os.SEEK_CUR)
-
-
-def _check_one_file(path: str, size: int) -> None:
-    """An mp4 begins once: of joined files ffmpeg reads the first alone."""
-    n_begins = 0
-    with open(path, "rb") as file:
-        while file.tell() + 8 <= size:
-            at = file.tell()
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            length = int.from_bytes(head[8:], "big") if length == 1 else length
-            n_begins += head[4:8] == b"ftyp"
-            if length < 8:
-                break
-            file.seek(at + length)
-    if n_begins > 1:
-        raise Unreadable("is several files joined, of which the first alone can be read", "join them by a video tool")
 
 
 DEFAULT, COVER = 0x1, 0x400  # ffmpeg's dispositions

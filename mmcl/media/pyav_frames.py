@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from mmcl.media.claims import check_duration, check_timestamps
-from mmcl.media.probe import Media, Unreadable, VideoStream, describe_av_error
+from mmcl.media.completeness import Unreadable
+from mmcl.media.probe import Media, VideoStream, describe_av_error
 from mmcl.media.timing import FPS
 
 ROUNDING_S = 1e-3  # Matroska counts milliseconds
@@ -42,8 +43,14 @@ def frames_by_pyav(path: str, media: Media, short_side: int) -> Iterator[np.ndar
         stream = container.streams[v.index]
         assert isinstance(stream, av.VideoStream)
         stream.thread_type = "AUTO"
+        # AVI has no presentation times: with B frames ffmpeg's guesses do not rise; those of decoding, less a delay, do
+        is_guessed = "avi" in media.format.split(",") and bool(stream.codec_context.has_b_frames)
+        delay: int | None = None
         try:
             for new in container.decode(stream):
+                if is_guessed and new.dts is not None:
+                    delay = new.dts if delay is None else delay
+                    new.pts = new.dts - delay
                 if new.is_corrupt:
                     raise Unreadable(f"a frame at {_at(new, media, end_s):.2f} s is damaged")
                 at_s = _at(new, media, end_s)

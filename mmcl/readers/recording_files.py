@@ -11,7 +11,7 @@ import numpy as np
 
 from mmcl.errors import FileError, InputError
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import TimedSignal, signal_of_columns
+from mmcl.readers.timed_table import TimedSignal, signal_of_columns, start_apart
 from mmcl.readers.utd_mhad_mat import INERTIAL_HZ, N_JOINTS, read_mat
 from mmcl.types import Recording
 
@@ -129,7 +129,8 @@ def _check_times(
     start: Mapping[str, float | None],
 ) -> None:
     starts = [s for s in start.values() if s is not None]
-    if len(starts) == 2 and abs(starts[0] - starts[1]) > 0.25:
+    first, last = min(starts, default=0.0), max(starts, default=0.0)
+    if len(starts) == 2 and start_apart(first, last):
         raise FileError(
             pair["skeleton"],
             f"starts at {start['skeleton']:.2f} s, its inertial half at {start['inertial']:.2f} s",

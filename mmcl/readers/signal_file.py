@@ -12,10 +12,11 @@ from mmcl.errors import FileError
 from mmcl.io import first_line
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import TimedSignal, check_channels, is_clock, signal_of_columns
+from mmcl.readers.timed_table import TimedSignal, check_channels, check_rounding, is_clock, signal_of_columns
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
 PLAIN = ("int", "uint", "float", "double", "halffloat", "bool", "timestamp", "date", "duration", "decimal")
+RATES = {"fs", "hz", "rate", "srate", "sfreq", "samplerate", "sample_rate", "sampling_rate", "samplingrate", "freq"}
 MAX_VALUES = 1 << 28  # of one file: what a small file may claim to hold is looked at before it is read
 
 
@@ -24,7 +25,7 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSig
 
     Args:
         path: The file.
-        rate_hz: None where the file has a clock, such as the column ``time_s``.
+        rate_hz: None where the file has a clock, such as the column ``time_s``, or an array of one value named ``fs``.
         option: What the user would give the rate with, for errors.
 
     Returns:
@@ -37,17 +38,23 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSig
     if suffix in (".csv", ".parquet"):
         columns = read_text_table(path) if suffix == ".csv" else _parquet(path)
         return signal_of_columns(columns, path, rate_hz, option, 2 if suffix == ".csv" else 1)
-    x = _npy(path) if suffix == ".npy" else _mat(path)
+    x, own_hz = (_npy(path), None) if suffix == ".npy" else _mat(path)
+    if own_hz is not None:
+        if rate_hz is not None and abs(rate_hz - own_hz) > 0.01 * own_hz:
+            raise FileError(path, f"says {own_hz:g} Hz, {option} {rate_hz:g}", "leave one of them out")
+        rate_hz = own_hz if rate_hz is None else rate_hz
     if rate_hz is None:
         raise FileError(path, "does not tell its rate", f"give it by {option}")
     if x.ndim not in (2, 3) or len(x) < 2 or x.size == 0 or x.dtype.kind not in "fiu":
         raise FileError(path, f"holds shape {x.shape} of {x.dtype}", "expected numbers, (frame, channel)")
+    raw = x
     with np.errstate(over="ignore"):
         x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
         frame = int(np.argwhere(~np.isfinite(x))[0][0])
         raise FileError(path, f"NaN or infinity at frame {frame}", "repair or leave out the recording")
     check_channels(x, (), path)
+    check_rounding(raw, (), path)
     return TimedSignal(x, rate_hz, None, ())
 
 
@@ -71,9 +78,14 @@ def _npy(path: Path) -> np.ndarray:
     return np.load(path, allow_pickle=False) if lazy.ndim == 0 else np.asarray(lazy)
 
 
-def _mat(path: Path) -> np.ndarray:
+def _mat(path: Path) -> tuple[np.ndarray, float | None]:
+    """The one array of a file, and its rate [Hz] where a value beside it says so."""
+    rate_hz = None
     try:
         shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
+        rates = [name for name, shape in shapes.items() if name.lower() in RATES and math.prod(shape) == 1]
+        if rates:
+            rate_hz = float(scipy.io.loadmat(path, variable_names=rates[:1])[rates[0]].item())
         arrays = {k: s for k, s in shapes.items() if not k.startswith("__") and len(s) >= 2 and max(s) > 1}
         if len(arrays) == 1:
             (name,) = arrays
@@ -90,7 +102,7 @@ def _mat(path: Path) -> np.ndarray:
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise FileError(path, f"holds the arrays {names}", "expected exactly one signal in it")
-    return np.ascontiguousarray(x.transpose(2, 0, 1)) if x.ndim == 3 else x
+    return (np.ascontiguousarray(x.transpose(2, 0, 1)) if x.ndim == 3 else x), rate_hz
 
 
 def _parquet(path: Path) -> dict[str, np.ndarray]:

@@ -39,7 +39,7 @@ def read_text_table(path: Path) -> dict[str, np.ndarray]:
         header = [name.strip() for name in next(islice(lines, first, None), (0, []))[1]]
     except csv.Error as error:
         raise FileError(path, f"is no table ({error})", "repair or save it again") from error
-    if not header or all(_is_number(name) for name in header):
+    if not header or all(_is_value(name) for name in header):
         raise FileError(path, "has no header", "name the columns in the first line")
     if first:
         names = ", ".join(header[:4])
@@ -103,6 +103,7 @@ def _read_text(path: Path) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError:
         raise FileError(path, "is no UTF-8 or UTF-16 text", "save it again as UTF-8") from None
+    text = re.sub(r"\A(sep=.\s*\n)?(#.*\n)*", lambda m: "\n" * m[0].count("\n"), text)  # empty: lines keep numbers
     if "\0" in text:
         raise FileError(path, "holds NUL characters", "save it again as UTF-8 text")
     return text

@@ -6,6 +6,7 @@ gaps; stamps of whole seconds are spread over their second.
 
 from __future__ import annotations
 
+import datetime
 import re
 import warnings
 from collections.abc import Mapping
@@ -29,8 +30,23 @@ CLOCKS = {
 BESIDE = {"unix", "utc", "local", "system", "sensor", "device", "of", "day", "since", "start", "stamp", "in", "event"}
 COUNTERS = {"", "index", "sample", "samples", "frame", "frames", "row", "n", "id", "no", "number"}
 WORD = re.compile(r"[a-zµμ]+")
+TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d:\d\d([.,:]\d+)?")
 LEVEL = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # what pandas calls an index that it writes
-MAX_GAP_S = 1.0
+ANNOTATIONS = {
+    "label",
+    "labels",
+    "class",
+    "target",
+    "annotation",
+    "annotations",
+    "activity",
+    "subject",
+    "split",
+    "event",
+}
+MAX_GAP_S = 1.5  # a sensor of 1 Hz jitters; slower ones need their rate told, as milliseconds called seconds look so
+MAX_APART_S, OTHER_CLOCK_S, FAR_APART_S = 0.25, 3600.0, 1e8  # begins of signals that are recorded together
+MAX_ROUNDING = 0.01  # of a channel's range, by float32
 MIN_HZ, MAX_HZ = 0.1, 1e5
 MAX_HZ_OF_CLOCK = 20_000.0  # more is a wrong unit
 LEAST_ROWS = 20  # for which a column that only rises is taken for a clock
@@ -43,7 +59,7 @@ class TimedSignal:
     Attributes:
         x: ``(frame, channel)`` float32.
         rate_hz: Samples a second [Hz].
-        start_s: What the time column says of the first sample [s], None without one of seconds.
+        start_s: What the time column says of the first sample [s], of datetimes since 1970; None without such a column.
         channels: Names of the columns, in order.
     """
 
@@ -76,6 +92,7 @@ def signal_of_columns(
     if len(x) < 2:
         raise FileError(path, f"holds {len(x)} samples", "expected at least two")
     check_channels(x, channels, path)
+    check_rounding(x, channels, path)
     if rate_hz is not None or time_column is None:
         if rate_hz is None:
             numeric = [c for c in columns if is_clock(c)]
@@ -83,12 +100,12 @@ def signal_of_columns(
             do = f"call it {TIME_COLUMN} (seconds) or time_ms, or give" if numeric else "give"
             raise FileError(path, what, f"{do} its rate by {option}")
         return TimedSignal(x.astype(np.float32), _check_rate(rate_hz, path, option), None, channels)
-    time_s, is_moment = _seconds(columns[time_column], time_column, path)
+    time_s, start_s = _seconds(columns[time_column], time_column, path)
     even, rate_hz = _resample(x, time_s, time_column, path, option, first_line)
     if rate_hz > MAX_HZ_OF_CLOCK:
         raise FileError(path, f"{time_column} makes {rate_hz:g} Hz", "is it in the unit that its name says?")
     rate_hz = _check_rate(rate_hz, path, option)
-    return TimedSignal(even.astype(np.float32), rate_hz, None if is_moment else float(time_s[0]), channels)
+    return TimedSignal(even.astype(np.float32), rate_hz, start_s, channels)
 
 
 def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, ...]:
@@ -107,6 +124,10 @@ def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, .
             continue
         if name.strip().lower() in COUNTERS and _counts(values):
             continue
+        if name.strip().lower() in ANNOTATIONS:
+            raise FileError(
+                path, f"has a column '{name}', which is no channel", "remove it; labels are in the manifest"
+            )
         if not name.strip():
             raise FileError(path, "has a column without a name that is no index", "name it, or remove it")
         names.append(name)
@@ -135,6 +156,45 @@ def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None
         k = int(np.argmax(rises))
         name = f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
         raise FileError(path, f"{name} rises like a clock or a counter", f"call it {TIME_COLUMN}, or remove it")
+
+
+def check_rounding(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None:
+    """float32, in which networks compute, holds what varies in each channel.
+
+    Args:
+        x: ``(frame, ...)``, as read.
+        channels: Names; of arrays none.
+        path: The file, for errors.
+
+    Raises:
+        FileError: Naming the channel, whose values are large and alike.
+    """
+    if x.dtype.itemsize < 4 or x.dtype == np.float32:
+        return
+    flat = np.asarray(x, np.float64).reshape(len(x), -1)
+    lost, spread = np.abs(flat - flat.astype(np.float32)).max(0), flat.max(0) - flat.min(0)
+    bad = (lost > MAX_ROUNDING * spread) & (spread > 0)
+    if bad.any():
+        k = int(np.argmax(bad))
+        name = f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
+        what = f"{name} varies by {spread[k]:.3g} about {flat[:, k].mean():.10g}, which float32 rounds away"
+        raise FileError(path, what, "subtract its offset")
+
+
+def start_apart(first_s: float, last_s: float) -> bool:
+    """Do two signals begin apart, by their clocks? Not where these count from different moments: one from the begin,
+    the other from midnight or 1970.
+
+    Args:
+        first_s: The earlier begin [s].
+        last_s: The later one [s].
+
+    Example:
+        >>> start_apart(0.0, 2.0), start_apart(0.0, 1.7e9)
+        (True, False)
+    """
+    is_other_clock = abs(first_s) <= MAX_APART_S and last_s > OTHER_CLOCK_S
+    return MAX_APART_S < last_s - first_s < FAR_APART_S and not is_other_clock
 
 
 def is_clock(name: str) -> bool:
@@ -185,24 +245,32 @@ def _kind(values: np.ndarray) -> str:
     return "dates or times" if values.dtype.kind in "mM" else "text"
 
 
-def _seconds(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, bool]:
-    """A time column in seconds, and whether these count from its first value (of datetimes)."""
+def _seconds(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, float]:
+    """A time column in seconds, of datetimes from its first value on, and what its first value says in seconds."""
     if values.dtype.kind in "fiu":
-        return values.astype(np.float64) * (_unit(name) or 1.0), False
+        time_s = values.astype(np.float64) * (_unit(name) or 1.0)
+        return time_s, float(time_s[0])
     try:
         moments = values if values.dtype.kind in "mM" else _moments(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise FileError(path, f"column '{name}' holds no moments that are read here", "write seconds") from error
     if moments.dtype.kind not in "mM" or np.isnat(moments).any():
         raise FileError(path, f"column '{name}' holds empty or mixed moments", "repair or cut the recording")
-    return (moments - moments[0]) / np.timedelta64(1, "ns") * 1e-9, True
+    unit = np.timedelta64(1, "ns")
+    start = moments[0] if moments.dtype.kind == "m" else moments[0] - np.datetime64(0, "ns")
+    return (moments - moments[0]) / unit * 1e-9, float(start / unit * 1e-9)
 
 
 def _moments(values: np.ndarray) -> np.ndarray:
     """Datetimes of strings; of several time zones, in UTC. Fractions of a second may be left out where they are 0."""
     import pandas
 
+    if all(isinstance(v, datetime.time) for v in values):
+        values = np.array([v.isoformat() for v in values], dtype=object)
     text = pandas.Series(values)
+    if text.map(lambda v: isinstance(v, str) and bool(TIME_OF_DAY.fullmatch(v))).all():
+        text = text.str.replace(r":(\d+)$", lambda m: f".{m[1]}" if len(m[1]) > 2 else m[0], regex=True)
+        return pandas.to_timedelta(text.str.replace(",", ".")).to_numpy()
     with warnings.catch_warnings():  # about formats that it guesses
         warnings.simplefilter("ignore")
         try:

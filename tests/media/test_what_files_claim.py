@@ -10,11 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import scipy.io.wavfile
 from clips import clicks, number_of, numbered, write_clip
 
 from mmcl.cli.main import main
 from mmcl.errors import FileError
-from mmcl.features.extract import extract_file
+from mmcl.features.extract import describe_decoding, extract_file
 from mmcl.features.extractor_set import create_extractors
 from mmcl.media.snippets import probe_file, read_snippets
 
@@ -183,3 +184,55 @@ def test_joined_and_cut_off_files_that_ffmpeg_is_silent_about(tmp_path):
     flv.write_bytes(flv.read_bytes()[: flv.stat().st_size // 2])
     with pytest.raises(FileError, match=r"truncated|cannot be decoded|damaged"):
         read(flv)
+    (tmp_path / "two.flv").write_bytes(write_clip(tmp_path / "a.flv", 72, video="flv", audio=None).read_bytes() * 2)
+    with pytest.raises(FileError, match="is several files joined, of which the first alone can be read"):
+        read(tmp_path / "two.flv")
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("opus", "libopus"), ("mp3", "libmp3lame")])
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.98])
+def test_sound_files_that_are_cut_off(tmp_path, ending, codec, share):
+    path = write_clip(tmp_path / f"a.{ending}", 240, video=None, audio=codec)
+    n = len(read(path)[1])
+    assert n == 14
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    with pytest.raises(FileError, match=r"truncated|does not say that it ends"):
+        read(path)
+    assert 0 < len(read(path, growing=True)[1]) <= round(share * n) + 1
+
+
+def test_samples_far_beyond_full_scale(tmp_path):
+    path, x = tmp_path / "a.wav", np.random.default_rng(0).standard_normal(48_000).astype(np.float32)
+    scipy.io.wavfile.write(path, 16_000, x)
+    assert loudness(read(path)[1]) > 1
+    scipy.io.wavfile.write(path, 16_000, np.float32(1e30) * x)
+    with pytest.raises(FileError, match=r"its sound holds samples of .*, 1 is full scale; scale it to -1 to 1"):
+        read(path)
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_frames_of_avi_with_b_frames(tmp_path, codec):
+    path = write_clip(tmp_path / "a.avi", 72, video=codec, audio=None, options={"bf": "2"})
+    media, snippets, _ = read(path)
+    assert media.format == "avi"
+    assert [number_of(s.frames[0]) for s in snippets] == [0, 16, 32, 48]
+
+
+def test_several_pictures(tmp_path, capsys):
+    """The one that the file marks as default; which is told."""
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream("libx264", rate=24) for _ in range(2)]
+        for i, stream in enumerate(streams):
+            stream.width, stream.height, stream.pix_fmt = 160, 64, "yuv420p"
+            stream.disposition = av.stream.Disposition.default if i == 1 else av.stream.Disposition(0)
+        for k in range(48):
+            for i, stream in enumerate(streams):
+                frame = av.VideoFrame.from_ndarray(numbered(k + 500 * i), format="rgb24")
+                frame.pts, frame.time_base = k, Fraction(1, 24)
+                out.mux(stream.encode(frame))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    media, snippets, reader = read(path)
+    assert [number_of(s.frames[0]) for s in snippets] == [500, 516]
+    assert "has 2 pictures, stream 1 is used" in "\n".join(describe_decoding(path, media, reader, False))

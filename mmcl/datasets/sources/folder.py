@@ -8,6 +8,7 @@ FOLDER/fight/camera-3/a.mp4        group camera-3
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:
     find_group = _group_finder(group_by)
     rows = []
     for file in files:
-        *folders, _ = file.name.split("/")
+        *folders, _ = unicodedata.normalize("NFC", file.name).split("/")  # accents are written in two ways
         split = SPLIT_FOLDERS[folders.pop(0).lower()] if has_splits else ""
         if not folders:
             raise FileError(file.path, "lies in no class folder", f"expected {folder}/CLASS/{file.path.name}")

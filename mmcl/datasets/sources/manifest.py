@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source, SourceSignal
 from mmcl.errors import FileError, InputError
 from mmcl.features.weights import cache_folder
 from mmcl.io import check_file_name
@@ -172,7 +173,8 @@ def _row(
     split = cell.get("split", "")
     if split not in ("", *SPLITS):
         raise wrong(f"split is '{split}'", "expected train, validation or test")
-    labels = tuple(v.strip() for v in cell.get("labels", "").split(";") if v.strip())
+    text = unicodedata.normalize("NFC", cell.get("labels", ""))  # accents are written in two ways
+    labels = tuple(v.strip() for v in text.split(";") if v.strip())
     events = _events(cell.get("events", ""), ", ".join(labels), wrong)
     name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
     where = f"{path}: line {line}"
@@ -180,7 +182,7 @@ def _row(
         check_file_name(name)
     except InputError as error:
         raise FileError(path, f"line {line}: {error}", "rename it") from error
-    group = cell.get("group", "")
+    group = unicodedata.normalize("NFC", cell.get("group", ""))
     return RecordingRow(name, split, labels, group, events, sources, where=where, media=media, url=url)
 
 
@@ -218,6 +220,6 @@ def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
     return tuple(events)
 
 
-def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> tuple[Any, float, tuple[str, ...]]:
+def _read_signal(path: Path, rate_hz: float | None, kind: str, m: str) -> SourceSignal:
     read = read_signal_file(path, rate_hz, f"the column {m}_hz")
-    return get_kind(kind).shaped(read.x, path), read.rate_hz, read.channels
+    return SourceSignal(get_kind(kind).shaped(read.x, path), read.rate_hz, read.channels, read.start_s)
