@@ -69,8 +69,10 @@ def check_writable(folder: Path) -> None:
     """Make the folder where it does not exist, and try to write into it.
 
     Raises:
-        FileError: Nothing can be written into it.
+        FileError: It is a file, or nothing can be written into it.
     """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "is a file", "expected a folder; choose another --out")
     probe = folder / ".mmcl-probe"
     try:
         atomic_write(probe, lambda temporary: temporary.write_bytes(bytes(PROBE)))

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from mmcl.cli.options import Debug
+from mmcl.errors import FileError
 
 
 @dataclass(frozen=True)
@@ -77,4 +78,6 @@ class Export:
         from mmcl.interop.onnx import ONNX, export_onnx
 
         out = self.out or self.run_dir / ONNX
+        if out.suffix != ".onnx":
+            raise FileError(out, "is no name of an ONNX file", "let --out end in .onnx")
         print(f"{out}: largest difference of a score from PyTorch's {export_onnx(self.run_dir, out):.1g}")

@@ -15,7 +15,7 @@ import pytest
 from mmcl.cli.main import main
 from mmcl.errors import FileError, InputError
 from mmcl.inference.score_each import ScoredRecording
-from mmcl.io import atomic_write, check_file_name, escape_controls, place_below
+from mmcl.io import atomic_write, check_file_name, check_writable, escape_controls, place_below
 from mmcl.reporting.score_files import ScoreFiles
 from mmcl.types import SnippetScores
 
@@ -138,3 +138,13 @@ def test_names_as_long_as_a_file_system_allows(tmp_path):
     path = tmp_path / ("é" * 120 + ".json")
     atomic_write(path, lambda file: file.write_text("{}"))
     assert path.read_text() == "{}"
+
+
+def test_an_output_that_is_another_file(trained, tmp_path, capsys):
+    other = tmp_path / "notes.txt"
+    other.write_text("mine")
+    with pytest.raises(FileError, match="is a file; expected a folder"):
+        check_writable(other)
+    assert main(["export", str(trained), "--out", str(other)]) == 1
+    assert "let --out end in .onnx" in capsys.readouterr().err
+    assert other.read_text() == "mine"
