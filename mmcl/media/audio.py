@@ -50,7 +50,26 @@ def mix(tracks: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
 
 
 def decode_track(path: str, media: Media, index: int) -> Iterator[np.ndarray]:
-    """The pieces of one track."""
+    """The pieces of one track of a file."""
+    import av
+
+    with av.open(path) as container:
+        stream = container.streams[index]
+        assert isinstance(stream, av.AudioStream)
+        yield from place_sound(container.decode(stream), media)
+
+
+def place_sound(frames: Iterator, media: Media, has_end: bool = True) -> Iterator[np.ndarray]:
+    """Pieces of mono float32 at 16 kHz from time 0 on, gaps silent.
+
+    Args:
+        frames: PyAV's, in order.
+        media: What the file or stream holds; its begin is time 0.
+        has_end: It is a file, whose end is checked against what it claims.
+
+    Raises:
+        Unreadable: The sound is damaged, or its time is wrong.
+    """
     import av
 
     given = 0  # samples given out so far
@@ -66,40 +85,35 @@ def decode_track(path: str, media: Media, index: int) -> Iterator[np.ndarray]:
                 given += len(piece) - dropped
                 yield piece[dropped:]
 
-    with av.open(path) as container:
-        stream = container.streams[index]
-        assert isinstance(stream, av.AudioStream)
-        try:
-            for frame in container.decode(stream):
-                stamp = at if frame.time is None else frame.time - media.start_s
-                stamp = 0.0 if stamp is None else stamp
-                check_timestamps("sound", at or 0.0, stamp, media)
-                if at is not None and at - stamp > AUDIO_GAP_S:  # more sound than time: drop the surplus
-                    early += round((at - stamp) * AUDIO_HZ)
-                    at = stamp
-                is_gap = at is None or stamp - at > AUDIO_GAP_S
-                kind = (frame.layout.name, frame.sample_rate, frame.format.name)
-                if is_gap or kind != layout:
-                    yield from placed(_pieces(resampler, None))
-                    resampler = av.AudioResampler(format="flt", layout="mono", rate=AUDIO_HZ)
-                    layout = kind
-                if is_gap:
-                    early = max(round(-stamp * AUDIO_HZ), 0)
-                    while (left := round(stamp * AUDIO_HZ) - given) > 0:
-                        given += min(left, AUDIO_HZ)
-                        yield np.zeros(min(left, AUDIO_HZ), np.float32)
-                    at = stamp
-                assert at is not None
-                at += frame.samples / frame.sample_rate
-                frame.pts = None
-                yield from placed(_pieces(resampler, frame))
-            yield from placed(_pieces(resampler, None))
-            if media.video is None:
-                check_duration(media, at or 0.0)
-        except (av.FFmpegError, OSError) as error:
-            raise Unreadable(
-                f"its sound cannot be decoded after {at or 0:.2f} s ({describe_av_error(error)})"
-            ) from error
+    try:
+        for frame in frames:
+            stamp = at if frame.time is None else frame.time - media.start_s
+            stamp = 0.0 if stamp is None else stamp
+            check_timestamps("sound", at or 0.0, stamp, media)
+            if at is not None and at - stamp > AUDIO_GAP_S:  # more sound than time: drop the surplus
+                early += round((at - stamp) * AUDIO_HZ)
+                at = stamp
+            is_gap = at is None or stamp - at > AUDIO_GAP_S
+            kind = (frame.layout.name, frame.sample_rate, frame.format.name)
+            if is_gap or kind != layout:
+                yield from placed(_pieces(resampler, None))
+                resampler = av.AudioResampler(format="flt", layout="mono", rate=AUDIO_HZ)
+                layout = kind
+            if is_gap:
+                early = max(round(-stamp * AUDIO_HZ), 0)
+                while (left := round(stamp * AUDIO_HZ) - given) > 0:
+                    given += min(left, AUDIO_HZ)
+                    yield np.zeros(min(left, AUDIO_HZ), np.float32)
+                at = stamp
+            assert at is not None
+            at += frame.samples / frame.sample_rate
+            frame.pts = None
+            yield from placed(_pieces(resampler, frame))
+        yield from placed(_pieces(resampler, None))
+        if media.video is None and has_end:
+            check_duration(media, at or 0.0)
+    except (av.FFmpegError, OSError) as error:
+        raise Unreadable(f"its sound cannot be decoded after {at or 0:.2f} s ({describe_av_error(error)})") from error
 
 
 def _pieces(resampler, frame) -> Iterator[np.ndarray]:

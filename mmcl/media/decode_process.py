@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from mmcl.media.audio import audio_windows, decode_audio
+from mmcl.media.assemble import assemble_snippets
+from mmcl.media.audio import decode_audio
 from mmcl.media.completeness import Unreadable
 from mmcl.media.decord_frames import frames_by_decord
 from mmcl.media.probe import Media, probe_media
-from mmcl.media.pyav_frames import ROUNDING_S, frames_by_pyav
-from mmcl.media.timing import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET
+from mmcl.media.pyav_frames import frames_by_pyav
 
 
 def decode_snippets(
@@ -41,27 +41,11 @@ def decode_snippets(
         end: Gets ``unscored_s``, the seconds of sound that follow the last snippet of a picture.
     """
     hears = media.audio is not None and (has_sound or media.video is None)
-    pieces = decode_audio(path, media) if hears else iter(())
-    windows = audio_windows(pieces) if hears else None
-    if media.video is None:
-        assert windows is not None
-        for window, follow_s in windows:
-            if follow_s < 1 / FPS - ROUNDING_S:
-                return
-            yield None, window
-    sample = frames_by_decord if reader == "decord" else frames_by_pyav
-    frames: list[np.ndarray] = []
-    known_s = 0.0
-    for frame in sample(path, media, short_side):
-        if len(frames) == FRAMES_PER_SNIPPET:  # only now is it known not to be the last frame
-            sound = None
-            if windows is not None:
-                sound, known_s = next(windows)
-            yield np.stack(frames), sound
-            frames = []
-        frames.append(frame)
-    if end is not None and known_s > 0:
-        end["unscored_s"] = known_s + sum(map(len, pieces)) / AUDIO_HZ
+    pieces = decode_audio(path, media) if hears else None
+    read = frames_by_decord if reader == "decord" else frames_by_pyav
+    pictures = None if media.video is None else read(path, media, short_side)
+    for frames, sound in assemble_snippets(pictures, pieces, end):
+        yield None if frames is None else np.stack(frames), sound
 
 
 def main() -> int:
