@@ -1,7 +1,8 @@
 """Multimodal contrastive learning on weakly labelled recordings.
 
-    predictor = mmcl.load("RUN")                            # of a trained run, or of a shared model
-    for scores in predictor.predict(recordings): ...        # snippet scores
+    model = mmcl.load("RUN")                                # of a trained run, or of a shared model
+    scores = model.score("video.mp4")                       # of every snippet
+    events = scores.events(threshold=0.5)
 
     config = mmcl.datasets.get_dataset("utd-mhad").default_config()
     metrics = mmcl.train(config, data=Path("UTD-MHAD"), out=Path("run"))
@@ -17,39 +18,44 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from mmcl.api import Model, Scores, load
     from mmcl.config import RunConfig, override
     from mmcl.datasets import Dataset, get_dataset
-    from mmcl.inference import Predictor, load
+    from mmcl.inference import Predictor
     from mmcl.training import evaluate, train
     from mmcl.types import Bags, ModelOutput, Recording, SnippetGrid, SnippetScores
 
 _PLACES = {
     "Bags": "mmcl.types",
     "Dataset": "mmcl.datasets",
+    "Model": "mmcl.api",
     "ModelOutput": "mmcl.types",
     "Predictor": "mmcl.inference",
     "Recording": "mmcl.types",
     "RunConfig": "mmcl.config",
+    "Scores": "mmcl.api",
     "SnippetGrid": "mmcl.types",
     "SnippetScores": "mmcl.types",
     "evaluate": "mmcl.training",
     "get_dataset": "mmcl.datasets",
-    "load": "mmcl.inference",
+    "load": "mmcl.api",
     "override": "mmcl.config",
     "train": "mmcl.training",
 }
 _PACKAGES = (
-    "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "losses", "media",
-    "models", "readers", "reporting", "runs", "training",
+    "api", "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "losses",
+    "media", "models", "readers", "reporting", "runs", "training",
 )  # fmt: skip
 
 __all__ = [
     "Bags",
     "Dataset",
+    "Model",
     "ModelOutput",
     "Predictor",
     "Recording",
     "RunConfig",
+    "Scores",
     "SnippetGrid",
     "SnippetScores",
     "__version__",

@@ -24,6 +24,7 @@ LAYERS = (
     {"training"},
     {"experiments"},
     {"reporting", "interop"},
+    {"api"},
     {"cli"},
 )
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -171,7 +171,11 @@ def test_code_of_the_readme(folder, monkeypatch):
     monkeypatch.chdir(folder)
     if Path("demo/run/config.json").exists():
         exec(load, scope)
-        assert scope["predictor"].classes == ("violence",)
+        assert scope["model"].classes == ("violence",)
+        assert len(scope["scores"]) == 14
+        (guide,) = re.findall(r"```python\n(import mmcl\n.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)
+        exec(guide, scope)
+        assert len(scope["scores"]) == 4
 
 
 def test_settings_file_of_the_guide(tmp_path):

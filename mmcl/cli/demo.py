@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from mmcl.api.model import load
 from mmcl.config.files import override
 from mmcl.config.schema import RunConfig
 from mmcl.config.validation import check_ranges
@@ -21,13 +22,11 @@ from mmcl.datasets.xd_violence import XdViolenceConfig
 from mmcl.errors import FileError, InputError
 from mmcl.features.extract_files import extract_files
 from mmcl.features.extractor_set import create_extractors
-from mmcl.inference.predictor import load
-from mmcl.inference.videos import ExtractorOptions, score_videos
+from mmcl.inference.score_each import score_each
 from mmcl.media.find import find_media
 from mmcl.reporting.run_report import write_report
 from mmcl.reporting.score_files import ScoreFiles
 from mmcl.runs.model import resolve_device
-from mmcl.runs.run_dir import read_run
 from mmcl.training import train
 
 Metrics = dict[str, float]
@@ -130,7 +129,8 @@ def _learn_videos(learn: Callable[..., Metrics], out: Path, run: Path, seed: int
     metrics = learn(data=features)
     files = find_media([out / "clips" / "test"])[:N_SCORED]
     print(f"scoring {len(files)} held-out clips", flush=True)
-    score_videos(load(run, device), read_run(run), run, files, ScoreFiles(out / "scores"), ExtractorOptions())
+    score = load(run, device).video_scorer.score
+    score_each(files, score, ScoreFiles(out / "scores"), "video", lambda file: str(file.path))
     return metrics
 
 

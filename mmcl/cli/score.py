@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from mmcl.cli.options import Debug, Device
+from mmcl.errors import InputError
 from mmcl.inference.videos import ExtractorOptions
 from mmcl.reporting.score_files import PageOptions
 
@@ -108,7 +109,7 @@ class Score:
     """
 
     run_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """Folder that mmcl train or mmcl import-macil-sd made."""
+    """Folder that mmcl train, share or import-macil-sd made, or hub:OWNER/NAME."""
     recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
     """Files, folders whose files to take, or patterns (videos)."""
     out: Path | None = None
@@ -136,21 +137,22 @@ class Score:
 
     def run(self) -> None:
         """Score every recording."""
+        from mmcl.api.model import load
         from mmcl.evaluation.events import EventRule
-        from mmcl.inference.any_source import score_sources
-        from mmcl.inference.predictor import load
-        from mmcl.interop.onnx import onnx_predictor
+        from mmcl.inference.any_source import find_job
+        from mmcl.inference.score_each import score_each
         from mmcl.reporting.score_files import ScoreFiles
-        from mmcl.runs.run_dir import check_holds_no_run, read_run
+        from mmcl.runs.run_dir import check_holds_no_run
 
-        info = read_run(self.run_dir)
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_dir / "scores"
+        if str(self.run_dir).startswith("hub:") and self.out is None and not lines:
+            raise InputError("--out: needed where the model comes from a hub")
         if folder is not None:
             check_holds_no_run(folder)
-        is_torch = self.runtime == "torch"
-        predictor = load(self.run_dir, self.device) if is_torch else onnx_predictor(self.run_dir)
+        model = load(self.run_dir, self.device, runtime=self.runtime, options=self.extractors)
         rule = EventRule(self.threshold, self.low, self.min_s)
-        writer = ScoreFiles(folder, rule, lines, predictor.multiclass, self.pages, self.extractors.timeout_s)
+        writer = ScoreFiles(folder, rule, lines, model.predictor.multiclass, self.pages, self.extractors.timeout_s)
         rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
-        score_sources(predictor, info, self.run_dir, self.recordings, writer, self.extractors, rates, folder)
+        job = find_job(model.predictor, model.info, self.recordings, lambda: model.video_scorer, rates, folder)
+        score_each(job.items, job.score, writer, job.noun, job.name_of)

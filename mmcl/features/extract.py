@@ -46,7 +46,6 @@ class Extracted:
         return len(next(iter(self.parts.values()))[0]) if self.parts else 0
 
 
-@torch.inference_mode()
 def extract_file(
     path: Path,
     extractors: ExtractorSet,
@@ -72,9 +71,39 @@ def extract_file(
     Raises:
         FileError: The file cannot be decoded, or holds no stream that the extractors take.
     """
+    audio_track = extractors.cards["audio"].track if "audio" in extractors.cards else "default"
+
+    def read(side: int, has_sound: bool) -> tuple[Media, Iterator[Snippet]]:
+        return read_snippets(
+            path, side, timeout_s=timeout_s, has_sound=has_sound, audio_track=audio_track, growing=growing
+        )
+
+    return extract_snippets(read, extractors, path, progress=progress, may_be_empty=may_be_empty)
+
+
+@torch.inference_mode()
+def extract_snippets(
+    read: Callable[[int, bool], tuple[Media, Iterator[Snippet]]],
+    extractors: ExtractorSet,
+    path: Path,
+    *,
+    progress: Callable[[int], object] | None = None,
+    may_be_empty: bool = False,
+) -> Extracted:
+    """Features of the snippets of any source.
+
+    Args:
+        read: Opens it, for a shorter side of the picture and with or without sound.
+        extractors: By modality.
+        path: Names it in messages.
+        progress: As ``extract_file`` takes it.
+        may_be_empty: The same.
+
+    Raises:
+        FileError: It holds no stream that the extractors take.
+    """
     visual, audio = extractors.parts.get("visual", ()), extractors.parts.get("audio", ())
     sides = sorted({getattr(e, "short_side", 16) for e in visual}) or [16]
-    audio_track = extractors.cards["audio"].track if "audio" in extractors.cards else "default"
     rows_of: dict[tuple[str, int], np.ndarray] = {}
     notes: list[str] = []
     for number, side in enumerate(sides):
@@ -82,19 +111,18 @@ def extract_file(
         if number == 0:
             chosen |= {("audio", i): e for i, e in enumerate(audio)}
         has_sound = any(m == "audio" for m, _ in chosen)
-        media, snippets = read_snippets(
-            path, side, timeout_s=timeout_s, has_sound=has_sound, audio_track=audio_track, growing=growing
-        )
+        media, snippets = read(side, has_sound)
         held = {"visual": media.video is not None, "audio": media.audio is not None}
         chosen = {key: e for key, e in chosen.items() if held[key[0]]}
         if number == 0 and not any(held[m] for m in extractors.parts):
-            snippets.close()
+            if isinstance(snippets, SnippetReader):
+                snippets.close()
             if may_be_empty:
                 return Extracted(media, {})
             has = "picture" if held["visual"] else "sound"
             raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
         rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
-        if number == 0:
+        if number == 0 and isinstance(snippets, SnippetReader):
             notes = describe_decoding(path, media, snippets, any(m == "audio" for m, _ in chosen))
         if not held["visual"]:
             break  # the other sizes are of the picture

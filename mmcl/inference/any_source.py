@@ -1,26 +1,28 @@
-"""One scorer: a run scores what it was trained on, be it videos, features, sensor recordings or a manifest of them."""
+"""One entry: a run scores what it was trained on, be it videos, features, sensor recordings or a manifest of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mmcl.data.recording_index import RecordingRow, Source
 from mmcl.errors import FileError, InputError
 from mmcl.features.store import file_suffix, read_cards
 from mmcl.inference.predictor import Predictor
-from mmcl.inference.score_each import ScoreWriter
+from mmcl.inference.score_each import ScoredRecording
 from mmcl.inference.sensors import (
     MANIFESTS,
     LazyRecording,
     check_shapes,
     find_sensor_recordings,
     recordings_of_manifest,
-    score_recordings,
+    score_recording,
 )
-from mmcl.inference.videos import ExtractorOptions, score_videos
+from mmcl.inference.videos import VideoScorer
 from mmcl.media.find import find_media, is_media
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.recording_files import FILE_NAME
@@ -28,44 +30,66 @@ from mmcl.runs.run_dir import RunInfo
 from mmcl.types import InputSpec, Recording
 
 
-def score_sources(
+@dataclass(frozen=True)
+class Job:
+    """Recordings that are to be scored.
+
+    Attributes:
+        items: What is scored.
+        score: Scores one.
+        noun: What an item is ("video").
+        name_of: Names an item in messages.
+    """
+
+    items: Sequence[Any]
+    score: Callable[[Any], ScoredRecording]
+    noun: str
+    name_of: Callable[[Any], str]
+
+
+def takes_media(info: RunInfo) -> bool:
+    """Does a run score features of picture and sound, and with them videos?
+
+    Args:
+        info: Of the run.
+    """
+    return set(info.inputs) <= {"visual", "audio"} and all(s.kind == "features" for s in info.inputs.values())
+
+
+def find_job(
     predictor: Predictor,
     info: RunInfo,
-    run: Path,
     paths: Sequence[Path],
-    writer: ScoreWriter,
-    options: ExtractorOptions,
+    video_scorer: Callable[[], VideoScorer],
     rate_hz: Mapping[str, float | None],
     folder: Path | None = None,
-) -> None:
-    """Score what paths name; each recording's results are written at once.
+) -> Job:
+    """What paths name, and how it is scored; nothing but manifests is read yet.
 
     Args:
         predictor: Of the run.
         info: Of the run.
-        run: Its folder, for messages.
         paths: Videos and folders and patterns of them; a folder of features; pairs of sensor files; or one manifest.
-        writer: Gets the results.
-        options: Which extractors, where the run's card does not know them.
+        video_scorer: Makes the run's video_scorer of videos.
         rate_hz: Of CSV files without a time column, by modality [Hz].
         folder: Where results go, to check that no recording lies there.
 
     Raises:
-        InputError: The run does not take what is there; at the end, naming the recordings that failed.
+        InputError: The run does not take what is there.
     """
-    on_features = set(info.inputs) <= {"visual", "audio"} and all(s.kind == "features" for s in info.inputs.values())
     if len(paths) == 1 and paths[0].suffix in MANIFESTS and not FILE_NAME.fullmatch(paths[0].name):
         recordings = recordings_of_manifest(info, paths[0], predictor.device)
-        score_recordings(predictor, info, recordings, writer)
-    elif on_features and (store := feature_folder(paths)) is not None:
-        score_recordings(predictor, info, recordings_of_store(info, store), writer)
-    elif on_features:
+    elif not takes_media(info):
+        recordings = find_sensor_recordings(info.inputs, paths, rate_hz)
+    elif (store := feature_folder(paths)) is not None:
+        recordings = recordings_of_store(info, store)
+    else:
         files = find_media(paths)
         if folder is not None:
             check_not_inside([file.path for file in files], folder)
-        score_videos(predictor, info, run, files, writer, options)
-    else:
-        score_recordings(predictor, info, find_sensor_recordings(info.inputs, paths, rate_hz), writer)
+        return Job(files, video_scorer().score, "video", lambda file: str(file.path))
+    score = partial(score_recording, predictor, info)
+    return Job(recordings, score, "recording", lambda item: str(next(iter(item.files.values()))))
 
 
 def check_not_inside(files: Sequence[Path], folder: Path) -> None:

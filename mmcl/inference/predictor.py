@@ -165,7 +165,7 @@ def _cut(signals: Mapping[str, np.ndarray], grid: SnippetGrid, low: int, high: i
     return BagSample(x, high - low, np.zeros(1, np.float32), 0)
 
 
-def load(run: Path | str, device: str = "auto") -> Predictor:
+def load_predictor(run: Path | str, device: str = "auto") -> Predictor:
     """The predictor of a run.
 
     Args:

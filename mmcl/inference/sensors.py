@@ -18,7 +18,7 @@ from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.errors import FileError, InputError
 from mmcl.features.extractor_set import split_names
 from mmcl.inference.predictor import Predictor, mean_scores
-from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
+from mmcl.inference.score_each import ScoredRecording
 from mmcl.readers.recording_files import SHAPES, find_recordings, read_recording
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import InputSpec, Recording
@@ -43,30 +43,23 @@ class LazyRecording:
     media: Path | None = None
 
 
-def score_recordings(
-    predictor: Predictor, info: RunInfo, recordings: Sequence[LazyRecording], writer: ScoreWriter
-) -> None:
-    """Score recordings; each one's results are written at once.
+def score_recording(predictor: Predictor, info: RunInfo, item: LazyRecording) -> ScoredRecording:
+    """Scores of a recording, the mean over its crops.
 
     Args:
         predictor: Of the run.
         info: Of the run.
-        recordings: Read one by one.
-        writer: Gets the results.
+        item: Is read now.
 
     Raises:
-        InputError: At the end, naming the recordings that failed.
+        InputError: It cannot be read, or is not as the model expects.
     """
-
-    def score(item: LazyRecording) -> ScoredRecording:
-        read = item.read()
-        crops = read if isinstance(read, list) else [read]
-        scores = mean_scores(list(predictor.predict(crops)))
-        metadata = {"files": {m: path.name for m, path in item.files.items()}, "scored by": list(scores.modality_score)}
-        notes = (*notes_of_missing(item.name, info, tuple(scores.modality_score)), *_notes_of_signals(crops[0], info))
-        return ScoredRecording(scores, metadata, item.media, "visual" in scores.modality_score, notes)
-
-    score_each(recordings, score, writer, "recording", lambda item: str(next(iter(item.files.values()))))
+    read = item.read()
+    crops = read if isinstance(read, list) else [read]
+    scores = mean_scores(list(predictor.predict(crops)))
+    metadata = {"files": {m: path.name for m, path in item.files.items()}, "scored by": list(scores.modality_score)}
+    notes = (*notes_of_missing(item.name, info, tuple(scores.modality_score)), *_notes_of_signals(crops[0], info))
+    return ScoredRecording(scores, metadata, item.media, "visual" in scores.modality_score, notes)
 
 
 def _notes_of_signals(recording: Recording, info: RunInfo) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.features.extract import Extracted, extract_file
 from mmcl.features.extractor_set import ExtractorSet, create_extractors
 from mmcl.inference.predictor import Predictor, mean_scores
-from mmcl.inference.score_each import ScoredRecording, ScoreWriter, score_each
+from mmcl.inference.score_each import ScoredRecording
 from mmcl.inference.sensors import extractor_names, notes_of_missing
 from mmcl.media.find import MediaFile
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
@@ -115,31 +114,21 @@ def _state(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def score_videos(
-    predictor: Predictor,
-    info: RunInfo,
-    run: Path,
-    files: Sequence[MediaFile],
-    writer: ScoreWriter,
-    options: ExtractorOptions,
-) -> None:
-    """Score videos; each one's results are written at once.
+def create_video_scorer(predictor: Predictor, info: RunInfo, run: Path, options: ExtractorOptions) -> VideoScorer:
+    """The scorer of a run.
 
     Args:
         predictor: Of the run.
         info: Of the run.
         run: Its folder, for messages.
-        files: Media files (``media.find.find_media``).
-        writer: Gets the results.
         options: Which extractors.
 
     Raises:
-        InputError: The run does not score videos; at the end, naming the files that failed.
+        InputError: The run does not score videos, or its extractors are not known.
     """
     check_video_grid(info.grid, run)
     extractors = extractors_of_run(info, run, options).to(predictor.device)
-    video_scorer = VideoScorer(predictor, extractors, info, os.fspath(run), options.timeout_s, options.growing)
-    score_each(files, video_scorer.score, writer, "video", lambda file: str(file.path))
+    return VideoScorer(predictor, extractors, info, os.fspath(run), options.timeout_s, options.growing)
 
 
 def check_video_grid(grid: SnippetGrid, run: Path) -> None:

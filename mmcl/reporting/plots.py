@@ -54,7 +54,7 @@ def new_axes(figure: Figure, position: tuple[int, int, int], **options: Any) -> 
     return axes
 
 
-def plot_scores(scores: SnippetScores, threshold: float = 0.5) -> bytes:
+def draw_scores(scores: SnippetScores, threshold: float = 0.5) -> Figure:
     """Scores over time, joint and of each modality, above the truth where it is known.
 
     Of several classes, those that reach the five highest scores somewhere are drawn.
@@ -62,9 +62,6 @@ def plot_scores(scores: SnippetScores, threshold: float = 0.5) -> bytes:
     Args:
         scores: Of a recording.
         threshold: Is drawn where there is one class.
-
-    Returns:
-        A PNG image.
     """
     rows = {"joint": scores.score, **scores.modality_score}
     figure = Figure(figsize=(10, 1.1 + 1.1 * len(rows)), layout="constrained")
@@ -108,7 +105,7 @@ def plot_scores(scores: SnippetScores, threshold: float = 0.5) -> bytes:
         ha="left",
         parse_math=False,
     )
-    return png(figure)
+    return figure
 
 
 def score_strip(scores: SnippetScores, threshold: float, width: int, height: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from mmcl.datasets import load_splits
 from mmcl.errors import FileError
 from mmcl.inference.predictor import Predictor
 from mmcl.io import atomic_write, check_writable, read_json, read_metrics
-from mmcl.reporting.plots import plot_curves, plot_histograms, plot_scores
+from mmcl.reporting.plots import draw_scores, plot_curves, plot_histograms, png
 from mmcl.reporting.run_comparison import (
     WITHOUT_LABELS,
     Table,
@@ -207,7 +207,7 @@ def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]
     if not timelines:
         return []
     note = "Scores learned from bag labels alone; true events are shaded."
-    images = [(f"timeline of {t.name}", plot_scores(t)) for t in timelines]
+    images = [(f"timeline of {t.name}", png(draw_scores(t))) for t in timelines]
     return [section("Timelines of test recordings", note, images)]
 
 

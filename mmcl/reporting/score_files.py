@@ -18,7 +18,7 @@ from mmcl.evaluation.events import EventRule, find_events
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, place_below, printable, write_json
 from mmcl.reporting.overlay import write_overlay
-from mmcl.reporting.plots import plot_scores
+from mmcl.reporting.plots import draw_scores, png
 from mmcl.reporting.score_page import write_page
 from mmcl.types import SnippetScores
 
@@ -109,7 +109,7 @@ class ScoreFiles:
         write_json(place["json"], content)
         text = to_csv(scores)
         atomic_write(place["csv"], lambda path: path.write_text(text))
-        picture = plot_scores(scores, rule.high)
+        picture = png(draw_scores(scores, rule.high))
         atomic_write(place["png"], lambda path: path.write_bytes(picture))
         if scored.media is None:
             return

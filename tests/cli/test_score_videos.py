@@ -19,7 +19,7 @@ from mmcl.datasets.sources.synthetic_videos import make_clips
 from mmcl.datasets.sources.xd_violence_files import find_features
 from mmcl.features.extract import extract_file
 from mmcl.features.extractor_set import create_extractors
-from mmcl.inference import load
+from mmcl.inference import load_predictor
 from mmcl.inference.videos import score_features
 from mmcl.media.snippets import read_snippets
 from mmcl.types import Recording
@@ -102,7 +102,7 @@ def test_scores_are_those_of_the_features(demo_dir, tmp_path):
     clip = next((demo_dir / "clips/test").glob("*.mp4"))
     assert main(["score", str(demo_dir / "model"), str(clip), "--out", str(tmp_path)]) == 0
     content = json.loads((tmp_path / f"{clip.stem}.json").read_text())
-    predictor = load(demo_dir / "model", "cpu")
+    predictor = load_predictor(demo_dir / "model", "cpu")
     x = {
         "visual": np.load(demo_dir / f"features/test/{clip.stem}__0.npy"),
         "audio": np.load(demo_dir / f"features/test/{clip.stem}__log-mel.npy"),
@@ -139,7 +139,7 @@ def test_one_bad_video_stops_nothing(demo_dir, mixed, tmp_path, capsys):
 def test_a_missing_modality_is_scored_by_the_other(demo_dir, model, tmp_path):
     clip = next((demo_dir / "clips/test").glob("*.mp4"))
     extracted = extract_file(clip, create_extractors())
-    predictor = load(demo_dir / model, "cpu")
+    predictor = load_predictor(demo_dir / model, "cpu")
     for m in ("visual", "audio"):
         alone = score_features("x", type(extracted)(extracted.media, {m: (extracted.features[m],)}), predictor)
         assert list(alone.modality_score) == [m]

@@ -7,13 +7,13 @@ import torch
 from support import network_of, read_utd_mhad, recipe
 
 from mmcl.config import override
-from mmcl.inference import load
+from mmcl.inference import load_predictor
 from mmcl.inference.predictor import CHUNK
 from mmcl.types import Recording
 
 
 def test_chunks_give_the_scores_of_the_whole(trained, rng):
-    predictor = load(trained, "cpu")
+    predictor = load_predictor(trained, "cpu")
     n_s = CHUNK  # at 2 snippets a second: twice the chunk
     signal = {
         "inertial": rng.standard_normal((50 * n_s, 6)).astype(np.float32),
@@ -30,7 +30,7 @@ def test_chunks_give_the_scores_of_the_whole(trained, rng):
 
 
 def test_scores_do_not_depend_on_what_is_scored_beside(trained, dataset_dir):
-    predictor = load(trained, "cpu")
+    predictor = load_predictor(trained, "cpu")
     recordings = read_utd_mhad(dataset_dir)[:5]
     together = list(predictor.predict(recordings))
     for one, r in zip(together, recordings, strict=True):

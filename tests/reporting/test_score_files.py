@@ -11,7 +11,7 @@ import pytest
 from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
 from mmcl.inference.score_each import ScoredRecording, score_each
-from mmcl.reporting.plots import plot_scores, score_strip
+from mmcl.reporting.plots import draw_scores, png, score_strip
 from mmcl.reporting.score_files import ScoreFiles, summarize, to_csv
 from mmcl.types import SnippetScores
 
@@ -51,5 +51,5 @@ def test_one_failure_stops_nothing(tmp_path, capsys):
 
 
 def test_pictures():
-    assert plot_scores(scores())[:4] == b"\x89PNG"
+    assert png(draw_scores(scores()))[:4] == b"\x89PNG"
     assert score_strip(scores(), 0.5, 64, 16).shape == (16, 64, 3)

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from mmcl.errors import InputError
-from mmcl.inference.predictor import load
+from mmcl.inference.predictor import load_predictor
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_crafted_settings(trained, tmp_path, path, value, message):
     place[keys[-1]] = value
     (run / "config.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as error:
-        load(run, "cpu")
+        load_predictor(run, "cpu")
     assert "\n" not in str(error.value)

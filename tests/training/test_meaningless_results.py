@@ -15,7 +15,7 @@ from mmcl.cli.main import main
 from mmcl.datasets.sources.xd_violence_files import find_features
 from mmcl.errors import FileError
 from mmcl.evaluation.events import EventRule
-from mmcl.reporting.plots import plot_scores
+from mmcl.reporting.plots import draw_scores, png
 from mmcl.reporting.score_files import ScoreFiles
 from mmcl.types import SnippetScores
 
@@ -83,7 +83,7 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path):
     start, score = np.arange(4.0), np.linspace(0, 1, 8).reshape(4, 2)
     classes = ("cost $x", r"$\frac{1}{$")
     scores = SnippetScores("a $ b ^ _$", start, start + 1, score, {"visual": score}, score.max(0), {}, classes)
-    assert plot_scores(scores)[:4] == b"\x89PNG"
+    assert png(draw_scores(scores))[:4] == b"\x89PNG"
     from mmcl.inference.score_each import ScoredRecording
 
     ScoreFiles(tmp_path, EventRule()).write(ScoredRecording(scores))

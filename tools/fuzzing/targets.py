@@ -140,7 +140,7 @@ class Models:
         self.weights = (self.run / "best.safetensors").read_bytes()
 
     def case(self, rng: np.random.Generator, box: Path) -> None:
-        from mmcl.inference.predictor import load
+        from mmcl.inference.predictor import load_predictor
         from mmcl.types import Recording
 
         folder = box / "model"
@@ -149,7 +149,7 @@ class Models:
         (folder / "best.safetensors").write_bytes(mutate_bytes(self.weights, rng) if spoils_weights else self.weights)
         content = json.dumps(self.config).encode() if spoils_weights else mutate_json(self.config, rng)
         (folder / "config.json").write_bytes(content)
-        predictor = load(folder, "cpu")
+        predictor = load_predictor(folder, "cpu")
         (m,) = predictor.grid.frames_per_hop
         x = np.random.default_rng(0).standard_normal((100, 3)).astype(np.float32)
         (scores,) = predictor.predict([Recording("r", {m: x}, {m: 50.0})])
