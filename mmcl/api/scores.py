@@ -145,6 +145,7 @@ class Scores:
         writer = ScoreFiles(Path(folder), rule, multiclass=self.multiclass, pages=pages or PageOptions())
         writer.prepare()
         writer.write(self.scored)
+        writer.finish({})
         return Path(folder) / f"{self.name}.json"
 
     def __len__(self) -> int:

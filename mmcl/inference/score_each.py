@@ -25,7 +25,8 @@ class ScoredRecording:
         metadata: Goes into the results beside the scores.
         media: The media file, None of sensor recordings.
         has_picture: The file holds a picture.
-        notes: Lines for the user.
+        notes: What the user should know of it.
+        speed: How long it took, a line.
     """
 
     scores: SnippetScores
@@ -33,6 +34,7 @@ class ScoredRecording:
     media: Path | None = None
     has_picture: bool = False
     notes: tuple[str, ...] = ()
+    speed: str = ""
 
 
 class ScoreWriter(Protocol):
@@ -46,6 +48,13 @@ class ScoreWriter(Protocol):
 
     def log(self, text: str) -> None:
         """Show a line to the user."""
+
+    def finish(self, failures: Mapping[str, str]) -> None:
+        """Called at the end, and where a job is stopped.
+
+        Args:
+            failures: What is wrong with each recording that was not scored, by name.
+        """
 
     @property
     def place(self) -> str:
@@ -73,18 +82,26 @@ def score_each(
         DiskFullError: At once.
     """
     writer.prepare()
-    failed: list[str] = []
-    for item in tqdm(items, unit=noun, disable=None):
-        try:
-            scored = score(item)
-            summary = writer.write(scored)
-            for note in (*scored.notes, summary):
-                writer.log(note)
-        except Exception as error:  # whatever it is, the others are scored
-            if is_broken_pipe(error) or isinstance(error, DiskFullError):
-                raise
-            failed.append(describe_failure(name_of(item), error))
-            writer.log(f"failed: {failed[-1]}")
+    failed: dict[str, str] = {}
+    try:
+        for item in tqdm(items, unit=noun, disable=None):
+            try:
+                scored = score(item)
+                summary = writer.write(scored)
+                for note in (*scored.notes, *filter(None, [scored.speed]), summary):
+                    writer.log(note)
+            except Exception as error:  # whatever it is, the others are scored
+                if is_broken_pipe(error) or isinstance(error, DiskFullError):
+                    raise
+                name = getattr(item, "name", name_of(item))
+                failed[name] = describe_failure(name_of(item), error)
+                writer.log(f"failed: {failed[name]}")
+    except DiskFullError:
+        raise
+    except BaseException:
+        writer.finish(failed)
+        raise
+    writer.finish(failed)
     writer.log(f"{len(items) - len(failed)} of {len(items)} scored{writer.place}")
     if failed:
-        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: " + " | ".join(failed))
+        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: " + " | ".join(failed.values()))

@@ -97,7 +97,7 @@ class VideoScorer:
         scores = score_features(file.name, extracted, self.predictor)
         notes = [*notes_of_missing(str(path), self.info, tuple(extracted.parts)), *extracted.notes]
         seconds, spent = scores.end_s[-1], time.perf_counter() - started
-        notes.append(f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time")
+        speed = f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time"
         metadata: dict[str, Any] = {
             "file": path.name,
             "model": self.model,
@@ -106,7 +106,7 @@ class VideoScorer:
         }
         if self.growing:
             metadata["growing"] = True
-        return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes))
+        return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes), speed)
 
 
 def _state(path: Path) -> tuple[int, int]:

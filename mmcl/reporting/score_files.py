@@ -17,12 +17,14 @@ from mmcl.errors import FileError
 from mmcl.evaluation.events import EventRule, find_events
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, place_below, printable, write_json
+from mmcl.media.still import still
 from mmcl.reporting.overlay import write_overlay
 from mmcl.reporting.plots import draw_scores, png
+from mmcl.reporting.score_index import PAGE, check_index, describe_row, failed_row, write_index
 from mmcl.reporting.score_page import write_page
 from mmcl.types import SnippetScores
 
-ENDINGS = ("json", "csv", "png", "html")  # of a recording's files
+ENDINGS = ("json", "csv", "png", "html", "jpg")  # of a recording's files
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PageOptions:
     """
 
     page: bool = True
-    """Write NAME.html of each video."""
+    """Write NAME.html of each video, and index.html of all recordings."""
     embed_mb: float = 30.0
     """A video of at most so many megabytes is put into its page; others are referred to."""
     overlay: bool = False
@@ -65,16 +67,31 @@ class ScoreFiles:
     multiclass: bool = False
     pages: PageOptions = field(default_factory=PageOptions)
     timeout_s: float = 60.0
+    rows: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False)
 
     @property
     def place(self) -> str:
         """Where results are, for a message."""
-        return "" if self.folder is None else f" into {self.folder}"
+        if self.folder is None:
+            return ""
+        return f" into {self.folder}" + (f"; all: {self.folder / PAGE}" if self.pages.page else "")
 
     def prepare(self) -> None:
-        """Raises FileError where the folder cannot be written."""
+        """Raises FileError where the folder cannot be written, or holds another index."""
         if self.folder is not None:
             check_writable(self.folder)
+            if self.pages.page:
+                check_index(self.folder)
+
+    def finish(self, failures: Mapping[str, str]) -> None:
+        """Write the page of all recordings.
+
+        Args:
+            failures: What is wrong with each recording that was not scored, by name.
+        """
+        rows = [*self.rows, *(failed_row(name, problem) for name, problem in failures.items())]
+        if self.folder is not None and self.pages.page and rows:
+            write_index(self.folder, rows)
 
     def log(self, text: str) -> None:
         """Show a line beside the progress bar."""
@@ -103,6 +120,8 @@ class ScoreFiles:
 
     def _write_files(self, scored: ScoredRecording, folder: Path, content: Mapping[str, Any]) -> None:
         scores, rule = scored.scores, self.rule
+        if self.pages.page and scores.name == Path(PAGE).stem:
+            raise FileError(scores.name, "has the name of the page of all recordings", "rename it")
         place = {ending: place_below(folder, f"{scores.name}.{ending}") for ending in ENDINGS}
         overlaid = [place_below(folder, f"{scores.name}-scored.mp4")] if self.pages.overlay else []
         check_replaceable(place["json"], [*place.values(), *overlaid])
@@ -111,13 +130,21 @@ class ScoreFiles:
         atomic_write(place["csv"], lambda path: path.write_text(text))
         picture = png(draw_scores(scores, rule.high))
         atomic_write(place["png"], lambda path: path.write_bytes(picture))
-        if scored.media is None:
-            return
-        overlay = None
-        if self.pages.overlay and scored.has_picture:
-            overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
-        if self.pages.page:
-            write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay)
+        files = {"json", "csv", "png"}
+        if scored.media is not None:
+            overlay = poster = None
+            if self.pages.overlay and scored.has_picture:
+                overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
+            if self.pages.page and scored.has_picture:
+                top = int(scores.score.max(1).argmax())
+                poster = still(scored.media, float(scores.start_s[top] + scores.end_s[top]) / 2)
+            if poster is not None:
+                atomic_write(place["jpg"], lambda path: path.write_bytes(poster))
+                files.add("jpg")
+            if self.pages.page:
+                write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay, poster, has_index=True)
+                files.add("html")
+        self.rows.append(describe_row(scored, rule, self.multiclass, files))
 
 
 def check_replaceable(scores: Path, files: Sequence[Path]) -> None:

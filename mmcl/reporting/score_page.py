@@ -12,12 +12,11 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 
-from mmcl.evaluation.events import EventRule, find_events
+from mmcl.evaluation.events import EventRule
 from mmcl.io import atomic_write, place_below, printable
 from mmcl.types import SnippetScores
 
 PLAYABLE = ["mp4", "m4v", "webm", "ogv", "mp3", "wav", "m4a", "ogg", "opus", "flac"]  # what browsers play
-MAX_POINTS = 4000  # of a curve; of longer ones the highest of each stretch is drawn
 
 
 def write_page(
@@ -27,6 +26,8 @@ def write_page(
     rule: EventRule,
     embed_mb: float,
     overlay: Path | None = None,
+    poster: bytes | None = None,
+    has_index: bool = False,
 ) -> Path:
     """Write ``NAME.html``.
 
@@ -37,6 +38,8 @@ def write_page(
         rule: What an event is.
         embed_mb: The video is put into the page up to so many megabytes, else the page refers to its file.
         overlay: Is shown where browsers do not play the file.
+        poster: JPEG that is shown before it plays.
+        has_index: There is a page of all recordings in the folder.
 
     Returns:
         The page's path.
@@ -66,13 +69,20 @@ def write_page(
                 or score[:, k].max() >= rule.low
             ):
                 title = name if len(scores.classes) == 1 else f"{name}, {label}"
-                curves.append({"name": title, **_thin(scores, score[:, k])})
+                curves.append({"name": title, "score": _rounded(score[:, k], 4)})
+    truth = [asdict(t) for t in scores.intervals if t.is_event]
     content = {
+        "name": printable(Path(scores.name).name),
+        "start_s": _rounded(scores.start_s, 3),
+        "end_of_s": _rounded(scores.end_s, 3),
         "curves": curves,
-        "joint": _thin(scores, scores.score.max(1)),
-        "events": [asdict(e) for e in find_events(scores, rule)],
+        "joint": [{"name": c, "score": _rounded(scores.score[:, k], 6)} for k, c in enumerate(scores.classes)],
+        "truth": truth,
         "end_s": float(scores.end_s[-1]),
         "high": rule.high,
+        "low": rule.low,
+        "min_s": rule.min_s,
+        "is_playable": is_playable or overlay is not None,
     }
     template = jinja2.Environment(autoescape=True).from_string(
         (Path(__file__).parent / "templates" / "score_page.html.jinja").read_text()
@@ -88,19 +98,13 @@ def write_page(
         source=source,
         note=note,
         content=content,
-        rule=rule,
         is_sound=is_sound,
+        poster="" if poster is None else f"data:image/jpeg;base64,{base64.b64encode(poster).decode()}",
+        index="../" * scores.name.count("/") + "index.html" if has_index else "",
     )
     atomic_write(out, lambda file: file.write_text(html, encoding="utf-8", errors="replace"))
     return out
 
 
-def _thin(scores: SnippetScores, score: np.ndarray) -> dict[str, list[float]]:
-    """Points of a curve, the highest of each stretch where there are too many."""
-    step = -(-len(score) // MAX_POINTS)
-    starts = np.arange(0, len(score), step)
-    highest = np.maximum.reduceat(score, starts)
-    return {
-        "start_s": [round(float(t), 3) for t in scores.start_s[starts]],
-        "score": [round(float(v), 4) for v in highest],
-    }
+def _rounded(x: np.ndarray, digits: int) -> list[float]:
+    return [round(float(v), digits) for v in x]

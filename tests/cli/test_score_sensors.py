@@ -50,6 +50,7 @@ def test_a_bad_recording_is_told_and_the_others_are_scored(trained, dataset_dir,
         "a3_s2_t1.csv",
         "a3_s2_t1.json",
         "a3_s2_t1.png",
+        "index.html",
     ]
 
 

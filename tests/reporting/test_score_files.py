@@ -46,7 +46,7 @@ def test_one_failure_stops_nothing(tmp_path, capsys):
     with pytest.raises(InputError, match=r"^1 of 2 recordings failed: bad: not enough memory$"):
         score_each(["bad", "good"], score, writer, "recording", str)
     assert json.loads((tmp_path / "r.json").read_text())["file"] == "good"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.csv", "r.json", "r.png"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "r.csv", "r.json", "r.png"]
     assert "1 of 2 scored into" in capsys.readouterr().out
 
 
