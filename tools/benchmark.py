@@ -24,6 +24,7 @@ import tyro
 from benchmarks.commands import evaluation, processes, short_clips, store, video
 from benchmarks.losses import contrastive, forward, growth, step
 from benchmarks.measure import Benchmark
+from benchmarks.pages import pages
 
 from mmcl.io import write_json
 
@@ -36,6 +37,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "evaluation": evaluation,
     "video": video,
     "clips": short_clips,
+    "pages": pages,
     "processes": processes,
 }
 

@@ -38,7 +38,7 @@ class Benchmark:
     """JSON file to write."""
     only: tuple[str, ...] = ()
     """Sections to measure, all if left out: step, forward, contrast, growth, store, evaluation, video,
-    clips, processes."""
+    clips, pages, processes."""
     repeats: int = 7
     """Timed repeats of each variant."""
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
