@@ -173,8 +173,8 @@ def test_code_of_the_readme(folder, monkeypatch):
         exec(load, scope)
         assert scope["model"].classes == ("violence",)
         assert len(scope["scores"]) == 14
-        (guide,) = re.findall(r"```python\n(import mmcl\n.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)
-        exec(guide, scope)
+        (in_python,) = re.findall(r"```python\n(import mmcl\n.*?)```", (ROOT / "docs/guide.md").read_text(), re.DOTALL)
+        exec(in_python, scope)
         assert len(scope["scores"]) == 4
 
 

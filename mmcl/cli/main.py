@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("a manifest of a folder of videos, to look at and edit", "data:Index"),
     "extract": ("features of video and audio files", "score:Extract"),
     "score": ("snippet scores of your own videos or sensor recordings", "score:Score"),
+    "annotations export": ("events for a program in which a person corrects them", "annotations:ExportAnnotations"),
+    "annotations import": ("a manifest of corrected annotations, to train on", "annotations:ImportAnnotations"),
     "share": ("a folder to give away of a run, with a model card", "models:Share"),
     "export": ("a run's network as ONNX, checked", "models:Export"),
     "import-macil-sd": ("a model from the weights that MACIL-SD's authors released", "models:ImportMacilSd"),

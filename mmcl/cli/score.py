@@ -92,8 +92,8 @@ class Score:
 
     A model scores what it was trained on. Writes NAME.json (scores, events), NAME.csv (start_s, end_s, joint
     score, one per modality) and NAME.png; of videos also NAME.html, where the video plays above its
-    curves, and NAME.jpg; and index.html, a table of all. A bad file is named in one line, the others are scored, and the
-    exit code is 1.
+    curves, and NAME.jpg; and index.html, a table of all. A bad file is named in one line, the others are
+    scored, and the exit code is 1.
 
     Videos: any file, folder or pattern such as 'videos/*.mp4'. One without sound, or sound without
     picture, is scored by the modality that is there.

@@ -78,17 +78,17 @@ def test_features_are_scored_as_their_file(video_model, clip):
 def test_lists_and_folders_are_lazy_and_outlive_a_bad_file(video_model, clip, tmp_path):
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video")
-    asked = []
+    started = []
 
     def sources():
         for path in (clip, bad, clip):
-            asked.append(path)
+            started.append(path)
             yield path
 
     scores = video_model.score(sources())
-    assert asked == []
+    assert started == []
     assert len(next(scores)) == 4
-    assert len(asked) == 1
+    assert len(started) == 1
     with pytest.raises(FileError, match=r"bad\.mp4"):
         next(scores)
     assert next(scores).name == "clip"

@@ -9,7 +9,8 @@ Columns, in any order::
     video      a video or audio file, or its address; its picture is the modality visual, its sound audio (optional)
     SENSOR     any other name: the path of its file, relative to the manifest's folder; nothing = it lacks this sensor
     SENSOR_hz  its rate; not needed where the file has a column time_s
-    events     where events are known, for evaluation alone: "start-end;start-end" in seconds (optional)
+    events     where events are known, for evaluation alone: "start-end;start-end" in seconds, each followed by a space
+               and its class where there are several (optional)
 
 A sensor's kind is told by its header, ``wrist:inertial``, ``pose:skeleton`` (x, y, z of each joint),
 ``pose:skeleton2d`` (x, y), ``clip:features`` (one row a hop) or any other of ``mmcl.readers.kinds``; without it
@@ -175,7 +176,7 @@ def _row(
         raise wrong(f"split is '{split}'", "expected train, validation or test")
     text = unicodedata.normalize("NFC", cell.get("labels", ""))  # accents are written in two ways
     labels = tuple(v.strip() for v in text.split(";") if v.strip())
-    events = _events(cell.get("events", ""), ", ".join(labels), wrong)
+    events = _events(cell.get("events", ""), labels, wrong)
     name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
     where = f"{path}: line {line}"
     try:
@@ -204,12 +205,16 @@ def _rate(text: str, m: str, wrong: Any) -> float | None:
     return rate
 
 
-def _events(text: str, name: str, wrong: Any) -> tuple[Interval, ...]:
+def _events(text: str, labels: Sequence[str], wrong: Any) -> tuple[Interval, ...]:
     events = []
     for item in filter(None, text.split(";")):
-        start, _, end = item.strip().partition("-")
+        times, _, label = item.strip().partition(" ")
+        start, _, end = times.partition("-")
+        label = unicodedata.normalize("NFC", label.strip())
+        if label and label not in labels:
+            raise wrong(f"events holds '{item}', labels {', '.join(labels) or 'nothing'}", "name its class there too")
         try:
-            interval = Interval(float(start), float(end), name)
+            interval = Interval(float(start), float(end), label or ", ".join(labels))
             if "_" in item or not math.isfinite(interval.end_s):
                 raise ValueError(item)
         except ValueError:
