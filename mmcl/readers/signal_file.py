@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from mmcl.errors import FileError
 from mmcl.io import first_line
 from mmcl.readers.lazy_array import open_npy
+from mmcl.readers.mat_file import read_mat_arrays
 from mmcl.readers.text_table import read_text_table
 from mmcl.readers.timed_table import TimedSignal, check_channels, check_rounding, is_clock, signal_of_columns
 
@@ -80,28 +80,16 @@ def _npy(path: Path) -> np.ndarray:
 
 def _mat(path: Path) -> tuple[np.ndarray, float | None]:
     """The one array of a file, and its rate [Hz] where a value beside it says so."""
-    rate_hz = None
-    try:
-        shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
-        rates = [name for name, shape in shapes.items() if name.lower() in RATES and math.prod(shape) == 1]
-        if rates:
-            rate_hz = float(scipy.io.loadmat(path, variable_names=rates[:1])[rates[0]].item())
-        arrays = {k: s for k, s in shapes.items() if not k.startswith("__") and len(s) >= 2 and max(s) > 1}
-        if len(arrays) == 1:
-            (name,) = arrays
-            _check_size(path, arrays[name])
-            x = scipy.io.loadmat(path, variable_names=[name])[name]
-            if not isinstance(x, np.ndarray):
-                raise FileError(path, f"holds a {type(x).__name__}", "save it as a full array")
-    except FileError:
-        raise
-    except NotImplementedError as error:  # MATLAB 7.3 writes HDF5
-        raise FileError(path, "is of MATLAB 7.3", "save it with -v7, or as .npy") from error
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise FileError(path, f"not a readable .mat file ({first_line(error)})", "save it again") from error
+    content = read_mat_arrays(path)
+    values = {k: x for k, x in content.items() if isinstance(x, np.ndarray)}
+    rate_hz = next((float(x.item()) for k, x in values.items() if k.lower() in RATES and x.size == 1), None)
+    arrays = {k: x for k, x in values.items() if max(x.shape) > 1}
     if len(arrays) != 1:
-        names = ", ".join(arrays) or "none"
-        raise FileError(path, f"holds the arrays {names}", "expected exactly one signal in it")
+        others = [f"{k} ({x})" for k, x in content.items() if isinstance(x, str)]
+        names = ", ".join([*arrays, *others]) or "none"
+        raise FileError(path, f"holds the arrays {names}", "expected exactly one signal in it, a full array")
+    (x,) = arrays.values()
+    _check_size(path, x.shape)
     return (np.ascontiguousarray(x.transpose(2, 0, 1)) if x.ndim == 3 else x), rate_hz
 
 

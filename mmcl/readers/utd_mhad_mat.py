@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from mmcl.errors import FileError
+from mmcl.readers.mat_file import read_mat_arrays
 
 INERTIAL_HZ = 50.0
 N_JOINTS = 20
@@ -28,20 +28,17 @@ def read_mat(path: Path, modality: str) -> np.ndarray:
         FileError: The file is unreadable, lacks its variable, or holds another shape, NaN or infinity.
     """
     path, variable = Path(path), VARIABLE[modality]
-    if not path.is_file():
-        raise FileError(path, "no such file", "check the path")
-    try:
-        content = scipy.io.loadmat(path, variable_names=[variable])
-    except Exception as error:  # scipy raises many kinds on damaged files
-        raise FileError(path, f"not a readable .mat file ({error})", "copy or download the file again") from error
-    if variable not in content:
+    content = read_mat_arrays(path)
+    x = content.get(variable)
+    if x is None:
         raise FileError(path, f"holds no variable '{variable}'", f"is it really a {modality} recording?")
-    x = content[variable]
+    if isinstance(x, str):
+        raise FileError(path, f"'{variable}' is no array but a {x}", "check the file")
     if modality == "inertial":
         shape, fits = "(frames, 6)", x.ndim == 2 and x.shape[1] == 6
     else:
         shape, fits = "(20, 3, frames)", x.ndim == 3 and x.shape[:2] == (N_JOINTS, 3)
-    if not fits or x.size == 0 or not np.issubdtype(x.dtype, np.number) or np.iscomplexobj(x):
+    if not fits or x.size == 0:
         raise FileError(path, f"'{variable}' has shape {x.shape}, expected {shape}", "check the file")
     x = np.asarray(x, np.float32)
     if not np.isfinite(x).all():
