@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 
+ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r"}  # names and cells may hold line breaks
+
+
 class InputError(ValueError):
     """Bad input of any kind: a file, an option, a folder, a checkpoint.
 
@@ -31,7 +34,7 @@ class FileError(InputError):
 
     def __init__(self, path: str | Path, problem: str, remedy: str):
         self.path, self.parts = Path(path), (problem, remedy)
-        super().__init__(f"{path}: {problem}; {remedy}")
+        super().__init__(f"{path}: {problem}; {remedy}".translate(ONE_LINE))
 
 
 class DiskFullError(FileError):

@@ -220,3 +220,10 @@ def test_a_sensor_file_in_two_splits_and_events_that_contradict(tmp_path, rng):
     ):
         with pytest.raises(InputError, match=message):
             load(changes)
+
+
+def test_line_breaks_in_cells_make_no_second_line(tmp_path):
+    (tmp_path / "m.csv").write_text('labels,wrist,events\nfight,a.npy,"1-2;x\ny"\n')
+    with pytest.raises(FileError, match=r"events holds 'x\\ny'") as caught:
+        read_manifest(tmp_path / "m.csv")
+    assert "\n" not in str(caught.value)

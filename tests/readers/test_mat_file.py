@@ -77,7 +77,7 @@ def test_damaged_files_are_refused(tmp_path):
                 read_signal_file(path, 50.0, "--hz")
             except FileError:
                 n_refused += 1
-    assert n_refused > 200
+    assert n_refused > 150
     body = plain[128:]
     for _ in range(300):  # what scipy crashes on: tags inside a compressed element
         changed = bytearray(body)
