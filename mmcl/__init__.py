@@ -43,8 +43,8 @@ _PLACES = {
     "train": "mmcl.training",
 }
 _PACKAGES = (
-    "api", "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "losses",
-    "media", "models", "readers", "reporting", "runs", "training",
+    "api", "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "live",
+    "losses", "media", "models", "readers", "reporting", "runs", "training",
 )  # fmt: skip
 
 __all__ = [

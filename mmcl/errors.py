@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r"}  # names and cells may hold line breaks
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     {"datasets"},
     {"runs"},
     {"inference"},
+    {"live"},
     {"training"},
     {"experiments"},
     {"reporting", "interop"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmcl.media.completeness import Truncated, Unreadable
+from mmcl.media.completeness import ClockLeap, Truncated, Unreadable
 from mmcl.media.probe import Media
 
 MAX_STEP_BACK_S, MAX_STEP_AHEAD_S = 1.0, 600.0  # leaps of a stream's clock beyond these are not believed
@@ -21,10 +21,10 @@ def check_timestamps(what: str, expected_s: float, at_s: float, media: Media) ->
         media: The file.
 
     Raises:
-        Unreadable: It leaps, or is beyond what a file of this size can hold.
+        Unreadable: It leaps (ClockLeap), or is beyond what a file of this size can hold.
     """
     if at_s < expected_s - MAX_STEP_BACK_S or at_s > expected_s + MAX_STEP_AHEAD_S:
-        raise Unreadable(
+        raise ClockLeap(
             f"the clock of its {what} leaps from {expected_s:.1f} to {at_s:.1f} s",
             "write it anew with a video tool, joined files one by one",
         )

@@ -17,6 +17,10 @@ class Unreadable(Exception):
         self.remedy = remedy
 
 
+class ClockLeap(Unreadable):
+    """Time stamps leap back, or far ahead; what follows is whole in itself."""
+
+
 class Truncated(Unreadable):
     """The end of the file is missing; what is there can be decoded."""
 

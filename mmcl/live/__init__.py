@@ -1,0 +1,1 @@
+"""Live sources: scores and events while a camera or a stream goes on."""
