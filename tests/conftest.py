@@ -11,6 +11,8 @@ import torch
 from clips import write_square
 from support import SMALL, recipe
 
+import mmcl
+from mmcl.cli.main import main
 from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.training import train
 
@@ -78,6 +80,16 @@ def class_folders(tmp_path_factory) -> Path:
                 sound = camera % 3 != 0
                 write_square(place / f"{name}{camera}{number}.mp4", name == "wild", 10 * camera + number, sound)
     return folder
+
+
+@pytest.fixture(scope="session")
+def video_model(class_folders, tmp_path_factory):
+    """A small model of videos, picture and sound, whose context is bounded."""
+    run = tmp_path_factory.mktemp("model") / "run"
+    words = ["train", "events", "--data", str(class_folders), "--out", str(run), "--features.visual", "descriptors"]
+    small = ["--optim.epochs", "1", "--model.dim", "8", "--trainer.tracker", "none", "--loader.batch-size", "4"]
+    assert main([*words, *small, "--data.normal", "calm", "--model.attention-window", "2"]) == 0
+    return mmcl.load(run, "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -123,4 +123,5 @@ class Watch:
                 output.close()
                 if lost := output.describe():
                     log(lost)
-            log(watcher.summary())
+            if watcher.has_begun:
+                log(watcher.summary())

@@ -65,10 +65,12 @@ class SegmentEnd:
     Attributes:
         reason: Why, "" at the end of a file.
         is_last: It is not opened again.
+        n_snippets: Of the segment, those that were dropped too.
     """
 
     reason: str
     is_last: bool
+    n_snippets: int = 0
 
 
 @dataclass
@@ -111,7 +113,7 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
         self.thread = threading.Thread(target=self._run, daemon=True, name="stream")
         self.began: float | None = None
         self.next_s = 0.0
-        self._is_over = False
+        self._is_over, self._n_snippets = False, 0
 
     def __next__(self) -> LiveSnippet | SegmentBegin | SegmentEnd:
         if self._is_over:
@@ -134,6 +136,12 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
         self.is_stopped.set()
 
     def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:  # whoever takes the items is to see it
+            self._put(error, needed=True)
+
+    def _read(self) -> None:
         wait_s, was_open = FIRST_WAIT_S, False
         while not self.is_stopped.is_set():
             opened, reason, failed = time.monotonic(), "", False
@@ -149,7 +157,8 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
                     return
             was_open = True
             goes_on = self.source.comes_back or (self.source.is_live and failed)
-            self._put(SegmentEnd(reason if goes_on or failed else "", not goes_on), needed=True)
+            reason = reason if goes_on or failed else ""
+            self._put(SegmentEnd(reason, not goes_on, self._n_snippets), needed=True)
             if not goes_on:
                 return
             self.counts.gaps += 1
@@ -157,22 +166,22 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
             self.is_stopped.wait(wait_s)
 
     def _read_source(self) -> None:
-        container = self.source.open()
-        try:
+        early: dict[str, list[Any]] = {}
+        with self.source.open() as container:
             while True:
                 try:
-                    self._read_segment(container)
+                    self._read_segment(container, early)
                     return
                 except ClockLeap as error:  # the container goes on, as a segment of its own
                     self.counts.gaps += 1
-                    self._put(SegmentEnd(str(error), is_last=False), needed=True)
-        finally:
-            container.close()
+                    self._put(SegmentEnd(str(error), False, self._n_snippets), needed=True)
 
-    def _read_segment(self, container: Any) -> None:
+    def _read_segment(self, container: Any, early: dict[str, list[Any]]) -> None:
+        """Deliver snippets up to a leap of the clock; the frames behind it go into ``early``."""
         held: list[Any] = []
-        demuxer = Demuxer(container, held.append, self.needs)
+        demuxer = Demuxer(container, held.append, self.needs, early)
         begin = SegmentBegin(demuxer.media, self._start_of_segment())
+        self._n_snippets = 0
         self._put(begin, needed=True)
 
         def pass_on(packet: Any) -> None:
@@ -183,11 +192,17 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
             pass_on(packet)
         demuxer.on_packet = pass_on
         before = self.counts.damaged
-        for snippet in self._snippets(demuxer, begin):
-            self.counts.damaged = before + demuxer.n_damaged
-            self._put(snippet, needed=False)
-            if self.is_stopped.is_set():
-                return
+        try:
+            for snippet in self._snippets(demuxer, begin):
+                self.counts.damaged = before + demuxer.n_damaged
+                self._n_snippets = snippet.number + 1
+                self._put(snippet, needed=False)
+                if self.is_stopped.is_set():
+                    return
+        except ClockLeap:
+            early.clear()
+            early.update(demuxer.leftover())
+            raise
 
     def _start_of_segment(self) -> float:
         """By the wall clock where the source does not wait, else where the last segment ended."""

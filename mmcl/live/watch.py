@@ -72,15 +72,26 @@ class Watcher:
         """
         try:
             for item in self.reader:
-                if isinstance(item, LiveSnippet):
-                    self._snippets(item)
-                else:
-                    self._turn(item)
+                self.take(item)
         finally:
             self.reader.stop()
 
+    def take(self, item: LiveSnippet | SegmentBegin | SegmentEnd) -> None:
+        """Score an item of the reader, and the snippets that wait behind it."""
+        if isinstance(item, LiveSnippet):
+            self._snippets(item)
+        else:
+            self._turn(item)
+
+    @property
+    def has_begun(self) -> bool:
+        """Was the source opened?"""
+        return self.scores.media is not None
+
     def end(self) -> None:
         """Score what is left, and send that it is over."""
+        if not self.has_begun:
+            return
         self._flush()
         self._send({"type": "end", **self._state()})
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmcl.media.completeness import Unreadable
+from mmcl.media.completeness import ClockLeap, Unreadable
 from mmcl.media.probe import AudioStream, Media, VideoStream, describe_av_error
 
 MAX_APART_S = 5.0  # one of two streams that is so much behind the other has stopped
+MAX_BACK_S = 1.0
 FIRST_S = 2.0  # so long the other stream's first frame is waited for
 FPS_ASSUMED = 30.0
 
@@ -25,6 +26,7 @@ class Demuxer:
         container: PyAV's.
         on_packet: Is called with every packet of picture and sound.
         needs: "visual", "audio": other streams are not decoded.
+        early: Frames that the demuxer before this one left (``leftover``).
 
     Attributes:
         media: What the stream holds, known once the first frames are there.
@@ -34,7 +36,13 @@ class Demuxer:
         Unreadable: The stream holds neither picture nor sound that is needed.
     """
 
-    def __init__(self, container: Any, on_packet: Callable[[Any], object], needs: tuple[str, ...]):
+    def __init__(
+        self,
+        container: Any,
+        on_packet: Callable[[Any], object],
+        needs: tuple[str, ...],
+        early: Mapping[str, Sequence[Any]] | None = None,
+    ):
         import av
 
         self.on_packet, self.n_damaged, self._ended = on_packet, 0, False
@@ -44,9 +52,12 @@ class Demuxer:
             has = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise Unreadable(f"holds {has}; the model takes {' and '.join(needs)}", "choose another source or model")
         self.streams = {k: s for k, s in (("visual", video), ("audio", audio)) if s is not None}
-        if video is not None:
+        if video is not None and not video.codec_context.is_open:
             video.thread_type = "AUTO"
-        self._held: dict[str, deque[Any]] = {k: deque() for k in self.streams}
+        self._held: dict[str, deque[Any]] = {k: deque((early or {}).get(k, ())) for k in self.streams}
+        self._last: dict[str, float] = {}  # time of the latest frame that was given out
+        self._stamped: set[str] = set()
+        self._unstamped: dict[str, list[Any]] = {}
         self._errors, self._any_error = (av.InvalidDataError, av.PatchWelcomeError), av.FFmpegError
         self._packets = container.demux(*self.streams.values())
         self.media = self._describe(container)
@@ -56,6 +67,7 @@ class Demuxer:
 
         Raises:
             StreamBroken: The other stream goes on without it.
+            ClockLeap: The next frame is of another clock.
         """
         held = self._held[kind]
         while True:
@@ -65,7 +77,22 @@ class Demuxer:
                     raise StreamBroken(f"its {'picture' if kind == 'visual' else 'sound'} has stopped")
             if not held:
                 return
+            at, last = held[0].time, self._last.get(kind)
+            if at is not None:
+                if last is not None and _leaps(last, at):
+                    what = "picture" if kind == "visual" else "sound"
+                    raise ClockLeap(f"the clock of its {what} leaps from {last:.1f} to {at:.1f} s")
+                self._last[kind] = at
             yield held.popleft()
+
+    def leftover(self) -> dict[str, list[Any]]:
+        """Behind a leap of the clock: the frames that are of the new clock."""
+        rest = {}
+        for kind, held in self._held.items():
+            times = [self._last.get(kind), *(f.time for f in held)]
+            leaps = [i for i in range(len(held)) if None not in times[i : i + 2] and _leaps(times[i], times[i + 1])]
+            rest[kind] = list(held)[leaps[0] :] if leaps else []
+        return rest
 
     def _read(self) -> None:
         try:
@@ -83,9 +110,22 @@ class Demuxer:
                 if getattr(frame, "is_corrupt", False):
                     self.n_damaged += 1
                 else:
-                    self._held[kind].append(frame)
+                    self._hold(kind, frame)
         except self._errors:
             self.n_damaged += 1
+
+    def _hold(self, kind: str, frame: Any) -> None:
+        """The first frames of RTSP may lack a time; it is that of the first that has one, less what they last."""
+        if kind in self._stamped or frame.pts is not None:
+            for n, early in enumerate(reversed(self._unstamped.pop(kind, [])), 1):
+                stream = self.streams[kind]
+                of_frame = early.samples / early.sample_rate if kind == "audio" else 1 / float(_fps(stream))
+                early.pts, early.time_base = frame.pts - round(n * of_frame / frame.time_base), frame.time_base
+                self._held[kind].appendleft(early)
+            self._stamped.add(kind)
+            self._held[kind].append(frame)
+        else:
+            self._unstamped.setdefault(kind, []).append(frame)
 
     def _lead(self, kind: str) -> float:
         """Seconds that are held of the other stream while this one has none."""
@@ -106,7 +146,7 @@ class Demuxer:
         video = audio = None
         if "visual" in first:
             stream, c = self.streams["visual"], self.streams["visual"].codec_context
-            fps = float(stream.guessed_rate or stream.average_rate or FPS_ASSUMED)
+            fps = _fps(stream)
             aspect = float(stream.sample_aspect_ratio or c.sample_aspect_ratio or 1) or 1.0
             rotation = first["visual"].rotation
             video = VideoStream(
@@ -116,6 +156,14 @@ class Demuxer:
             stream, c = self.streams["audio"], self.streams["audio"].codec_context
             audio = AudioStream(c.name, c.sample_rate, c.channels, start["audio"], stream.index)
         return Media(container.format.name, None, video, audio)
+
+
+def _leaps(last_s: float, at_s: float) -> bool:
+    return at_s < last_s - MAX_BACK_S or at_s > last_s + MAX_APART_S
+
+
+def _fps(stream: Any) -> float:
+    return float(stream.guessed_rate or stream.average_rate or FPS_ASSUMED)
 
 
 def seconds_of(packet: Any, media: Media) -> float | None:

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -73,8 +75,9 @@ class LiveSource:
         """For messages: without user name and password."""
         return re.sub(r"//[^/@]*@", "//", self.address)
 
-    def open(self) -> Any:
-        """The stream as PyAV's container.
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """The stream as PyAV's container, which is closed at the end.
 
         Raises:
             Unreadable: It cannot be opened.
@@ -82,14 +85,29 @@ class LiveSource:
         """
         import av
 
+        file = self._file()
         try:
-            return self._open()
+            container = self._open(file)
         except (av.FFmpegError, OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
+            if file is not None:
+                file.close()
             raise Unreadable(f"cannot be opened ({describe_av_error(error)})", "check it, and that it sends") from error
+        try:
+            yield container
+        finally:
+            container.close()
+            if file is not None:
+                file.close()
 
-    def _open(self) -> Any:
+    def _file(self) -> GrowingFile | None:
+        if self.scheme or self.is_camera or self.address == "-":
+            return None
+        if not Path(self.address).is_file():
+            remedy = "check the path, or give an address such as rtsp://HOST/PATH"
+            raise FileError(self.address, "no such file", remedy)
+        return GrowingFile(Path(self.address), self.stall_s)
+
+    def _open(self, file: GrowingFile | None) -> Any:
         import av
 
         options = {**_usual_options(self.scheme, self.stall_s), **dict(self.options)}
@@ -99,11 +117,8 @@ class LiveSource:
             return av.open(place, format=kind, options=options, timeout=limits)
         if self.address == "-":
             return av.open(_Unseekable(sys.stdin.buffer), options=options)
-        if not self.scheme:
-            path = Path(self.address)
-            if not path.is_file():
-                raise FileError(path, "no such file", "check the path, or give an address such as rtsp://HOST/PATH")
-            return av.open(GrowingFile(path, self.stall_s), options=options)
+        if file is not None:
+            return av.open(file, options=options)
         return av.open(self.address, options=options, timeout=limits)
 
 

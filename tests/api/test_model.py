@@ -17,15 +17,6 @@ from mmcl.readers.utd_mhad_mat import read_mat
 
 
 @pytest.fixture(scope="module")
-def video_model(class_folders, tmp_path_factory):
-    run = tmp_path_factory.mktemp("model") / "run"
-    words = ["train", "events", "--data", str(class_folders), "--out", str(run), "--features.visual", "descriptors"]
-    small = ["--optim.epochs", "1", "--model.dim", "8", "--trainer.tracker", "none", "--loader.batch-size", "4"]
-    assert main([*words, *small, "--data.normal", "calm"]) == 0
-    return mmcl.load(run, "cpu")
-
-
-@pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """3 s at 25 frames a second, lossless in both streams."""
     path = tmp_path_factory.mktemp("clip") / "clip.mkv"

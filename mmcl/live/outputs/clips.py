@@ -58,8 +58,9 @@ class EventClips(Output):
             begin: Of its segment.
         """
         at = seconds_of(packet, begin.media)
-        if at is None:
-            return
+        if at is None:  # the first packets of RTSP
+            at = 0.0
+            packet.pts = packet.dts = round(begin.media.start_s / packet.time_base)
         with self._lock:
             if begin is not self._segment:
                 self._end_clips()
