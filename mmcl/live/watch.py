@@ -62,7 +62,7 @@ class Watcher:
     def __post_init__(self) -> None:
         self.scores = LiveScores(self.predictor, self.extractors)
         self.events = LiveEvents(self.rule, self.predictor.classes)
-        self.started, self.n_scored, self._expected, self._n_dropped = datetime.now(UTC), 0, 0, 0
+        self.started, self.n_scored, self._expected = datetime.now(UTC), 0, 0
 
     def run(self) -> None:
         """Until the source ends for good.
@@ -109,9 +109,7 @@ class Watcher:
             if snippet.number != self._expected:  # some were dropped
                 self._push(together)
                 together = []
-                self._break(
-                    f"{snippet.number - self._expected} snippets dropped: slower than the source", snippet.start_s
-                )
+                self._drop(snippet.number - self._expected, snippet.start_s)
             together.append(snippet)
             self._expected = snippet.number + 1
         self._push(together)
@@ -123,16 +121,19 @@ class Watcher:
             for scored in self.scores.push(snippets):
                 self._scored(scored)
 
-    def _break(self, reason: str, at_s: float) -> None:
+    def _drop(self, n: int, at_s: float) -> None:
+        """Snippets are missing: what is known is scored as at the end of a file."""
         media = self.scores.media
-        self._flush()
-        self._n_dropped = self.reader.counts.dropped
-        self._send({"type": "gap", "at_s": round(at_s, 3), "time": self._time(at_s), "reason": reason})
         assert media is not None
+        self._flush()
+        reason = f"{n} snippets dropped: slower than the source"
+        self._send({"type": "gap", "at_s": round(at_s, 3), "time": self._time(at_s), "reason": reason})
         self.scores.begin(media)
 
     def _turn(self, item: SegmentBegin | SegmentEnd) -> None:
         if isinstance(item, SegmentEnd):
+            if item.n_snippets > self._expected and self.has_begun:
+                self._drop(item.n_snippets - self._expected, self.reader.next_s)
             self._flush()
             at_s = self.reader.next_s
             if not item.is_last or item.reason:

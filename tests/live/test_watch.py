@@ -25,7 +25,7 @@ from mmcl.live.scores import sides_of
 from mmcl.live.watch import Watcher
 from mmcl.media.stream import LiveSource
 
-SECONDS = 12
+SECONDS = 8
 
 
 class Kept(Output):
@@ -43,7 +43,7 @@ class Kept(Output):
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    """12 s as a camera sends them: no B frames, a key frame a second; MPEG-TS, in which clocks are exact."""
+    """8 s as a camera sends them: no B frames, a key frame a second; MPEG-TS, in which clocks are exact."""
     path = tmp_path_factory.mktemp("live") / "clip.ts"
     clicks_s = tuple(np.arange(0.3, SECONDS, 0.7))
     return write_clip(path, 24 * SECONDS, gop=24, click_s=clicks_s, options={"bf": "0", "tune": "zerolatency"})
@@ -98,7 +98,7 @@ def test_a_file_that_grows(video_model, clip, tmp_path):
     assert kept.messages[0]["type"] == "begin"
     assert kept.messages[-1]["type"] == "end"
     assert kept.of("gap") == []
-    assert watcher.summary().startswith("11.3 s scored")
+    assert watcher.summary().startswith("7.3 s scored")
 
 
 def test_standard_input(video_model, clip):
@@ -231,7 +231,7 @@ def test_snippets_are_dropped_and_counted_where_scoring_is_slower(video_model, c
         kept, watcher = watch(video_model, address, drops=True)
     counts = watcher.reader.counts
     assert counts.dropped > 0
-    assert counts.dropped + len(kept.of("snippet")) == counts.snippets == 17
+    assert counts.dropped + len(kept.of("snippet")) == counts.snippets == 11
     assert any("snippets dropped: slower than the source" in g["reason"] for g in kept.of("gap"))
 
 
@@ -246,7 +246,7 @@ def test_a_network_that_attends_to_everything_gets_a_window(video_model, clip, m
     monkeypatch.setattr(video_model.predictor.network, "context", None)
     kept, watcher = watch(video_model, str(clip), stall_s=0.3)
     assert watcher.scores.delay_s == 0
-    assert len(kept.of("snippet")) == 17
+    assert len(kept.of("snippet")) == 11
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_bad_sources(video_model, source, message, capsys):
 
 def test_models_and_options_that_do_not_fit(video_model, trained, clip, tmp_path, capsys):
     assert main(["watch", str(trained), str(clip)]) == 1
-    assert "not videos" in capsys.readouterr().err
+    assert "videos are cut into snippets" in capsys.readouterr().err
     assert main(["watch", str(video_model.folder), str(clip), "--clips"]) == 1
     assert "--clips: needs --out" in capsys.readouterr().err
     (tmp_path / "text.ts").write_text("no video " * 99)
