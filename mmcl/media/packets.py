@@ -71,7 +71,7 @@ class PacketWriter:
         self._started: set[int] = set()
         try:
             self._container = av.open(str(self.path), "w")
-            self._streams = {i: self._container.add_stream_from_template(s) for i, s in templates.items()}
+            self._streams = {i: self._container.add_stream_from_template(s) for i, s in sorted(templates.items())}
         except (av.FFmpegError, OSError, ValueError) as error:
             raise FileError(self.path, f"cannot be written ({error})", "check the folder") from error
 

@@ -10,6 +10,7 @@ from mmcl.errors import InputError
 from mmcl.live.outputs._base import Message, Output
 
 MAX_WAITING = 1000
+QUEUE_FULL = 15  # paho's MQTT_ERR_QUEUE_SIZE
 CLOSE_S = 5.0
 
 
@@ -39,13 +40,14 @@ class Mqtt(Output):
         self.client = Client(CallbackAPIVersion.VERSION2)
         self.client.max_queued_messages_set(MAX_WAITING)
         self.client.reconnect_delay_set(1, 30)
+        self._waiting: set[int] = set()  # numbers of messages that the broker has not confirmed
+        self.client.on_publish = lambda client, userdata, mid, *_: self._waiting.discard(mid)
         if parts.username:
             self.client.username_pw_set(unquote(parts.username), unquote(parts.password or "") or None)
         if parts.scheme == "mqtts":
             self.client.tls_set()
         self.client.connect_async(parts.hostname, parts.port or (8883 if parts.scheme == "mqtts" else 1883))
         self.client.loop_start()
-        self._waiting: list[object] = []
 
     def send(self, message: Message) -> None:
         """See ``Output.send``."""
@@ -53,23 +55,19 @@ class Mqtt(Output):
         info = self.client.publish(
             f"{self.topic}/{kind}", json.dumps(message, allow_nan=False), qos=0 if kind == "snippet" else 1
         )
-        if info.rc == 15:  # MQTT_ERR_QUEUE_SIZE
+        if info.rc == QUEUE_FULL or (info.rc != 0 and kind == "snippet"):  # snippets do not wait for a broker
             self.n_lost += 1
-            return
-        self._waiting = [i for i in self._waiting[-MAX_WAITING:] if not i.is_published()]  # type: ignore[attr-defined]
-        self._waiting.append(info)
+        elif kind != "snippet":
+            self._waiting.add(info.mid)
 
     def close(self) -> None:
         """See ``Output.close``."""
         until = time.monotonic() + CLOSE_S
-        while self._left() and time.monotonic() < until:
+        while self._waiting and time.monotonic() < until:
             time.sleep(0.05)
-        self.n_lost += self._left()
+        self.n_lost += len(self._waiting)
         self.client.disconnect()
         self.client.loop_stop()
-
-    def _left(self) -> int:
-        return sum(not i.is_published() for i in self._waiting)  # type: ignore[attr-defined]
 
     def describe(self) -> str:
         """See ``Output.describe``."""

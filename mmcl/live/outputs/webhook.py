@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import threading
 import time
@@ -35,8 +36,7 @@ class Webhook(Output):
         self.address, self.first_wait_s = address, first_wait_s
         self.waiting: queue.Queue[Message] = queue.Queue(MAX_WAITING)
         self.n_sent, self.n_lost, self.last_error = 0, 0, ""
-        self.is_closing = threading.Event()
-        self.is_idle = threading.Event()
+        self.is_closing, self.deadline = threading.Event(), math.inf
         self.thread = threading.Thread(target=self._run, daemon=True, name="webhook")
         self.thread.start()
 
@@ -57,6 +57,7 @@ class Webhook(Output):
 
     def close(self) -> None:
         """See ``Output.close``."""
+        self.deadline = time.monotonic() + CLOSE_S
         self.is_closing.set()
         self.thread.join(CLOSE_S)
         self.n_lost += self.waiting.qsize()
@@ -66,7 +67,7 @@ class Webhook(Output):
         return f"webhook: {self.n_lost} messages were not accepted ({self.last_error})" if self.n_lost else ""
 
     def _run(self) -> None:
-        while True:
+        while time.monotonic() < self.deadline:
             try:
                 message = self.waiting.get(timeout=0.1)
             except queue.Empty:
@@ -96,9 +97,8 @@ class Webhook(Output):
         return False
 
     def _wait(self, seconds: float) -> bool:
-        """Wait, no longer than until the stream is closed; is it?"""
+        """Wait; is it too late then?"""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            if self.is_closing.wait(min(0.1, seconds)):
-                return True
-        return False
+        while time.monotonic() < min(until, self.deadline):
+            time.sleep(min(0.05, seconds))
+        return time.monotonic() >= self.deadline
