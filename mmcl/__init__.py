@@ -44,7 +44,7 @@ _PLACES = {
 }
 _PACKAGES = (
     "api", "config", "data", "datasets", "evaluation", "experiments", "features", "inference", "interop", "live",
-    "losses", "media", "models", "readers", "reporting", "runs", "training",
+    "losses", "media", "models", "readers", "reporting", "runs", "serve", "training",
 )  # fmt: skip
 
 __all__ = [

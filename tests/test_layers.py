@@ -26,6 +26,7 @@ LAYERS = (
     {"experiments"},
     {"reporting", "interop"},
     {"api"},
+    {"serve"},
     {"cli"},
 )
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
