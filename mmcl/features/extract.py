@@ -54,6 +54,7 @@ def extract_file(
     progress: Callable[[int], object] | None = None,
     may_be_empty: bool = False,
     growing: bool = False,
+    on_features: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> Extracted:
     """Features of every snippet of a file; a few snippets at a time are in memory.
 
@@ -67,6 +68,7 @@ def extract_file(
         progress: Is called with the number of snippets of every batch that is done.
         may_be_empty: A file without any stream that the extractors take has no features; else it is an error.
         growing: Take what there is of a file that is incomplete.
+        on_features: As ``extract_snippets`` takes it.
 
     Raises:
         FileError: The file cannot be decoded, or holds no stream that the extractors take.
@@ -78,7 +80,9 @@ def extract_file(
             path, side, timeout_s=timeout_s, has_sound=has_sound, audio_track=audio_track, growing=growing
         )
 
-    return extract_snippets(read, extractors, path, progress=progress, may_be_empty=may_be_empty)
+    return extract_snippets(
+        read, extractors, path, progress=progress, may_be_empty=may_be_empty, on_features=on_features
+    )
 
 
 @torch.inference_mode()
@@ -89,6 +93,7 @@ def extract_snippets(
     *,
     progress: Callable[[int], object] | None = None,
     may_be_empty: bool = False,
+    on_features: Callable[[dict[str, np.ndarray]], object] | None = None,
 ) -> Extracted:
     """Features of the snippets of any source.
 
@@ -98,6 +103,7 @@ def extract_snippets(
         path: Names it in messages.
         progress: As ``extract_file`` takes it.
         may_be_empty: The same.
+        on_features: Gets the features of every batch by modality, where one pass makes all of them.
 
     Raises:
         FileError: It holds no stream that the extractors take.
@@ -121,7 +127,14 @@ def extract_snippets(
                 return Extracted(media, {})
             has = "picture" if held["visual"] else "sound"
             raise FileError(path, f"holds only {has}, which this does not look at", "leave it out")
-        rows_of |= _extract_pass(path, snippets, chosen, extractors.device, progress if number == 0 else None)
+        rows_of |= _extract_pass(
+            path,
+            snippets,
+            chosen,
+            extractors.device,
+            progress if number == 0 else None,
+            on_features if len(sides) == 1 else None,
+        )
         if number == 0 and isinstance(snippets, SnippetReader):
             notes = describe_decoding(path, media, snippets, any(m == "audio" for m, _ in chosen))
         if not held["visual"]:
@@ -162,6 +175,7 @@ def _extract_pass(
     chosen: Mapping[tuple[str, int], nn.Module],
     device: torch.device | str,
     progress: Callable[[int], object] | None,
+    on_features: Callable[[dict[str, np.ndarray]], object] | None,
 ) -> dict[tuple[str, int], np.ndarray]:
     """The features of snippets by some extractors."""
     rows = {key: Rows() for key in chosen}
@@ -169,6 +183,7 @@ def _extract_pass(
 
     def flush() -> None:
         inputs: dict[str, Tensor] = {}
+        new: dict[str, list[np.ndarray]] = {}
         for (m, number), kept in rows.items():
             if m not in inputs:
                 x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
@@ -177,6 +192,9 @@ def _extract_pass(
             if not np.isfinite(y).all():
                 raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
+            new.setdefault(m, []).append(y)
+        if on_features is not None:
+            on_features({m: np.concatenate(of_parts, -1) for m, of_parts in new.items()})
         if progress is not None:
             progress(len(batch))
         batch.clear()

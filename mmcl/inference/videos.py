@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -18,6 +21,7 @@ from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.inference.sensors import extractor_names, notes_of_missing
 from mmcl.media.find import MediaFile
+from mmcl.media.probe import Media
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import Recording, SnippetGrid, SnippetScores
@@ -71,11 +75,13 @@ class VideoScorer:
     timeout_s: float = 60.0
     growing: bool = False
 
-    def score(self, file: MediaFile) -> ScoredRecording:
+    def score(self, file: MediaFile, on_scores: Callable[[np.ndarray], object] | None = None) -> ScoredRecording:
         """Scores of a file, a stream that it lacks left out.
 
         Args:
             file: A media file.
+            on_scores: Gets the joint scores so far, ``(snippet, class)``, while features are made; those near the end
+                change with what follows.
 
         Raises:
             FileError: It cannot be decoded, changes while it is, or holds no stream that the model takes.
@@ -90,7 +96,12 @@ class VideoScorer:
                 bar.set_postfix_str(f"{speed:.1f}x real time")
 
             extracted = extract_file(
-                path, self.extractors, timeout_s=self.timeout_s, progress=show, growing=self.growing
+                path,
+                self.extractors,
+                timeout_s=self.timeout_s,
+                progress=show,
+                growing=self.growing,
+                on_features=None if on_scores is None else partial(self._score_so_far, [], on_scores),
             )
         if not self.growing and _state(path) != before:
             raise FileError(path, "changed while it was read", "wait until it is written, or give --growing")
@@ -107,6 +118,22 @@ class VideoScorer:
         if self.growing:
             metadata["growing"] = True
         return ScoredRecording(scores, metadata, path, extracted.media.video is not None, tuple(notes), speed)
+
+    def _score_so_far(
+        self,
+        so_far: list[dict[str, np.ndarray]],
+        on_scores: Callable[[np.ndarray], object],
+        features: dict[str, np.ndarray],
+    ) -> None:
+        so_far.append(features)
+        n = sum(len(next(iter(f.values()))) for f in so_far)
+        if n & (n - 1) and n % 256:  # seldom enough that it costs little: scored anew are all of them
+            return
+        parts: dict[str, tuple[np.ndarray, ...]] = {m: (np.concatenate([f[m] for f in so_far]),) for m in features}
+        on_scores(score_features("so far", Extracted(NOTHING, parts), self.predictor).score)
+
+
+NOTHING = Media("", None, None, None)
 
 
 def _state(path: Path) -> tuple[int, int]:

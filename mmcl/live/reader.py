@@ -23,6 +23,7 @@ from mmcl.media.timing import SNIPPET_S
 
 MAX_WAITING = 12  # snippets between reader and network
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0  # before a source is opened again
+END_S = 2.0  # for the thread to end; a network that blocks is not waited for
 STEADY_S = 10.0  # a source that lasted so long is opened again at once
 
 
@@ -134,6 +135,8 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
     def stop(self) -> None:
         """End the thread; items that wait are lost."""
         self.is_stopped.set()
+        if self.thread.is_alive():
+            self.thread.join(END_S)
 
     def _run(self) -> None:
         try:
@@ -167,7 +170,7 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
 
     def _read_source(self) -> None:
         early: dict[str, list[Any]] = {}
-        with self.source.open() as container:
+        with self.source.open(self.is_stopped.is_set) as container:
             while True:
                 try:
                     self._read_segment(container, early)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +76,11 @@ class LiveSource:
         return re.sub(r"//[^/@]*@", "//", self.address)
 
     @contextmanager
-    def open(self) -> Iterator[Any]:
+    def open(self, is_stopped: Callable[[], bool] = lambda: False) -> Iterator[Any]:
         """The stream as PyAV's container, which is closed at the end.
+
+        Args:
+            is_stopped: Nobody waits for more of a file that grows.
 
         Raises:
             Unreadable: It cannot be opened.
@@ -85,7 +88,7 @@ class LiveSource:
         """
         import av
 
-        file = self._file()
+        file = self._file(is_stopped)
         try:
             container = self._open(file)
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -99,13 +102,13 @@ class LiveSource:
             if file is not None:
                 file.close()
 
-    def _file(self) -> GrowingFile | None:
+    def _file(self, is_stopped: Callable[[], bool]) -> GrowingFile | None:
         if self.scheme or self.is_camera or self.address == "-":
             return None
         if not Path(self.address).is_file():
             remedy = "check the path, or give an address such as rtsp://HOST/PATH"
             raise FileError(self.address, "no such file", remedy)
-        return GrowingFile(Path(self.address), self.stall_s)
+        return GrowingFile(Path(self.address), self.stall_s, is_stopped)
 
     def _open(self, file: GrowingFile | None) -> Any:
         import av
@@ -155,16 +158,18 @@ class GrowingFile:
     Args:
         path: The file.
         idle_s: Seconds without growth after which it has ended.
+        is_stopped: Nobody waits for more.
     """
 
-    def __init__(self, path: Path, idle_s: float):
+    def __init__(self, path: Path, idle_s: float, is_stopped: Callable[[], bool]):
         self.file, self.idle_s = open(path, "rb"), idle_s  # noqa: SIM115, closed with the container
+        self.is_stopped = is_stopped
 
     def read(self, n: int) -> bytes:
         """The next bytes, up to ``n``; none at the end."""
         until = time.monotonic() + self.idle_s
         while not (part := self.file.read(n)):
-            if time.monotonic() > until or os.fstat(self.file.fileno()).st_nlink == 0:
+            if self.is_stopped() or time.monotonic() > until or os.fstat(self.file.fileno()).st_nlink == 0:
                 return b""
             time.sleep(POLL_S)
         return part

@@ -86,35 +86,35 @@ class Receiver:
 
 def test_a_webhook_that_fails_at_first():
     receiver = Receiver([500, 503, 200])
-    hook = Webhook(receiver.address, first_wait_s=0.01)
-    hook.send({"type": "snippet"})
-    hook.send(event(1))
-    hook.send({"type": "gap", "reason": "x"})
-    hook.close()
+    webhook = Webhook(receiver.address, first_wait_s=0.01)
+    webhook.send({"type": "snippet"})
+    webhook.send(event(1))
+    webhook.send({"type": "gap", "reason": "x"})
+    webhook.close()
     receiver.close()
     assert [m["type"] for m in receiver.received] == ["event", "gap"]
-    assert (hook.n_sent, hook.n_lost, hook.describe()) == (2, 0, "")
+    assert (webhook.n_sent, webhook.n_lost, webhook.describe()) == (2, 0, "")
 
 
 def test_a_webhook_that_refuses_or_never_answers():
     receiver = Receiver([404])
-    hook = Webhook(receiver.address, first_wait_s=0.01)
-    hook.send(event(1))
-    hook.close()
+    webhook = Webhook(receiver.address, first_wait_s=0.01)
+    webhook.send(event(1))
+    webhook.close()
     receiver.close()
-    assert hook.describe() == "webhook: 1 messages were not accepted (answers 404)"
+    assert webhook.describe() == "webhook: 1 messages were not accepted (answers 404)"
     with socket.socket() as silent:  # accepts, and says nothing
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        hook = Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}", first_wait_s=0.01)
+        webhook = Webhook(f"http://127.0.0.1:{silent.getsockname()[1]}", first_wait_s=0.01)
         started = time.monotonic()
         for number in range(1500):
-            hook.send(event(number))
+            webhook.send(event(number))
         assert time.monotonic() - started < 2.0  # the stream does not wait
-        assert hook.waiting.qsize() <= 1000
-        hook.close()
+        assert webhook.waiting.qsize() <= 1000
+        webhook.close()
         assert time.monotonic() - started < 10.0
-        assert hook.n_lost >= 1499
+        assert webhook.n_lost >= 1499
 
 
 def test_mqtt(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from mmcl.datasets import get_dataset, load_splits
 from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.experiments.finetune import finetune
-from mmcl.inference import embed, load
+from mmcl.inference import embed, load_predictor
 from mmcl.runs.model import load_model
 from mmcl.runs.run_dir import read_run
 from mmcl.training import train
@@ -65,7 +65,7 @@ def test_fixture_is_small():
 
 @pytest.mark.parametrize("name", ["streams", "recognition", "shared"])
 def test_scores(name, models, expected, recordings):
-    for i, scores in enumerate(load(models / name, "cpu").predict(recordings)):
+    for i, scores in enumerate(load_predictor(models / name, "cpu").predict(recordings)):
         close(scores.score, expected[0][f"{name}/{i}/joint"])
         close(scores.bag_score, expected[0][f"{name}/{i}/bag"])
         for m, score in scores.modality_score.items():
@@ -84,7 +84,7 @@ def test_imported_macil_sd(models, expected):
     rng = np.random.default_rng(0)
     for i, n in enumerate((5, 23)):
         x = {m: rng.standard_normal((n, w)).astype(np.float32) for m, w in (("visual", 24), ("audio", 16))}
-        (scores,) = load(models / "macil-sd", "cpu").predict([Recording(str(i), x, dict.fromkeys(x, 1.5))])
+        (scores,) = load_predictor(models / "macil-sd", "cpu").predict([Recording(str(i), x, dict.fromkeys(x, 1.5))])
         close(scores.score, expected[0][f"macil-sd/{i}/joint"])
 
 

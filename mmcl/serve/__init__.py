@@ -1,0 +1,1 @@
+"""A server: upload a video or name its address, get scores, events and a page."""

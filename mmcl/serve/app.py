@@ -1,0 +1,200 @@
+"""The server's addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
+
+import mmcl
+from mmcl.api.model import Model
+from mmcl.errors import InputError
+from mmcl.evaluation.events import EventRule
+from mmcl.media.fetch import place_of_url
+from mmcl.serve.jobs import ENDED, Job, Jobs
+from mmcl.serve.limits import Limits, Rate
+
+COOKIE = "mmcl_token"
+RESULTS = {"json": "application/json", "csv": "text/csv", "html": "text/html", "png": "image/png"}
+POLL_S, PATIENCE_S = 0.2, 3600.0
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: 'self'; "
+    "media-src data: 'self'; connect-src 'self'"
+)
+
+
+class Address(BaseModel):
+    """Of a video."""
+
+    url: str = Field(max_length=2000)
+
+
+def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: EventRule | None = None) -> FastAPI:
+    """The server of a model.
+
+    Args:
+        model: That scores.
+        token: Whoever has it may ask.
+        folder: For the jobs' folders; removed at the end.
+        limits: Of the server.
+        rule: What an event is.
+    """
+    jobs = Jobs(model, folder, limits, rule or EventRule())
+    rate = Rate(limits.max_per_minute)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(jobs.stop)
+
+    app = FastAPI(title="mmcl", version=mmcl.__version__, lifespan=lifespan, redoc_url=None)
+    app.state.jobs = jobs
+
+    def is_known(request: Request) -> bool:
+        header = request.headers.get("authorization", "")
+        given = header[7:] if header.lower().startswith("bearer ") else request.cookies.get(COOKIE, "")
+        return secrets.compare_digest(given.encode("utf-8", "replace"), token.encode())
+
+    async def check_token(request: Request) -> None:
+        if not is_known(request):
+            raise HTTPException(401, "expected the header 'Authorization: Bearer TOKEN'")
+
+    def find(job_id: str) -> Job:
+        job = jobs.jobs.get(job_id)
+        if job is None:
+            raise HTTPException(404, "no such job")
+        return job
+
+    def create(request: Request, name: str, url: str = "") -> Job:
+        if not rate.allows(request.client.host if request.client else ""):
+            text = f"more than {limits.max_per_minute} videos a minute"
+            raise HTTPException(429, text, {"Retry-After": "60"})
+        try:
+            return jobs.create(name, url)
+        except queue.Full:
+            raise HTTPException(503, f"{limits.max_queue} videos wait already", {"Retry-After": "30"}) from None
+        except InputError as error:
+            raise HTTPException(415, str(error)) from None
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cache-Control"] = "no-store"
+        if response.headers.get("content-type", "").startswith("text/html") and request.url.path != "/docs":
+            response.headers["Content-Security-Policy"] = PAGE_POLICY
+        return response
+
+    @app.exception_handler(Exception)
+    async def unexpected(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": f"unexpected {type(error).__name__}"}, 500)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request, token: str = "") -> Response:
+        if token:  # into a cookie, so that it stays in no history
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+            return answer
+        if not is_known(request):
+            return HTMLResponse("<p>Open the address that the server printed, with its token.</p>", 401)
+        return HTMLResponse((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+
+    @app.get("/api/model", dependencies=[Depends(check_token)])
+    async def describe() -> dict[str, Any]:
+        """What the model is, and what the server takes."""
+        grid = model.predictor.grid
+        taken = {"modalities": list(model.modalities), "classes": list(model.classes), "snippet_s": grid.hop_s}
+        return {**taken, "limits": vars(limits), "rule": vars(jobs.rule), "version": mmcl.__version__}
+
+    @app.get("/api/jobs", dependencies=[Depends(check_token)])
+    async def list_jobs() -> list[dict[str, Any]]:
+        """All jobs, the latest first."""
+        return [job.to_dict() for job in sorted(jobs.jobs.values(), key=lambda j: -j.created)]
+
+    @app.post("/api/jobs", status_code=201, dependencies=[Depends(check_token)])
+    async def upload(request: Request, name: str) -> dict[str, Any]:
+        """Score a video: its bytes are the request's body, its file's name the parameter ``name``."""
+        most = limits.max_mb * 1e6
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > most:
+            raise HTTPException(413, f"larger than {limits.max_mb:g} MB")
+        job = create(request, name)
+        try:
+            n = 0
+            with open(job.media, "wb") as file:
+                async for block in request.stream():
+                    n += len(block)
+                    if n > most:
+                        raise HTTPException(413, f"larger than {limits.max_mb:g} MB")
+                    if jobs.is_stopped.is_set():
+                        raise HTTPException(503, "the server stops")
+                    await asyncio.to_thread(file.write, block)
+        except ClientDisconnect:
+            jobs.remove(job)
+            raise HTTPException(400, "the upload broke off") from None
+        except BaseException:
+            jobs.remove(job)
+            raise
+        jobs.start(job)
+        return job.to_dict()
+
+    @app.post("/api/jobs/url", status_code=201, dependencies=[Depends(check_token)])
+    async def fetch(request: Request, address: Address) -> dict[str, Any]:
+        """Score the video at an address, which the server fetches."""
+        parts = urlsplit(address.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise HTTPException(422, "url: expected http:// or https://")
+        return create(request, place_of_url(address.url, Path()).name.replace(".media", ".mp4"), address.url).to_dict()
+
+    @app.get("/api/jobs/{job_id}", dependencies=[Depends(check_token)])
+    async def show(job_id: str) -> dict[str, Any]:
+        """State, progress, curve so far, summary or error."""
+        return find(job_id).to_dict()
+
+    @app.delete("/api/jobs/{job_id}", status_code=204, dependencies=[Depends(check_token)])
+    async def remove(job_id: str) -> None:
+        """Cancel a job, and remove its files."""
+        await asyncio.to_thread(jobs.remove, find(job_id))
+
+    @app.get("/api/jobs/{job_id}/progress", dependencies=[Depends(check_token)])
+    async def progress(request: Request, job_id: str) -> StreamingResponse:
+        """Server-sent events: the job, whenever it has changed, until it has ended."""
+        job = find(job_id)
+
+        async def changes() -> AsyncIterator[str]:
+            seen, waited = -1, 0.0
+            while not jobs.is_stopped.is_set() and waited < PATIENCE_S and not await request.is_disconnected():
+                if job.changed != seen:
+                    seen, waited = job.changed, 0.0
+                    yield f"data: {json.dumps(job.to_dict())}\n\n"
+                    if job.state in ENDED:
+                        return
+                await asyncio.sleep(POLL_S)
+                waited += POLL_S
+
+        return StreamingResponse(changes(), media_type="text/event-stream")
+
+    @app.get("/api/jobs/{job_id}/result.{ending}", dependencies=[Depends(check_token)])
+    async def result(job_id: str, ending: str) -> FileResponse:
+        """Scores and events: json, csv, html (the page) or png."""
+        job = find(job_id)
+        if ending not in RESULTS:
+            raise HTTPException(404, f"expected one of {', '.join(RESULTS)}")
+        path = job.folder / "result" / f"{Path(job.name).stem}.{ending}"
+        if job.state != "done" or not path.is_file():
+            raise HTTPException(409, f"the job is {job.state}" + f": {job.error}" * bool(job.error))
+        return FileResponse(path, media_type=RESULTS[ending])
+
+    return app
