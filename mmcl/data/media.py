@@ -102,7 +102,7 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
 
 def _probe(path: Path) -> Media:
     """``probe_file``, once for each state of a file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return probe_file(path)  # says what is wrong
     stat = path.stat()
     key = (path.absolute(), stat.st_size, stat.st_mtime_ns)

@@ -46,9 +46,9 @@ def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
     """
     files: dict[Path, MediaFile] = {}
     for source in map(Path, sources):
-        if source.is_dir():
+        if os.path.isdir(source):
             matches = [(p, p.relative_to(source)) for p in sorted(source.rglob("*")) if is_media(p)]
-        elif source.exists():
+        elif os.path.exists(source):
             matches = [(source, Path(source.name))]
         else:
             paths = (Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)))
@@ -150,7 +150,7 @@ def find_copies(paths: Iterable[Path]) -> dict[Path, Path]:
     """
     by_size: dict[int, list[Path]] = {}
     for path in dict.fromkeys(paths):
-        if path.is_file():
+        if os.path.isfile(path):
             by_size.setdefault(path.stat().st_size, []).append(path)
     copies: dict[Path, Path] = {}
     for alike in by_size.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,8 @@ def probe_file(path: Path, *, timeout_s: float = TIMEOUT_S) -> Media:
 def _open(path: Path, timeout_s: float, **request: object) -> tuple[Decoder, Media]:
     if not timeout_s > 0:
         raise InputError(f"--timeout-s: expected more than 0 seconds, got {timeout_s:g}")
-    if not path.is_file():
-        problem = "is no regular file" if path.exists() else "no such file"
+    if not os.path.isfile(path):
+        problem = "is no regular file" if os.path.exists(path) else "no such file"
         raise FileError(path, problem, "check the path")
     decoder = take_decoder()
     try:

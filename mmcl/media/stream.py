@@ -105,7 +105,7 @@ class LiveSource:
     def _file(self, is_stopped: Callable[[], bool]) -> GrowingFile | None:
         if self.scheme or self.is_camera or self.address == "-":
             return None
-        if not Path(self.address).is_file():
+        if not os.path.isfile(self.address):
             remedy = "check the path, or give an address such as rtsp://HOST/PATH"
             raise FileError(self.address, "no such file", remedy)
         return GrowingFile(Path(self.address), self.stall_s, is_stopped)

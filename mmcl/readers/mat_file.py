@@ -7,6 +7,7 @@ them is native code that damaged files crash. Older files are read by scipy.
 from __future__ import annotations
 
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def read_mat_arrays(path: Path) -> dict[str, np.ndarray | str]:
     Raises:
         FileError: The file is not readable, or claims to hold more than 2 GB.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileError(path, "no such file", "check the path")
     try:
         content = path.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise FileError(path, "is of no kind that is read here", f"expected one of {', '.join(SUFFIXES)}")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileError(path, "no such file", "check the path; it is relative to the manifest's folder")
     return suffix
 

@@ -227,3 +227,11 @@ def test_line_breaks_in_cells_make_no_second_line(tmp_path):
     with pytest.raises(FileError, match=r"events holds 'x\\ny'") as caught:
         read_manifest(tmp_path / "m.csv")
     assert "\n" not in str(caught.value)
+
+
+def test_names_longer_than_a_file_system_has(tmp_path, capsys):
+    (tmp_path / "m.csv").write_text(f"labels,wrist\nfight,{'x' * 4000}.npy\n,b.npy\n")
+    assert main(["train", "events", "--data", str(tmp_path / "m.csv"), "--out", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "unexpected" not in error

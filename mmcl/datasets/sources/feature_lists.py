@@ -8,6 +8,7 @@ path,audio_path,label                            AVadCLIP's
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ def find_list(folder: Path, split: str, named: str = "") -> Path:
     if named:
         if Path(named).is_absolute() or ".." in Path(named).parts:
             raise FileError(folder / named, "is not below the data set's folder", f"name a file in {folder}")
-        if not (folder / named).is_file():
+        if not os.path.isfile(folder / named):
             raise FileError(folder / named, "no such file", f"--data.{split}-list names a file in {folder}")
         return folder / named
     files = [p for p in sorted(folder.rglob("*")) if p.suffix in (".csv", ".txt", ".list") and split in p.name.lower()]
