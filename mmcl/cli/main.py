@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "score": ("snippet scores of your own videos or sensor recordings", "score:Score"),
     "watch": ("scores and events of a camera or a stream, live", "watch:Watch"),
     "serve": ("a server with a page: upload videos, get scores", "serve:Serve"),
+    "env": ("versions, devices, extras, and what each extractor lacks", "env:Env"),
     "annotations export": ("events for a program in which a person corrects them", "annotations:ExportAnnotations"),
     "annotations import": ("a manifest of corrected annotations, to train on", "annotations:ImportAnnotations"),
     "share": ("a folder to give away of a run, with a model card", "models:Share"),
