@@ -87,7 +87,7 @@ def run_demo(
     for name in (k for k in metrics if k.startswith(f"{METRIC},")):
         print(f"  {name:45} {metrics[name]:.3f}")
     if kind == "videos":
-        print(f"open a scored clip: {min((out / 'scores').glob('*.html')).resolve()}")
+        print(f"open the scored clips: {(out / 'scores' / 'index.html').resolve()}")
     print(f"open the report: {report.resolve()}")
     return metrics
 

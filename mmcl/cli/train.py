@@ -33,17 +33,34 @@ class Train:
     """Go on from the run's last saved training state; start where there is none yet."""
     start_from: Path | None = None
     """Folder of a run or an imported model of the same architecture whose weights to begin with."""
+    dry_run: bool = False
+    """Say what would be read, computed and written, and about how long it would take; write nothing."""
     device: Device = "auto"
     debug: Debug = False
 
     def run(self) -> None:
         """Train and print the test metrics."""
+        if self.dry_run:
+            print("\n".join(self._plan()))
+            return
         from mmcl.training import train
 
         metrics = train(self.config, self.data, self.out, self.resume, self.start_from, self.device)
         if metrics:
             print_metrics("test", metrics)
             print(f"run: {self.out}   report: mmcl report {self.out}")
+
+    def _plan(self) -> list[str]:
+        from mmcl.datasets import get_dataset
+        from mmcl.runs.model import resolve_device
+        from mmcl.training.dry_run import Plan
+        from mmcl.training.run import check_run
+
+        dataset = get_dataset(self.config.dataset)
+        c = check_run(self.config, dataset, self.data)
+        sizes = (c.loader.batch_size, c.optim.epochs, bool(c.teacher.unimodal), c.seed)
+        plan = Plan(dataset, self.data, self.out, c.data, c.features, c.snippets, c.model, *sizes)
+        return plan.describe(resolve_device(self.device))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from mmcl.media.find import find_copies
 
 DEFAULT_FOLDS = 5
 
+_warned: set[Path] = set()  # of data without groups
+
 
 def assign_splits(
     index: RecordingIndex,
@@ -123,7 +125,8 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
             f"{folds} folds: {index.path} has {len(set(groups))} groups (a recording without a group counts as one); "
             "use fewer folds"
         )
-    if not any(row.group for row in index.rows):
+    if not any(row.group for row in index.rows) and index.path not in _warned:
+        _warned.add(index.path)
         print(
             f"{index.path}: names no groups, so that recordings of one source (camera, place, person) may be in train "
             "and test, and test metrics too good; add a column group (mmcl index --group-by)",
