@@ -24,6 +24,7 @@ from mmcl.evaluation.events import EventRule
 from mmcl.media.fetch import place_of_url
 from mmcl.serve.jobs import ENDED, Job, Jobs
 from mmcl.serve.limits import Limits, Rate
+from mmcl.serve.live import LiveJob, LiveJobs
 
 COOKIE = "mmcl_token"
 RESULTS = {"json": "application/json", "csv": "text/csv", "html": "text/html", "png": "image/png"}
@@ -40,6 +41,12 @@ class Address(BaseModel):
     url: str = Field(max_length=2000)
 
 
+class Source(BaseModel):
+    """Of a stream."""
+
+    source: str = Field(max_length=2000)
+
+
 def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: EventRule | None = None) -> FastAPI:
     """The server of a model.
 
@@ -51,11 +58,13 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         rule: What an event is.
     """
     jobs = Jobs(model, folder, limits, rule or EventRule())
+    live = LiveJobs(model, limits, jobs.rule)
     rate = Rate(limits.max_per_minute)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await asyncio.to_thread(live.stop)
         await asyncio.to_thread(jobs.stop)
 
     app = FastAPI(title="mmcl", version=mmcl.__version__, lifespan=lifespan, redoc_url=None)
@@ -196,5 +205,48 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         if job.state != "done" or not path.is_file():
             raise HTTPException(409, f"the job is {job.state}" + f": {job.error}" * bool(job.error))
         return FileResponse(path, media_type=RESULTS[ending])
+
+    def find_live(live_id: str) -> LiveJob:
+        if live_id not in live.jobs:
+            raise HTTPException(404, "no such live source")
+        return live.jobs[live_id]
+
+    @app.get("/api/live", dependencies=[Depends(check_token)])
+    async def list_live() -> list[dict[str, Any]]:
+        """Live sources."""
+        return [job.to_dict() for job in live.jobs.values()]
+
+    @app.post("/api/live", status_code=201, dependencies=[Depends(check_token)])
+    async def watch(source: Source) -> dict[str, Any]:
+        """Watch a stream (rtsp, http, https, rtmp)."""
+        try:
+            return (await asyncio.to_thread(live.create, source.source)).to_dict()
+        except InputError as error:
+            raise HTTPException(422, str(error)) from None
+
+    @app.get("/api/live/{live_id}/messages", dependencies=[Depends(check_token)])
+    async def messages(request: Request, live_id: str) -> StreamingResponse:
+        """Server-sent events: the latest snippets, events and gaps, and those that come, until the source ends."""
+        job = find_live(live_id)
+
+        async def stream() -> AsyncIterator[str]:
+            seen = 0
+            while not jobs.is_stopped.is_set() and not await request.is_disconnected():
+                is_over = job.state != "running"
+                new, seen = job.since(seen)
+                for message in new:
+                    yield f"data: {json.dumps(message)}\n\n"
+                if is_over:
+                    yield f"data: {json.dumps({'type': 'state', **job.to_dict()})}\n\n"
+                    return
+                await asyncio.sleep(POLL_S)
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+    @app.delete("/api/live/{live_id}", status_code=204, dependencies=[Depends(check_token)])
+    async def end_live(live_id: str) -> None:
+        """Stop watching."""
+        await asyncio.to_thread(find_live(live_id).stop)
+        live.jobs.pop(live_id, None)
 
     return app
