@@ -26,10 +26,13 @@ from mmcl.reporting.run_comparison import (
     headline_metric,
     same_headline,
 )
+from mmcl.reporting.split_results import result_sections
 from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
 from mmcl.training.baseline import PREFIX, describe_choice
-from mmcl.types import SnippetScores
+from mmcl.types import Recording, SnippetScores
+
+MAX_SCORED = 5000  # recordings of the test split that a page is made of
 
 
 def write_report(
@@ -76,12 +79,17 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
     info, metrics = read_run(run), read_metrics(run / METRICS)
     headline = headline_metric(info, metrics)
     has_scores, trained_on = headline != WITHOUT_LABELS, data or info.own_data
-    timelines = score_test(run, info, trained_on, n_timelines, device) if has_scores and trained_on else []
+    recordings, scores = (
+        score_test(run, info, trained_on, n_timelines, device) if has_scores and trained_on else ([], [])
+    )
+    timelines = choose_timelines(recordings, scores, n_timelines)
+    of_split, pictures = result_sections(recordings, scores, info.config.loss.mil.multiclass) if scores else ([], [])
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [
         modality_table(headline, metrics),
         *baseline_tables(headline, metrics),
         *missing_tables(run, metrics),
+        *of_split,
         Table(
             "All metrics",
             "As in metrics.json.",
@@ -103,7 +111,11 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
             ("parameters", figure(metrics, "parameters of the network", ",")),
         ],
         "tables": tables,
-        "pictures": [*training_pictures(run, metrics, selected_by), *timeline_pictures(timelines)],
+        "pictures": [
+            *(section(*picture) for picture in pictures),
+            *training_pictures(run, metrics, selected_by),
+            *timeline_pictures(timelines),
+        ],
         "settings": json.dumps(to_dict(info.config), indent=2),
     }
 
@@ -211,24 +223,46 @@ def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]
     return [section("Timelines of test recordings", note, images)]
 
 
-def score_test(run: Path, info: RunInfo, data: Path, n: int, device: str) -> list[SnippetScores]:
-    """Scores of the first test recordings that hold an event, and of one that does not.
+def score_test(
+    run: Path, info: RunInfo, data: Path, n: int, device: str
+) -> tuple[list[Recording], list[SnippetScores]]:
+    """The test recordings with labels and their scores; of very many, those alone that are shown.
 
     Args:
         run: Folder of the run.
         info: Of the run.
         data: The data set.
-        n: How many recordings.
+        n: How many recordings are shown.
         device: "auto", "cpu" or a GPU.
     """
+    if n < 1:
+        return [], []
     config = info.config
     splits = load_splits(
         info.dataset, data, config.data, config.labels, config.seed, ("test",), features=config.features
     )
-    with_event = [r for r in splits.test if r.label is not None and r.label.any()]
-    without = [r for r in splits.test if r.label is not None and not r.label.any()]
-    chosen = with_event[: max(n - bool(without), 0)] + without[: min(1, n)]
-    return list(Predictor.from_run(run, resolve_device(device)).predict(chosen))
+    chosen = [r for r in splits.test if r.label is not None]
+    if len(chosen) > MAX_SCORED:
+        chosen = _shown(chosen, n)
+    return chosen, list(Predictor.from_run(run, resolve_device(device)).predict(chosen))
+
+
+def choose_timelines(recordings: Sequence[Recording], scores: Sequence[SnippetScores], n: int) -> list[SnippetScores]:
+    """Scores of the first recordings that hold an event, and of one that does not.
+
+    Args:
+        recordings: Of the test split.
+        scores: Theirs.
+        n: How many.
+    """
+    names = {r.name for r in _shown(recordings, n)}
+    return [s for s in scores if s.name in names]
+
+
+def _shown(recordings: Sequence[Recording], n: int) -> list[Recording]:
+    with_event = [r for r in recordings if r.label is not None and r.label.any()]
+    without = [r for r in recordings if r.label is not None and not r.label.any()]
+    return with_event[: max(n - bool(without), 0)] + without[: min(1, n)]
 
 
 def curve_groups(history: Sequence[Mapping[str, float]], selected_by: str) -> dict[str, list[str]]:

@@ -1,0 +1,67 @@
+"""Each class, the worst errors and calibration, against counts by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmcl.cli.main import main
+from mmcl.reporting.split_results import calibration, class_table, recording_scores, worst_errors
+from mmcl.types import Recording, SnippetScores
+
+
+def made_up(values, labels, classes=("fight",)):
+    recordings, scores = [], []
+    for i, (value, label) in enumerate(zip(values, labels, strict=True)):
+        bag, x = np.atleast_1d(np.asarray(value, float)), np.arange(2.0)
+        of_snippets = np.tile(bag, (2, 1))
+        scores.append(SnippetScores(f"r{i}", x, x + 1, of_snippets, {}, bag, {}, classes))
+        signal = {"a": np.zeros((2, 1), np.float32)}
+        recordings.append(Recording(f"r{i}", signal, {"a": 1.0}, np.atleast_1d(np.asarray(label, np.float32))))
+    return recordings, scores
+
+
+def test_errors_come_surest_first():
+    made = made_up([0.9, 0.2, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
+    errors = worst_errors(*made, False)
+    assert [(kind, name, true) for kind, name, true, *_ in errors] == [
+        ("false alarm (fight)", "r0", "no event"),
+        ("miss (fight)", "r1", "fight"),
+        ("false alarm (fight)", "r2", "no event"),
+        ("miss (fight)", "r4", "fight"),
+    ]
+
+
+def test_each_class():
+    made = made_up([0.9, 0.8, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
+    ((name, n, recall, precision, ap, auc),) = class_table(*made, False).rows
+    assert (name, n, recall, precision) == ("fight", "2", "0.50", "0.33")
+    assert float(ap) == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert float(auc) == pytest.approx(3 / 6, abs=0.001)
+    classes = ("a", "b", "c")
+    made = made_up([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], classes)
+    rows = class_table(*made, True).rows
+    assert [row[2] for row in rows] == ["1.00", "0.00", "1.00"]
+    ((kind, name, true, score, _),) = worst_errors(*made, True)
+    assert (kind, name, true) == ("taken for a", "r1", "b")
+    assert score == pytest.approx(recording_scores(made[1], True)[1, 0])
+
+
+def test_calibration_of_scores_that_are_probabilities():
+    rng = np.random.default_rng(0)
+    score = rng.random(20_000)
+    label = (rng.random(20_000) < score).astype(float)
+    mean, share, error = calibration(label, score)
+    assert error < 0.02
+    np.testing.assert_allclose(mean, share, atol=0.04)
+    assert calibration(label, np.clip(score * 0.5, 0, 1))[2] > 0.2
+
+
+def test_a_run_page_has_them(trained, tmp_path, page):
+    out = tmp_path / "report.html"
+    assert main(["report", str(trained), "--out", str(out), "--timelines", "2"]) == 0
+    page.goto(out.as_uri())
+    titles = page.locator("h2").all_inner_texts()
+    assert {"Each class", "Calibration of recordings", "Timelines of test recordings"} <= set(titles)
+    wide = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
+    assert wide
