@@ -26,7 +26,7 @@ import mmcl
 from mmcl.datasets.sources.synthetic_videos import make_clips
 from mmcl.evaluation.events import EventRule
 from mmcl.live.outputs import Message, Output
-from mmcl.live.reader import StreamReader
+from mmcl.live.reader import SegmentEnd, StreamReader
 from mmcl.live.scores import sides_of
 from mmcl.live.watch import Watcher
 from mmcl.media.packets import remux_paced
@@ -65,8 +65,8 @@ class Counts(Output):
         self.n[key] = self.n.get(key, 0) + 1
 
 
-def serve(clip: Path, o: Options) -> tuple[http.server.ThreadingHTTPServer, str]:
-    """The sender; it ends when all hours were sent."""
+def serve(clip: Path, o: Options) -> tuple[http.server.ThreadingHTTPServer, str, dict[str, float]]:
+    """The sender, its address, and how far it is; it ends when all hours were sent."""
     rng = random.Random(o.seed)
     moments = sorted(rng.uniform(0, o.hours * 3600) for _ in range(o.stalls))
     state = {"at_s": 0.0}
@@ -89,14 +89,14 @@ def serve(clip: Path, o: Options) -> tuple[http.server.ThreadingHTTPServer, str]
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, f"http://127.0.0.1:{server.server_address[1]}/live.ts"
+    return server, f"http://127.0.0.1:{server.server_address[1]}/live.ts", state
 
 
 def main() -> None:
     o = tyro.cli(Options, description=__doc__)
     with tempfile.TemporaryDirectory() as place:
         make_clips(Path(place), 1, 60.0, 1, "test")
-        server, address = serve(next(Path(place).glob("*.mp4")), o)
+        server, address, state = serve(next(Path(place).glob("*.mp4")), o)
         model, counts = mmcl.load(o.model), Counts()
         extractors = model.video_scorer.extractors
         reader = StreamReader(LiveSource(address, 1.0), sides_of(extractors), tuple(extractors.parts), drops=False)
@@ -108,7 +108,7 @@ def main() -> None:
             watcher.take(item)
             if watcher.n_scored % 200 == 0 or not memory:
                 memory.append((reader.next_s, process.memory_info().rss / 1e6))
-            if reader.next_s >= ends_s - 60 or (counts.n.get("gap", 0) > o.stalls + 3):
+            if isinstance(item, SegmentEnd) and state["at_s"] >= ends_s - 1:
                 break
         watcher.end()
         reader.stop()
