@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 from mmcl.errors import FileError
 
-JOIN_S = 0.2  # between two rounds, so that decoding times rise
 IN_MP4 = ("h264", "hevc", "av1", "mpeg4", "vp9", "mjpeg", "aac", "mp3", "ac3", "opus")
 
 
@@ -111,48 +109,3 @@ class PacketWriter:
             self._container.close()
         except (av.FFmpegError, OSError, ValueError) as error:
             raise FileError(self.path, f"is incomplete ({error})", "make room, or check the stream") from error
-
-
-def remux_paced(path: Path, file: Any, start_s: float, stop_s: float, speed: float) -> float:
-    """Send a file's packets over and over as MPEG-TS, as a camera does.
-
-    Args:
-        path: A media file.
-        file: Is written to.
-        start_s: Time that the stream has at its begin [s].
-        stop_s: Time at which it ends [s].
-        speed: Times real time.
-
-    Returns:
-        The time that it got to [s]; less where the receiver is gone.
-    """
-    import time
-
-    import av
-
-    began, at_s, offset_s = time.monotonic(), start_s, start_s + JOIN_S
-    with contextlib.suppress(av.FFmpegError, OSError), av.open(file, "w", format="mpegts") as out:
-        streams: dict[int, Any] = {}
-        while at_s < stop_s:
-            longest_s = 0.0
-            with av.open(str(path)) as source:
-                for s in source.streams:
-                    if s.index not in streams and s.type in ("video", "audio"):
-                        streams[s.index] = out.add_stream_from_template(s)
-                for packet in source.demux():
-                    if packet.dts is None or packet.pts is None or packet.stream.index not in streams:
-                        continue
-                    shift = round(offset_s / packet.time_base)
-                    length = float((packet.duration or 0) * packet.time_base)
-                    longest_s = max(longest_s, float(packet.pts * packet.time_base) + length)
-                    at_s = offset_s + float(packet.dts * packet.time_base)
-                    if at_s >= stop_s:
-                        break
-                    ahead_s = (at_s - start_s) / speed - (time.monotonic() - began)
-                    if ahead_s > 0.02:
-                        time.sleep(ahead_s)
-                    packet.dts, packet.pts = packet.dts + shift, packet.pts + shift
-                    packet.stream = streams[packet.stream.index]
-                    out.mux(packet)
-            offset_s += longest_s + JOIN_S
-    return at_s
