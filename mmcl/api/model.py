@@ -75,12 +75,12 @@ class Model:
         """Snippet scores of a recording, or of each of several.
 
         Args:
-            source: A media file or its address; a sensor recording's file (half of a pair); a ``Recording``; a table
-                (``pandas.DataFrame``) of a model's one sensor; or arrays by modality. Sensor arrays are ``(frame,
-                ...)``, as the model was trained on. Of a model of videos, ``visual`` is ``(frame, height, width, 3)``
-                uint8 RGB and ``audio`` ``(sample,)`` or ``(sample, channel)``, or both are features ``(snippet,
-                channel)``. A list or iterator of such: the result is an iterator, which scores one when it is asked for
-                it, and goes on behind one that failed.
+            source: A media file or its address; a folder with the files of one sensor recording; a ``Recording``; a
+                table (``pandas.DataFrame``) of a model's one sensor; or arrays by modality. Sensor arrays are
+                ``(frame, ...)``, as the model was trained on. Of a model of videos, ``visual`` is ``(frame, height,
+                width, 3)`` uint8 RGB and ``audio`` ``(sample,)`` or ``(sample, channel)``, or both are features
+                ``(snippet, channel)``. A list or iterator of such: the result is an iterator, which scores one when it
+                is asked for it, and goes on behind one that failed.
             rate_hz: Samples a second, of all arrays or by modality; not needed for features, files and tables with a
                 column time_s.
             name: Of the recording, for arrays.
@@ -156,7 +156,7 @@ class Model:
         visual, audio = (None if m not in arrays else np.asarray(arrays[m]) for m in ("visual", "audio"))
         media = MediaArrays(visual, rates.get("visual"), audio, rates.get("audio"))
         extracted = extract_snippets(media.read, self.video_scorer.extractors, Path(name))
-        scores = score_features(name, extracted, self.predictor)
+        scores = score_features(name, extracted.features, self.predictor)
         notes = notes_of_missing(name, self.info, tuple(extracted.parts))
         metadata = {"model": os.fspath(self.folder), "scored by": list(extracted.parts)}
         return ScoredRecording(scores, metadata, notes=notes)

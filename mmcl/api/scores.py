@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mmcl.errors import FileError
 from mmcl.evaluation.events import Event, EventRule, find_events
+from mmcl.evaluation.recognition import recording_score
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.reporting.plots import draw_scores, png
-from mmcl.reporting.score_files import PageOptions, ScoreFiles, summarize, to_json
+from mmcl.reporting.score_files import PageOptions, ScoreFiles, score_columns, summarize, to_json
 from mmcl.types import SnippetScores
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
-
-LOW = 0.3  # an event goes on above it, where no other is given
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +31,7 @@ class Scores:
         multiclass: Classes exclude each other.
 
     Example:
+        >>> import numpy as np
         >>> x = np.arange(3.0)
         >>> of_snippets = np.array([[0.1], [0.9], [0.2]])
         >>> snippets = SnippetScores("clip", x, x + 1, of_snippets, {}, np.array([0.9]), {}, ("fight",))
@@ -62,9 +60,8 @@ class Scores:
     @property
     def recording(self) -> Mapping[str, float]:
         """Score of the whole recording by class."""
-        s = self.snippets
-        of_classes = s.mean_bag_score if self.multiclass else s.bag_score
-        return dict(zip(s.classes, (float(v) for v in of_classes), strict=True))
+        of_classes = recording_score(self.snippets, self.multiclass)
+        return dict(zip(self.snippets.classes, map(float, of_classes), strict=True))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -89,12 +86,7 @@ class Scores:
         """A row a snippet: start_s, end_s, the joint score, one a modality (of several classes, each)."""
         import pandas
 
-        s = self.snippets
-        columns: dict[str, np.ndarray] = {"start_s": s.start_s, "end_s": s.end_s}
-        for name, score in {"joint": s.score, **s.modality_score}.items():
-            for k, label in enumerate(s.classes):
-                columns[name if len(s.classes) == 1 else f"{name} {label}"] = score[:, k]
-        return pandas.DataFrame(columns)
+        return pandas.DataFrame(score_columns(self.snippets))
 
     def to_dict(self, threshold: float = 0.5, low: float | None = None, min_s: float = 0.0) -> dict[str, Any]:
         """What ``mmcl score`` writes as JSON; arguments as ``events`` takes them."""
@@ -171,4 +163,4 @@ def rule_of(threshold: float, low: float | None, min_s: float) -> EventRule:
         >>> rule_of(0.2, None, 0.0).low
         0.2
     """
-    return EventRule(threshold, min(LOW, threshold) if low is None else low, min_s)
+    return EventRule(threshold, min(EventRule.low, threshold) if low is None else low, min_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import platform
@@ -26,7 +25,6 @@ EXTRAS = {
     "serve": ("fastapi", "uvicorn"),
     "mqtt": ("paho",),
 }
-NEEDS = {"hf": "hf", "clip": "hf", "efficientnet-lite0": "pretrained", "efficientnet-lite0-motion": "pretrained"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def describe_environment() -> dict[str, dict[str, str]]:
         "holds": f"{len(files)} files, {size:.2f} GB",
         "free": f"{free:.0f} GB",
     }
-    extractors = {name: _state_of_extractor(name, REGISTRY.resolve(name), folder) for name in REGISTRY.names()}
+    extractors = {name: _state_of_extractor(REGISTRY.resolve(name), folder) for name in REGISTRY.names()}
     return {"versions": versions, "devices": devices, "extras": extras, "cache": cache, "extractors": extractors}
 
 
@@ -106,26 +104,15 @@ def _state_of_extra(extra: str) -> str:
     return f"lacks {', '.join(missing)}: pip install 'mmcl[{extra}]'" if missing else "installed"
 
 
-def _state_of_extractor(name: str, cls: Any, folder: Path) -> str:
-    extra = NEEDS.get(name)
-    if extra is not None and (state := _state_of_extra(extra)) != "installed":
+def _state_of_extractor(cls: Any, folder: Path) -> str:
+    if cls.extra and (state := _state_of_extra(cls.extra)) != "installed":
         return state
-    if name in ("hf", "clip"):
-        return "ready; weights of a model are fetched from the hub when it is used first"
-    if extra is not None:
-        return "ready"
-    if name == "torchaudio":
-        return "ready; weights of a bundle are fetched when it is used first"
-    module = importlib.import_module(cls.__module__)
-    public = getattr(module, "PUBLIC_WEIGHTS", None)
-    url = "" if public is None else public.url
-    if hasattr(cls, "builder"):  # of torchvision
-        from torchvision.models import video
-
-        url = getattr(video, cls.public).DEFAULT.url
-    if not url:
-        return "ready, needs no weights"
-    path = folder / (public.file if public is not None else url.rsplit("/", 1)[-1])
+    if cls.fetched:
+        return f"ready; {cls.fetched} when it is used first"
+    public = cls.public_weights()
+    if public is None:
+        return "ready" if cls.extra else "ready, needs no weights"
+    path = folder / public.file
     if path.is_file():
         return f"ready, weights in {path}"
-    return f"weights are not here: fetched when it is used first, or put {url} into {folder}"
+    return f"weights are not here: fetched when it is used first, or put {public.url} into {folder}"

@@ -53,14 +53,14 @@ class Train:
     def _plan(self) -> list[str]:
         from mmcl.datasets import get_dataset
         from mmcl.runs.model import resolve_device
-        from mmcl.training.dry_run import Plan
+        from mmcl.training.dry_run import Plan, describe_plan
         from mmcl.training.run import check_run
 
         dataset = get_dataset(self.config.dataset)
         c = check_run(self.config, dataset, self.data)
         sizes = (c.loader.batch_size, c.optim.epochs, bool(c.teacher.unimodal), c.seed)
         plan = Plan(dataset, self.data, self.out, c.data, c.features, c.snippets, c.model, *sizes)
-        return plan.describe(resolve_device(self.device))
+        return describe_plan(plan, resolve_device(self.device))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,16 @@ from mmcl.evaluation.metrics import accuracy, macro_f1, roc_auc
 from mmcl.types import Recording, SnippetScores
 
 
+def recording_score(scores: SnippetScores, multiclass: bool) -> np.ndarray:
+    """``(class,)`` of the whole recording: of classes that exclude each other the mean of the heads.
+
+    Args:
+        scores: Of a recording.
+        multiclass: Classes exclude each other.
+    """
+    return scores.mean_bag_score if multiclass else scores.bag_score
+
+
 def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[SnippetScores]) -> dict[str, float]:
     """Accuracy and macro F1 of the heads' mean score, of two classes also ROC-AUC; accuracy of each head, on the
     recordings that have its modality.

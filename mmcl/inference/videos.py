@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,12 @@ import torch
 from tqdm import tqdm
 
 from mmcl.errors import FileError, InputError
-from mmcl.features.extract import Extracted, extract_file
+from mmcl.features.extract import extract_file
 from mmcl.features.extractor_set import ExtractorSet, create_extractors
 from mmcl.inference.predictor import Predictor, mean_scores
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.inference.sensors import extractor_names, notes_of_missing
 from mmcl.media.find import MediaFile
-from mmcl.media.probe import Media
 from mmcl.media.timing import FPS, FRAMES_PER_SNIPPET, SNIPPET_S
 from mmcl.runs.run_dir import RunInfo
 from mmcl.types import Recording, SnippetGrid, SnippetScores
@@ -105,7 +104,7 @@ class VideoScorer:
             )
         if not self.growing and _state(path) != before:
             raise FileError(path, "changed while it was read", "wait until it is written, or give --growing")
-        scores = score_features(file.name, extracted, self.predictor)
+        scores = score_features(file.name, extracted.features, self.predictor)
         notes = [*notes_of_missing(str(path), self.info, tuple(extracted.parts)), *extracted.notes]
         seconds, spent = scores.end_s[-1], time.perf_counter() - started
         speed = f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time"
@@ -129,11 +128,8 @@ class VideoScorer:
         n = sum(len(next(iter(f.values()))) for f in so_far)
         if n & (n - 1) and n % 256:  # seldom enough that it costs little: scored anew are all of them
             return
-        parts: dict[str, tuple[np.ndarray, ...]] = {m: (np.concatenate([f[m] for f in so_far]),) for m in features}
-        on_scores(score_features("so far", Extracted(NOTHING, parts), self.predictor).score)
-
-
-NOTHING = Media("", None, None, None)
+        joined = {m: np.concatenate([f[m] for f in so_far]) for m in features}
+        on_scores(score_features("so far", joined, self.predictor).score)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -211,18 +207,18 @@ def extractors_of_run(info: RunInfo, run: Path, options: ExtractorOptions) -> Ex
     return extractors
 
 
-def score_features(name: str, extracted: Extracted, predictor: Predictor) -> SnippetScores:
+def score_features(name: str, features: Mapping[str, np.ndarray], predictor: Predictor) -> SnippetScores:
     """Scores of a file's features, averaged over crops of the picture.
 
     Args:
         name: Of the recording.
-        extracted: Its features.
+        features: By modality, visual ``(snippet, crop, channel)``, audio ``(snippet, channel)``.
         predictor: Of a run.
     """
     rate = FPS / FRAMES_PER_SNIPPET
-    visual = extracted.features.get("visual")
+    visual = features.get("visual")
     crops = [{}] if visual is None else [{"visual": visual[:, c]} for c in range(visual.shape[1])]
-    sound = {"audio": extracted.features["audio"]} if "audio" in extracted.features else {}
+    sound = {"audio": features["audio"]} if "audio" in features else {}
     taken = predictor.grid.frames_per_hop
     signals = [{m: x for m, x in {**crop, **sound}.items() if m in taken} for crop in crops]
     recordings = [Recording(name, s, dict.fromkeys(s, rate)) for s in signals]

@@ -162,6 +162,7 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
             goes_on = self.source.comes_back or (self.source.is_live and failed)
             reason = reason if goes_on or failed else ""
             self._put(SegmentEnd(reason, not goes_on, self._n_snippets), needed=True)
+            self._n_snippets = 0
             if not goes_on:
                 return
             self.counts.gaps += 1

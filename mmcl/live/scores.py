@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mmcl.features.extract import Extracted
 from mmcl.features.extractor_set import ExtractorSet
 from mmcl.inference.predictor import Predictor
 from mmcl.inference.videos import score_features
@@ -101,11 +100,8 @@ class LiveScores:
         """Scores of the snippets up to ``stop`` that have none."""
         if stop <= self._n_scored:
             return []
-        assert self.media is not None
-        parts: dict[str, tuple[np.ndarray, ...]] = {
-            m: (np.stack([row[m] for row in self._rows]),) for m in self._rows[0]
-        }
-        scores = score_features("stream", Extracted(self.media, parts), self.predictor)
+        features = {m: np.stack([row[m] for row in self._rows]) for m in self._rows[0]}
+        scores = score_features("stream", features, self.predictor)
         ready = [
             LiveScore(
                 self._snippets[i].start_s,

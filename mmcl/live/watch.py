@@ -19,6 +19,7 @@ from mmcl.live.scores import LiveScore, LiveScores
 from mmcl.media.timing import SNIPPET_S
 
 BATCH = 8
+LOST = {"dropped": "snippets dropped", "damaged": "frames damaged"}
 
 
 @dataclass
@@ -204,11 +205,9 @@ class Watcher:
     def summary(self) -> str:
         """A line on the whole."""
         s = self._state()
-        hours = s["snippets"] * SNIPPET_S
-        lost = f", {s['dropped']} snippets dropped" * bool(s["dropped"]) + f", {s['damaged']} frames damaged" * bool(
-            s["damaged"]
-        )
-        return f"{hours:.1f} s scored, {s['events']} events, {s['gaps']} gaps{lost}; {self.latency.describe()}"
+        lost = [f", {s[key]} {what}" for key, what in LOST.items() if s[key]]
+        scored = f"{s['snippets'] * SNIPPET_S:.1f} s scored, {s['events']} events, {s['gaps']} gaps"
+        return f"{scored}{''.join(lost)}; {self.latency.describe()}"
 
 
 def _rounded(x: np.ndarray) -> list[float]:

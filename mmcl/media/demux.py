@@ -15,10 +15,6 @@ FIRST_S = 2.0  # so long the other stream's first frame is waited for
 FPS_ASSUMED = 30.0
 
 
-class StreamBroken(Unreadable):
-    """One of two streams has stopped."""
-
-
 class Demuxer:
     """Reads packets as frames are asked for; those of the other stream are held until it is asked for them.
 
@@ -66,7 +62,7 @@ class Demuxer:
         """PyAV's frames of "visual" or "audio", in order.
 
         Raises:
-            StreamBroken: The other stream goes on without it.
+            Unreadable: The other stream goes on without it, or the source breaks off.
             ClockLeap: The next frame is of another clock.
         """
         held = self._held[kind]
@@ -74,7 +70,7 @@ class Demuxer:
             while not held and not self._ended:
                 self._read()
                 if self._lead(kind) > MAX_APART_S:
-                    raise StreamBroken(f"its {'picture' if kind == 'visual' else 'sound'} has stopped")
+                    raise Unreadable(f"its {'picture' if kind == 'visual' else 'sound'} has stopped")
             if not held:
                 return
             at, last = held[0].time, self._last.get(kind)
@@ -102,7 +98,9 @@ class Demuxer:
         if packet is None:
             self._ended = True
             return
-        kind = next(k for k, s in self.streams.items() if s is packet.stream)
+        kind = next((k for k, s in self.streams.items() if s is packet.stream), "")
+        if not kind:  # it began too late, see ``_describe``
+            return
         if packet.size:
             self.on_packet(packet)
         try:

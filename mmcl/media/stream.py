@@ -30,7 +30,6 @@ class LiveSource:
         address: A camera's number, an address, "-" for standard input, or a file.
         stall_s: Seconds without data after which it is given up, and of a file those without growth after which it has
             ended.
-        options: Of ffmpeg, by name.
 
     Raises:
         InputError: The address is none that is read.
@@ -42,7 +41,6 @@ class LiveSource:
 
     address: str
     stall_s: float = 10.0
-    options: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.stall_s <= 3600:
@@ -113,7 +111,7 @@ class LiveSource:
     def _open(self, file: GrowingFile | None) -> Any:
         import av
 
-        options = {**_usual_options(self.scheme, self.stall_s), **dict(self.options)}
+        options = _options(self.scheme, self.stall_s)
         limits = (self.stall_s, self.stall_s)
         if self.is_camera:
             place, kind = _camera(int(self.address))
@@ -125,7 +123,7 @@ class LiveSource:
         return av.open(self.address, options=options, timeout=limits)
 
 
-def _usual_options(scheme: str, stall_s: float) -> dict[str, str]:
+def _options(scheme: str, stall_s: float) -> dict[str, str]:
     if scheme in ("rtsp", "rtsps"):
         return {"rtsp_transport": "tcp"}
     if scheme == "udp":

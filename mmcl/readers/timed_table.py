@@ -33,17 +33,8 @@ WORD = re.compile(r"[a-zµμ]+")
 TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d:\d\d([.,:]\d+)?")
 LEVEL = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # what pandas calls an index that it writes
 ANNOTATIONS = {
-    "label",
-    "labels",
-    "class",
-    "target",
-    "annotation",
-    "annotations",
-    "activity",
-    "subject",
-    "split",
-    "event",
-}
+    "label", "labels", "class", "target", "annotation", "annotations", "activity", "subject", "split", "event",
+}  # fmt: skip
 MAX_GAP_S = 1.5  # a sensor of 1 Hz jitters; slower ones need their rate told, as milliseconds called seconds look so
 MAX_APART_S, OTHER_CLOCK_S, FAR_APART_S = 0.25, 3600.0, 1e8  # begins of signals that are recorded together
 MAX_ROUNDING = 0.01  # of a channel's range, by float32
@@ -153,8 +144,7 @@ def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None
     usual = np.median(step, axis=0)
     rises = (step > 0).all(0) | ((usual != 0) & ((step == usual).mean(0) > 0.9))
     if rises.any():
-        k = int(np.argmax(rises))
-        name = f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
+        name = _name_of(int(np.argmax(rises)), channels)
         raise FileError(path, f"{name} rises like a clock or a counter", f"call it {TIME_COLUMN}, or remove it")
 
 
@@ -176,9 +166,12 @@ def check_rounding(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None
     bad = (lost > MAX_ROUNDING * spread) & (spread > 0)
     if bad.any():
         k = int(np.argmax(bad))
-        name = f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
-        what = f"{name} varies by {spread[k]:.3g} about {flat[:, k].mean():.10g}, which float32 rounds away"
-        raise FileError(path, what, "subtract its offset")
+        what = f"varies by {spread[k]:.3g} about {flat[:, k].mean():.10g}, which float32 rounds away"
+        raise FileError(path, f"{_name_of(k, channels)} {what}", "subtract its offset")
+
+
+def _name_of(k: int, channels: tuple[str, ...]) -> str:
+    return f"column '{channels[k]}'" if k < len(channels) else f"channel {k + 1}"
 
 
 def start_apart(first_s: float, last_s: float) -> bool:

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from mmcl.errors import FileError
 from mmcl.evaluation.events import EventRule, find_events
+from mmcl.evaluation.recognition import recording_score
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, place_below, printable, write_json
 from mmcl.media.still import still
@@ -24,6 +26,7 @@ from mmcl.reporting.score_index import PAGE, check_index, describe_row, failed_r
 from mmcl.reporting.score_page import write_page
 from mmcl.types import SnippetScores
 
+TIMES = ("start_s", "end_s")
 ENDINGS = ("json", "csv", "png", "html", "jpg")  # of a recording's files
 
 
@@ -142,7 +145,7 @@ class ScoreFiles:
                 atomic_write(place["jpg"], lambda path: path.write_bytes(poster))
                 files.add("jpg")
             if self.pages.page:
-                write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay, poster, has_index=True)
+                write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay, poster)
                 files.add("html")
         self.rows.append(describe_row(scored, rule, self.multiclass, files))
 
@@ -194,13 +197,25 @@ def to_csv(scores: SnippetScores) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text)
-    columns = {"joint": scores.score, **scores.modality_score}
-    one = len(scores.classes) == 1
-    writer.writerow(["start_s", "end_s", *(name if one else f"{name} {c}" for name in columns for c in scores.classes)])
-    for i in range(len(scores.score)):
-        values = (f"{v:.6f}" for s in columns.values() for v in s[i])
-        writer.writerow([f"{scores.start_s[i]:.3f}", f"{scores.end_s[i]:.3f}", *values])
+    columns = score_columns(scores)
+    writer.writerow(columns)
+    digits = [3 if name in TIMES else 6 for name in columns]
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([f"{v:.{d}f}" for v, d in zip(row, digits, strict=True)])
     return text.getvalue()
+
+
+def score_columns(scores: SnippetScores) -> dict[str, np.ndarray]:
+    """The columns of a table of snippets: start_s, end_s, the joint score, one a modality (of several classes, each).
+
+    Args:
+        scores: Of a recording.
+    """
+    columns = dict(zip(TIMES, (scores.start_s, scores.end_s), strict=True))
+    for name, score in {"joint": scores.score, **scores.modality_score}.items():
+        for k, label in enumerate(scores.classes):
+            columns[name if len(scores.classes) == 1 else f"{name} {label}"] = score[:, k]
+    return columns
 
 
 def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) -> dict[str, Any]:
@@ -211,7 +226,7 @@ def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) ->
         rule: What an event is.
         multiclass: Classes exclude each other; then the recording's score is the mean of the heads.
     """
-    of_recording = scores.mean_bag_score if multiclass else scores.bag_score
+    of_recording = recording_score(scores, multiclass)
     snippets = [
         {
             "start_s": round(float(scores.start_s[i]), 3),

@@ -27,7 +27,6 @@ def write_page(
     embed_mb: float,
     overlay: Path | None = None,
     poster: bytes | None = None,
-    has_index: bool = False,
 ) -> Path:
     """Write ``NAME.html``.
 
@@ -39,7 +38,6 @@ def write_page(
         embed_mb: The video is put into the page up to so many megabytes, else the page refers to its file.
         overlay: Is shown where browsers do not play the file.
         poster: JPEG that is shown before it plays.
-        has_index: There is a page of all recordings in the folder.
 
     Returns:
         The page's path.
@@ -100,7 +98,7 @@ def write_page(
         content=content,
         is_sound=is_sound,
         poster="" if poster is None else f"data:image/jpeg;base64,{base64.b64encode(poster).decode()}",
-        index="../" * scores.name.count("/") + "index.html" if has_index else "",
+        index="../" * scores.name.count("/") + "index.html",
     )
     atomic_write(out, lambda file: file.write_text(html, encoding="utf-8", errors="replace"))
     return out

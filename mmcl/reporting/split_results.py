@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mmcl.evaluation.recognition import recording_score
 from mmcl.io import printable
 from mmcl.reporting.plots import COLORS, INK, draw_scores, new_axes, png
 from mmcl.reporting.run_comparison import Table
@@ -23,7 +24,7 @@ def recording_scores(scores: Sequence[SnippetScores], multiclass: bool) -> np.nd
         scores: Of the recordings.
         multiclass: Classes exclude each other.
     """
-    return np.stack([s.mean_bag_score if multiclass else s.bag_score for s in scores])
+    return np.stack([recording_score(s, multiclass) for s in scores])
 
 
 def class_table(recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool) -> Table:

@@ -58,19 +58,17 @@ class Plan:
     has_teacher: bool
     seed: int
 
-    def describe(self, device: torch.device) -> list[str]:
-        """Lines on what would be read, computed and written.
 
-        Args:
-            device: Where it would compute.
+def describe_plan(plan: Plan, device: torch.device) -> list[str]:
+    """Lines on what would be read, computed and written.
 
-        Raises:
-            InputError: What training would refuse before it reads signals.
-        """
-        return _describe(self, device)
+    Args:
+        plan: Of a training.
+        device: Where it would compute.
 
-
-def _describe(plan: Plan, on: torch.device) -> list[str]:
+    Raises:
+        InputError: What training would refuse before it reads signals.
+    """
     index = hold_streams(plan.dataset.index(plan.data, plan.options, plan.seed))
     modalities = plan.options.modalities
     lines = [f"read: {plan.data}, {' + '.join(modalities)}"]
@@ -80,7 +78,7 @@ def _describe(plan: Plan, on: torch.device) -> list[str]:
         groups = len({row.group for row in rows if row.group})
         of_labels = ", ".join(f"{n} {label}" for label, n in sorted(labels.items())[:12])
         lines.append(f"  {split}: {len(rows)} recordings ({of_labels})" + f", {groups} groups" * bool(groups))
-    seconds, inputs, of_features = _features(plan, index, on)
+    seconds, inputs, of_features = _features(plan, index, device)
     lines += of_features
     rows = [row for row in index.of("train") if any(m in row.sources for m in modalities)]
     step = max(len(rows) // SAMPLE, 1)
@@ -90,7 +88,7 @@ def _describe(plan: Plan, on: torch.device) -> list[str]:
         for m, x in recording.signal.items():
             inputs.setdefault(m, InputSpec(row.sources[m].kind, tuple(x.shape[1:]), recording.channels.get(m, ())))
     inputs = {m: inputs[m] for m in modalities if m in inputs}
-    lines += _network(plan, index, inputs, seconds, on)
+    lines += _network(plan, index, inputs, seconds, device)
     state = "goes on there with --resume" if (plan.out / "config.json").exists() else "is made"
     lines.append(f"write: {plan.out} ({state}): settings, weights, training state, history, metrics")
     return lines

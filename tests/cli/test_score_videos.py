@@ -138,7 +138,7 @@ def test_a_missing_modality_is_scored_by_the_other(demo_dir, model, tmp_path):
     extracted = extract_file(clip, create_extractors())
     predictor = load_predictor(demo_dir / model, "cpu")
     for m in ("visual", "audio"):
-        alone = score_features("x", type(extracted)(extracted.media, {m: (extracted.features[m],)}), predictor)
+        alone = score_features("x", {m: extracted.features[m]}, predictor)
         assert list(alone.modality_score) == [m]
         assert np.isfinite(alone.score).all()
 

@@ -242,6 +242,15 @@ def test_a_stream_without_sound(video_model, tmp_path):
     assert_as_the_file(video_model, kept.of("snippet"), path)
 
 
+def test_sound_that_begins_late(video_model, tmp_path):
+    """Behind the time that is waited for it the picture is scored alone, to its end."""
+    path = write_clip(tmp_path / "late.ts", 192, delay_s=4.0, options={"bf": "0"})
+    kept, _ = watch(video_model, str(path), stall_s=0.3)
+    assert kept.of("begin")[0]["scored_by"] == ["visual"]
+    assert len(kept.of("snippet")) == 11
+    assert kept.of("gap") == []
+
+
 def test_a_network_that_attends_to_everything_gets_a_window(video_model, clip, monkeypatch):
     monkeypatch.setattr(video_model.predictor.network, "context", None)
     kept, watcher = watch(video_model, str(clip), stall_s=0.3)

@@ -22,8 +22,8 @@ def made_up(values, labels, classes=("fight",)):
 
 
 def test_errors_come_surest_first():
-    made = made_up([0.9, 0.2, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
-    errors = worst_errors(*made, False)
+    split = made_up([0.9, 0.2, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
+    errors = worst_errors(*split, False)
     assert [(kind, name, true) for kind, name, true, *_ in errors] == [
         ("false alarm (fight)", "r0", "no event"),
         ("miss (fight)", "r1", "fight"),
@@ -33,18 +33,18 @@ def test_errors_come_surest_first():
 
 
 def test_each_class():
-    made = made_up([0.9, 0.8, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
-    ((name, n, recall, precision, ap, auc),) = class_table(*made, False).rows
+    split = made_up([0.9, 0.8, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
+    ((name, n, recall, precision, ap, auc),) = class_table(*split, False).rows
     assert (name, n, recall, precision) == ("fight", "2", "0.50", "0.33")
     assert float(ap) == pytest.approx((1 / 2 + 2 / 4) / 2)
     assert float(auc) == pytest.approx(3 / 6, abs=0.001)
     classes = ("a", "b", "c")
-    made = made_up([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], classes)
-    rows = class_table(*made, True).rows
+    split = made_up([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], classes)
+    rows = class_table(*split, True).rows
     assert [row[2] for row in rows] == ["1.00", "0.00", "1.00"]
-    ((kind, name, true, score, _),) = worst_errors(*made, True)
+    ((kind, name, true, score, _),) = worst_errors(*split, True)
     assert (kind, name, true) == ("taken for a", "r1", "b")
-    assert score == pytest.approx(recording_scores(made[1], True)[1, 0])
+    assert score == pytest.approx(recording_scores(split[1], True)[1, 0])
 
 
 def test_calibration_of_scores_that_are_probabilities():

@@ -3,69 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import http.client
 import json
-import os
-import re
-import signal
 import socket
-import subprocess
-import sys
 import time
-from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from clips import write_clip
-from senders import http_folder, http_stream
+from senders import http_folder
+from server_process import TOKEN, Server
 
 from mmcl.cli.main import main
-
-TOKEN = "a-token-of-the-tests"
-
-
-class Server:
-    """``mmcl serve`` in a process, and requests to it."""
-
-    def __init__(self, model: Path, temporary: Path, *options: str):
-        words = [sys.executable, "-m", "mmcl", "serve", str(model), "--port", "0", "--token", TOKEN, *options]
-        environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.process.stdout is not None
-        self.address = self.process.stdout.readline().strip()
-        match = re.match(r"http://127\.0\.0\.1:(\d+)/\?token=", self.address)
-        assert match, self.process.stderr.read() if self.process.stderr else ""
-        self.port = int(match[1])
-
-    def ask(self, method: str, path: str, body=None, token: str = TOKEN, **headers):
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            connection.request(method, path, body, {"Authorization": f"Bearer {token}", **headers})
-            answer = connection.getresponse()
-            content = answer.read()
-        is_json = answer.headers.get("content-type", "").startswith("application/json")
-        return answer.status, json.loads(content) if is_json and content else content
-
-    def upload(self, path: Path, name: str = ""):
-        return self.ask("POST", f"/api/jobs?name={quote(name or path.name)}", path.read_bytes())
-
-    def wait(self, job: str, seconds: float = 60):
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            status, content = self.ask("GET", f"/api/jobs/{job}")
-            if status != 200 or content["state"] in ("done", "failed", "cancelled"):
-                return content
-            time.sleep(0.1)
-        raise AssertionError(content)
-
-    def stop(self) -> str:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        _, error = self.process.communicate(timeout=40)
-        return error
 
 
 @pytest.fixture(scope="module")
@@ -294,37 +244,6 @@ def test_the_page(server, page, clip, tmp_path):
     done.locator("button").click()
     done.wait_for(state="detached")
     assert page.locator(".job").count() == n - 1
-
-
-def test_live_sources(video_model, tmp_path):
-    content = write_clip(tmp_path / "a.ts", 192, options={"bf": "0"}).read_bytes()
-    running = Server(video_model.folder, tmp_path, "--allow-private", "--max-live", "1")
-    as_json = {"Content-Type": "application/json"}
-    try:
-        with http_stream(lambda send, number: (send(content), time.sleep(30))) as address:
-            status, job = running.ask("POST", "/api/live", json.dumps({"source": address}), **as_json)
-            assert status == 201
-            status, answer = running.ask("POST", "/api/live", json.dumps({"source": address}), **as_json)
-            assert (status, "watched already" in answer["detail"]) == (422, True)
-            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)
-            connection.request("GET", f"/api/live/{job['id']}/messages", headers={"Authorization": f"Bearer {TOKEN}"})
-            stream, seen = connection.getresponse(), []
-            while sum(m["type"] == "snippet" for m in seen) < 5:
-                line = stream.readline()
-                if line.startswith(b"data: "):
-                    seen.append(json.loads(line[6:]))
-            stream.close()
-            connection.close()
-            expected = video_model.score(tmp_path / "a.ts").snippets.score
-            scores = [m["joint"] for m in seen if m["type"] == "snippet"]
-            np.testing.assert_allclose(scores, expected[: len(scores)], atol=2e-5)
-            assert running.ask("GET", "/api/live")[1][0]["state"] == "running"
-            assert running.ask("DELETE", f"/api/live/{job['id']}")[0] == 204
-            assert running.ask("GET", "/api/live")[1] == []
-        for source in ("/etc/passwd", "-", "0", "udp://127.0.0.1:1", "file:///etc/passwd"):
-            assert running.ask("POST", "/api/live", json.dumps({"source": source}), **as_json)[0] == 422
-    finally:
-        assert "Traceback" not in running.stop()
 
 
 def test_a_stop_in_the_middle_leaves_no_files(video_model, tmp_path):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mmcl.features.cards import ExtractorCard
+from mmcl.features.weights import PublicWeights
 
 
 class Extractor(nn.Module):
@@ -19,6 +20,8 @@ class Extractor(nn.Module):
         blocks: Channels of parts of a row that are of different nature, in order; empty = one.
         spec: How it was named, with its options.
         weights_sha256: Of the weights' file, empty without weights.
+        extra: Of this package that has what it needs, "" = nothing more.
+        fetched: What is fetched when it is used first, where a model's name says what; "" = ``public_weights``.
     """
 
     modality: str
@@ -27,12 +30,19 @@ class Extractor(nn.Module):
     blocks: tuple[int, ...] = ()
     spec: str = ""
     weights_sha256: str = ""
+    extra: str = ""
+    fetched: str = ""
     n_crops: int = 1
     pca: object = None
 
     def card(self, name: str) -> ExtractorCard:
         """What travels with the features; name: how the extractor was named."""
         return ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None, self.blocks)
+
+    @classmethod
+    def public_weights(cls) -> PublicWeights | None:
+        """Its public weights, None of an extractor without."""
+        return None
 
     @property
     def device(self) -> torch.device:

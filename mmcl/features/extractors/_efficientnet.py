@@ -25,6 +25,8 @@ class EfficientnetExtractor(VisualExtractor):
         InputError: The packages are not installed.
     """
 
+    extra = "pretrained"
+
     def __init__(self, weights: str | None = ""):
         super().__init__()
         try:

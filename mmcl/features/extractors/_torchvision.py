@@ -30,9 +30,15 @@ class TorchvisionNetwork(VideoNetwork):
 
         body = getattr(video, self.builder)(weights=None)
         setattr(body, self.classifier, nn.Identity())
-        default = getattr(video, self.public).DEFAULT
-        transform = default.transforms()
+        transform = getattr(video, self.public).DEFAULT.transforms()
         crops = FrameCrops(transform.crop_size[0], n_crops, transform.mean, transform.std)
         super().__init__(body, type(self).dim, min(transform.resize_size), crops)
-        source = PublicWeights(default.url.rsplit("/", 1)[-1], default.url)
-        self.load_weights(source, weights, (f"{self.classifier}.",))
+        self.load_weights(self.public_weights(), weights, (f"{self.classifier}.",))
+
+    @classmethod
+    def public_weights(cls) -> PublicWeights:
+        """See ``Extractor.public_weights``."""
+        from torchvision.models import video
+
+        url = getattr(video, cls.public).DEFAULT.url
+        return PublicWeights(url.rsplit("/", 1)[-1], url)

@@ -42,6 +42,7 @@ class Hf(Extractor):
     """
 
     modality = "any"
+    extra, fetched = "hf", "weights of a model are fetched from the hub"
     short_side = 256
 
     def __init__(self, model: str = "", modality: str = "visual"):

@@ -117,3 +117,8 @@ class I3d(VideoNetwork):
         half = (0.5, 0.5, 0.5)
         super().__init__(I3dBody(), 1024, 256, FrameCrops(224, n_crops, half, half))
         self.load_weights(PUBLIC_WEIGHTS, weights, ("logits.",))
+
+    @classmethod
+    def public_weights(cls) -> PublicWeights:
+        """See ``Extractor.public_weights``."""
+        return PUBLIC_WEIGHTS

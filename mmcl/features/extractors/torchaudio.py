@@ -31,6 +31,8 @@ class Torchaudio(AudioExtractor):
         InputError: There is no such bundle, or its weights are not there.
     """
 
+    fetched = "weights of a bundle are fetched"
+
     def __init__(self, model: str = "WAVLM_BASE"):
         super().__init__()
         option = f"--audio torchaudio:{model}"

@@ -41,6 +41,11 @@ class Vggish(AudioExtractor):
     dim = 128
     pca: tuple[Tensor, Tensor] | None
 
+    @classmethod
+    def public_weights(cls) -> PublicWeights:
+        """See ``Extractor.public_weights``."""
+        return PUBLIC_WEIGHTS
+
     def __init__(self, weights: str | None = None, pca: Path | None = None):
         super().__init__()
         layers: list[nn.Module] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class AnnotatedRecording:
     annotations: tuple[Annotation, ...] = ()
 
 
-class AnnotationFormat:
+class AnnotationFormat(ABC):
     """A format. A subclass is one file in ``interop/annotations``, or in another package.
 
     Attributes:
@@ -52,7 +53,7 @@ class AnnotationFormat:
         reads: It can be read, too.
 
     Example:
-        >>> AnnotationFormat().reads
+        >>> AnnotationFormat.reads
         False
     """
 
@@ -60,6 +61,7 @@ class AnnotationFormat:
     is_joint: bool = False
     reads: bool = False
 
+    @abstractmethod
     def write(self, recordings: Sequence[AnnotatedRecording], fps: float, prefix: str) -> str:
         """The text of a file.
 
@@ -68,7 +70,6 @@ class AnnotationFormat:
             fps: Frames a second, where times are counted in frames.
             prefix: Of the addresses of media files, where there are such.
         """
-        raise NotImplementedError
 
     def read(self, path: Path, fps: float) -> list[AnnotatedRecording]:
         """What a file holds; of a format with a file a recording, one without a name.

@@ -41,7 +41,7 @@ class Mqtt(Output):
         self.client.max_queued_messages_set(MAX_WAITING)
         self.client.reconnect_delay_set(1, 30)
         self._waiting: set[int] = set()  # numbers of messages that the broker has not confirmed
-        self.client.on_publish = lambda client, userdata, mid, *_: self._waiting.discard(mid)
+        self.client.on_publish = self._confirm
         if parts.username:
             self.client.username_pw_set(unquote(parts.username), unquote(parts.password or "") or None)
         if parts.scheme == "mqtts":
@@ -59,6 +59,10 @@ class Mqtt(Output):
             self.n_lost += 1
         elif kind != "snippet":
             self._waiting.add(info.mid)
+
+    def _confirm(self, client: object, userdata: object, mid: int, *_: object) -> None:
+        """The broker has a message."""
+        self._waiting.discard(mid)
 
     def close(self) -> None:
         """See ``Output.close``."""
