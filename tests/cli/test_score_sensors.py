@@ -60,7 +60,7 @@ def test_report_is_one_self_contained_page(trained, capsys):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert f"{metrics['test snippet average precision']:.4f}" in html
     assert "Comparison" in html  # its sibling of another seed
-    assert html.count("data:image/png;base64,") == 3
+    assert html.count("data:image/png;base64,") == 7  # three errors, calibration, training, two timelines
     assert not re.findall(r'(?:src|href)="(?!data:)', html)
     assert main(["report", str(trained.parent)]) == 0
     assert "±" in (trained.parent / "report.html").read_text()
