@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from mmcl.cli.options import Debug, Device
 from mmcl.errors import InputError
 from mmcl.inference.videos import ExtractorOptions
+
+if TYPE_CHECKING:
+    from mmcl.serve.live_page import LivePage
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Watch:
     """mqtt://USER:PASSWORD@HOST:PORT/TOPIC: messages are published to TOPIC/snippet, /event and /gap."""
     clips: bool = False
     """Write a video of each event below --out."""
+    page: int | None = None
+    """Port of a page with the curve and the events as they come, 0 = one that is free; its address is printed."""
     lead_s: float = 5.0
     """Of a clip before its event [s]."""
     tail_s: float = 5.0
@@ -108,6 +113,10 @@ class Watch:
             source, sides_of(extractors), tuple(extractors.parts), None if clips is None else clips.take, self.drop
         )
         watcher = Watcher(model.predictor, extractors, reader, rule, outputs, log)
+        if self.page is not None:
+            page = open_page(self.page)
+            outputs.append(page)
+            log(page.address)
         if watcher.scores.context is None:
             log("the network attends to whole recordings: it is given the last 32 s, and scores differ from a file's")
         else:
@@ -125,3 +134,19 @@ class Watch:
                     log(lost)
             if watcher.has_begun:
                 log(watcher.summary())
+
+
+def open_page(port: int) -> LivePage:
+    """The page's server.
+
+    Args:
+        port: 0 = one that is free.
+
+    Raises:
+        InputError: The extra is not installed, or the port is taken.
+    """
+    try:
+        from mmcl.serve.live_page import LivePage
+    except ImportError as error:
+        raise InputError(f"--page needs {error.name}; pip install 'mmcl[serve]'") from None
+    return LivePage(port)

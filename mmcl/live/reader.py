@@ -114,7 +114,7 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
         self.thread = threading.Thread(target=self._run, daemon=True, name="stream")
         self.began: float | None = None
         self.next_s = 0.0
-        self._is_over, self._n_snippets = False, 0
+        self._is_over, self._n_snippets, self._n_segments = False, 0, 0
 
     def __next__(self) -> LiveSnippet | SegmentBegin | SegmentEnd:
         if self._is_over:
@@ -147,35 +147,34 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
     def _read(self) -> None:
         wait_s, was_open = FIRST_WAIT_S, False
         while not self.is_stopped.is_set():
-            opened, reason, failed = time.monotonic(), "", False
+            opened, n_segments = time.monotonic(), self._n_segments
             try:
-                self._read_source()
-                reason = "it ended"
+                goes_on = self._read_source()
+                reason = "it ended" if goes_on else ""
             except (InputError, Unreadable) as error:
-                reason, failed = str(error), True
+                reason, goes_on = str(error), self.source.is_live
                 if self.began is None and not was_open:
                     if isinstance(error, Unreadable):
                         error = FileError(self.source.name, str(error), error.remedy)
                     self._put(error, needed=True)
                     return
-            was_open = True
-            goes_on = self.source.comes_back or (self.source.is_live and failed)
-            reason = reason if goes_on or failed else ""
-            self._put(SegmentEnd(reason, not goes_on, self._n_snippets), needed=True)
-            self._n_snippets = 0
+            if self._n_segments > n_segments or not was_open or not goes_on:  # else it is the same gap still
+                self._put(SegmentEnd(reason, not goes_on, self._n_snippets), needed=True)
+                self.counts.gaps += goes_on
+            was_open, self._n_snippets = True, 0
             if not goes_on:
                 return
-            self.counts.gaps += 1
             wait_s = FIRST_WAIT_S if time.monotonic() - opened > STEADY_S else min(2 * wait_s, LONGEST_WAIT_S)
             self.is_stopped.wait(wait_s)
 
-    def _read_source(self) -> None:
+    def _read_source(self) -> bool:
+        """Deliver segments to the end of the source; is it to be opened again?"""
         early: dict[str, list[Any]] = {}
         with self.source.open(self.is_stopped.is_set) as container:
             while True:
                 try:
                     self._read_segment(container, early)
-                    return
+                    return self.source.comes_back(container)
                 except ClockLeap as error:  # the container goes on, as a segment of its own
                     self.counts.gaps += 1
                     self._put(SegmentEnd(str(error), False, self._n_snippets), needed=True)
@@ -186,6 +185,7 @@ class StreamReader(Iterator[LiveSnippet | SegmentBegin | SegmentEnd]):
         demuxer = Demuxer(container, held.append, self.needs, early)
         begin = SegmentBegin(demuxer.media, self._start_of_segment())
         self._n_snippets = 0
+        self._n_segments += 1
         self._put(begin, needed=True)
 
         def pass_on(packet: Any) -> None:

@@ -63,10 +63,13 @@ class LiveSource:
         """It does not wait for whoever reads it."""
         return self.is_camera or self.scheme in (*LIVE, *HTTP)
 
-    @property
-    def comes_back(self) -> bool:
-        """Where it ends without an error, is it opened again?"""
-        return self.is_camera or self.scheme in LIVE
+    def comes_back(self, container: Any) -> bool:
+        """Where it ends without an error, is it opened again? Not what HTTP states the length of: files, and HLS.
+
+        Args:
+            container: PyAV's, opened.
+        """
+        return self.is_camera or self.scheme in LIVE or (self.scheme in HTTP and container.size <= 0)
 
     @property
     def name(self) -> str:

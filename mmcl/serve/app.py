@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
@@ -21,18 +20,15 @@ import mmcl
 from mmcl.api.model import Model
 from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
-from mmcl.media.fetch import place_of_url
+from mmcl.media.find import has_media_ending
+from mmcl.serve.access import Access, protect
 from mmcl.serve.jobs import ENDED, Job, Jobs
 from mmcl.serve.limits import Limits, Rate
 from mmcl.serve.live import LiveJob, LiveJobs
+from mmcl.serve.live_page import live_page, stream_messages
 
-COOKIE = "mmcl_token"
 RESULTS = {"json": "application/json", "csv": "text/csv", "html": "text/html", "png": "image/png"}
 POLL_S, PATIENCE_S = 0.2, 3600.0
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: 'self'; "
-    "media-src data: 'self'; connect-src 'self'"
-)
 
 
 class Address(BaseModel):
@@ -68,16 +64,8 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         await asyncio.to_thread(jobs.stop)
 
     app = FastAPI(title="mmcl", version=mmcl.__version__, lifespan=lifespan, redoc_url=None)
-    app.state.jobs = jobs
-
-    def is_known(request: Request) -> bool:
-        header = request.headers.get("authorization", "")
-        given = header[7:] if header.lower().startswith("bearer ") else request.cookies.get(COOKIE, "")
-        return secrets.compare_digest(given.encode("utf-8", "replace"), token.encode())
-
-    async def check_token(request: Request) -> None:
-        if not is_known(request):
-            raise HTTPException(401, "expected the header 'Authorization: Bearer TOKEN'")
+    protect(app)
+    access = Access(token)
 
     def find(job_id: str) -> Job:
         job = jobs.jobs.get(job_id)
@@ -96,43 +84,23 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         except InputError as error:
             raise HTTPException(415, str(error)) from None
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        if response.headers.get("content-type", "").startswith("text/html") and request.url.path != "/docs":
-            response.headers["Content-Security-Policy"] = PAGE_POLICY
-        return response
-
-    @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": f"unexpected {type(error).__name__}"}, 500)
-
     @app.get("/", include_in_schema=False)
     async def page(request: Request, token: str = "") -> Response:
-        if token:  # into a cookie, so that it stays in no history
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
-            return answer
-        if not is_known(request):
-            return HTMLResponse("<p>Open the address that the server printed, with its token.</p>", 401)
-        return HTMLResponse((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+        return access.answer(request, token, (Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
 
-    @app.get("/api/model", dependencies=[Depends(check_token)])
+    @app.get("/api/model", dependencies=[Depends(access.check)])
     async def describe() -> dict[str, Any]:
         """What the model is, and what the server takes."""
         grid = model.predictor.grid
         taken = {"modalities": list(model.modalities), "classes": list(model.classes), "snippet_s": grid.hop_s}
         return {**taken, "limits": vars(limits), "rule": vars(jobs.rule), "version": mmcl.__version__}
 
-    @app.get("/api/jobs", dependencies=[Depends(check_token)])
+    @app.get("/api/jobs", dependencies=[Depends(access.check)])
     async def list_jobs() -> list[dict[str, Any]]:
         """All jobs, the latest first."""
         return [job.to_dict() for job in sorted(jobs.jobs.values(), key=lambda j: -j.created)]
 
-    @app.post("/api/jobs", status_code=201, dependencies=[Depends(check_token)])
+    @app.post("/api/jobs", status_code=201, dependencies=[Depends(access.check)])
     async def upload(request: Request, name: str) -> dict[str, Any]:
         """Score a video: its bytes are the request's body, its file's name the parameter ``name``."""
         most = limits.max_mb * 1e6
@@ -159,25 +127,26 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         jobs.start(job)
         return job.to_dict()
 
-    @app.post("/api/jobs/url", status_code=201, dependencies=[Depends(check_token)])
+    @app.post("/api/jobs/url", status_code=201, dependencies=[Depends(access.check)])
     async def fetch(request: Request, address: Address) -> dict[str, Any]:
         """Score the video at an address, which the server fetches."""
         parts = urlsplit(address.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise HTTPException(422, "url: expected http:// or https://")
-        return create(request, place_of_url(address.url, Path()).name.replace(".media", ".mp4"), address.url).to_dict()
+        name = PurePosixPath(unquote(parts.path)).name or "video"
+        return create(request, name if has_media_ending(name) else f"{name[:80]}.mp4", address.url).to_dict()
 
-    @app.get("/api/jobs/{job_id}", dependencies=[Depends(check_token)])
+    @app.get("/api/jobs/{job_id}", dependencies=[Depends(access.check)])
     async def show(job_id: str) -> dict[str, Any]:
         """State, progress, curve so far, summary or error."""
         return find(job_id).to_dict()
 
-    @app.delete("/api/jobs/{job_id}", status_code=204, dependencies=[Depends(check_token)])
+    @app.delete("/api/jobs/{job_id}", status_code=204, dependencies=[Depends(access.check)])
     async def remove(job_id: str) -> None:
         """Cancel a job, and remove its files."""
         await asyncio.to_thread(jobs.remove, find(job_id))
 
-    @app.get("/api/jobs/{job_id}/progress", dependencies=[Depends(check_token)])
+    @app.get("/api/jobs/{job_id}/progress", dependencies=[Depends(access.check)])
     async def progress(request: Request, job_id: str) -> StreamingResponse:
         """Server-sent events: the job, whenever it has changed, until it has ended."""
         job = find(job_id)
@@ -195,7 +164,7 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
 
         return StreamingResponse(changes(), media_type="text/event-stream")
 
-    @app.get("/api/jobs/{job_id}/result.{ending}", dependencies=[Depends(check_token)])
+    @app.get("/api/jobs/{job_id}/result.{ending}", dependencies=[Depends(access.check)])
     async def result(job_id: str, ending: str) -> FileResponse:
         """Scores and events: json, csv, html (the page) or png."""
         job = find(job_id)
@@ -211,12 +180,12 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
             raise HTTPException(404, "no such live source")
         return live.jobs[live_id]
 
-    @app.get("/api/live", dependencies=[Depends(check_token)])
+    @app.get("/api/live", dependencies=[Depends(access.check)])
     async def list_live() -> list[dict[str, Any]]:
         """Live sources."""
         return [job.to_dict() for job in live.jobs.values()]
 
-    @app.post("/api/live", status_code=201, dependencies=[Depends(check_token)])
+    @app.post("/api/live", status_code=201, dependencies=[Depends(access.check)])
     async def watch(source: Source) -> dict[str, Any]:
         """Watch a stream (rtsp, http, https, rtmp)."""
         try:
@@ -224,26 +193,21 @@ def create_app(model: Model, token: str, folder: Path, limits: Limits, rule: Eve
         except InputError as error:
             raise HTTPException(422, str(error)) from None
 
-    @app.get("/api/live/{live_id}/messages", dependencies=[Depends(check_token)])
+    @app.get("/api/live/{live_id}/messages", dependencies=[Depends(access.check)])
     async def messages(request: Request, live_id: str) -> StreamingResponse:
         """Server-sent events: the latest snippets, events and gaps, and those that come, until the source ends."""
         job = find_live(live_id)
 
-        async def stream() -> AsyncIterator[str]:
-            seen = 0
-            while not jobs.is_stopped.is_set() and not await request.is_disconnected():
-                is_over = job.state != "running"
-                new, seen = job.since(seen)
-                for message in new:
-                    yield f"data: {json.dumps(message)}\n\n"
-                if is_over:
-                    yield f"data: {json.dumps({'type': 'state', **job.to_dict()})}\n\n"
-                    return
-                await asyncio.sleep(POLL_S)
+        async def is_gone() -> bool:
+            return jobs.is_stopped.is_set() or await request.is_disconnected()
 
-        return StreamingResponse(stream(), media_type="text/event-stream")
+        return stream_messages(job, is_gone, lambda: {"type": "state", **job.to_dict()})
 
-    @app.delete("/api/live/{live_id}", status_code=204, dependencies=[Depends(check_token)])
+    @app.get("/live/{live_id}", include_in_schema=False)
+    async def show_live(request: Request, live_id: str, token: str = "") -> Response:
+        return access.answer(request, token, live_page(f"/api/live/{find_live(live_id).id}/messages"))
+
+    @app.delete("/api/live/{live_id}", status_code=204, dependencies=[Depends(access.check)])
     async def end_live(live_id: str) -> None:
         """Stop watching."""
         await asyncio.to_thread(find_live(live_id).stop)

@@ -1,10 +1,9 @@
-"""Live sources of a server: each scored in a thread; the latest messages are kept for those who look."""
+"""Live sources of a server, each scored in a thread."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,18 +11,17 @@ from mmcl.api.model import Model
 from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
 from mmcl.io import describe_failure, printable
-from mmcl.live.outputs import Message, Output
 from mmcl.live.reader import StreamReader
 from mmcl.live.scores import sides_of
 from mmcl.live.watch import Watcher
 from mmcl.media.stream import LiveSource
 from mmcl.serve.limits import Limits, check_address
+from mmcl.serve.live_page import RecentMessages
 
-N_KEPT = 2000  # messages of a source
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443, "rtmp": 1935}
 
 
-class LiveJob(Output):
+class LiveJob(RecentMessages):
     """A source that is watched.
 
     Args:
@@ -35,28 +33,16 @@ class LiveJob(Output):
         id: Cannot be guessed.
         state: running, ended or failed.
         error: Why it failed.
-        n_sent: Messages so far; the latest are in ``messages``.
     """
 
     def __init__(self, model: Model, source: LiveSource, rule: EventRule):
+        super().__init__()
         self.id, self.source, self.state, self.error = secrets.token_urlsafe(16), source, "running", ""
-        self.messages: deque[Message] = deque(maxlen=N_KEPT)
-        self.n_sent = 0
         extractors = model.video_scorer.extractors
         self.reader = StreamReader(source, sides_of(extractors), tuple(extractors.parts))
         self.watcher = Watcher(model.predictor, extractors, self.reader, rule, [self], log=lambda text: None)
         self.thread = threading.Thread(target=self._run, daemon=True, name="live")
         self.thread.start()
-
-    def send(self, message: Message) -> None:
-        """See ``Output.send``."""
-        self.messages.append(message)
-        self.n_sent += 1
-
-    def since(self, n: int) -> tuple[list[Message], int]:
-        """Messages behind the ``n``-th that are still kept, and how many there were in all."""
-        total, kept = self.n_sent, list(self.messages)
-        return kept[len(kept) - min(total - n, len(kept)) :], total
 
     def to_dict(self) -> dict[str, Any]:
         """What clients see."""
@@ -75,6 +61,7 @@ class LiveJob(Output):
             self.state = "ended"
         except Exception as error:  # whatever it is, the server goes on
             self.error, self.state = printable(describe_failure(self.source.name, error)), "failed"
+        self.is_over = True
 
 
 class LiveJobs:

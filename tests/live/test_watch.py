@@ -25,8 +25,6 @@ from mmcl.live.scores import sides_of
 from mmcl.live.watch import Watcher
 from mmcl.media.stream import LiveSource
 
-SECONDS = 8
-
 
 class Kept(Output):
     """Keeps messages."""
@@ -39,14 +37,6 @@ class Kept(Output):
 
     def of(self, kind):
         return [m for m in self.messages if m["type"] == kind]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Path:
-    """8 s as a camera sends them: no B frames, a key frame a second; MPEG-TS, in which clocks are exact."""
-    path = tmp_path_factory.mktemp("live") / "clip.ts"
-    clicks_s = tuple(np.arange(0.3, SECONDS, 0.7))
-    return write_clip(path, 24 * SECONDS, gop=24, click_s=clicks_s, options={"bf": "0", "tune": "zerolatency"})
 
 
 def watch(model, address: str, n_segments: int = 1, rule=None, stall_s=2.0, drops=False, **options):
@@ -200,10 +190,31 @@ def test_stalls_and_breaks_are_gaps_and_the_rest_goes_on(video_model, clip):
         kept, _ = watch(video_model, address, 3, stall_s=0.7)
         hang.set()
     gaps, begins = kept.of("gap"), kept.of("begin")
-    assert len(begins) >= 1
+    assert len(begins) == len(gaps) == 3
     assert all(g["reason"] for g in gaps)
     starts = [m["start_s"] for m in kept.of("snippet")]
     assert starts == sorted(starts)
+
+
+def test_a_source_that_is_away_for_long_is_one_gap(video_model, clip, monkeypatch):
+    """However often it is opened in vain."""
+    from mmcl.live import reader as reader_module
+
+    monkeypatch.setattr(reader_module, "FIRST_WAIT_S", 0.05)
+    numbers = []
+
+    def write(send, number):
+        numbers.append(number)
+        send(clip.read_bytes() if number in (0, 5) else b"")
+
+    with http_stream(write) as address:
+        kept, watcher = watch(video_model, address, 2)
+    assert len(numbers) >= 6
+    assert [m["type"] for m in kept.messages if m["type"] not in ("snippet", "event")] == [
+        "begin", "gap", "begin", "gap", "end"
+    ]  # fmt: skip
+    assert watcher.reader.counts.gaps == 2
+    assert len(kept.of("snippet")) == 22
 
 
 def test_a_clock_that_leaps_begins_a_segment(video_model, clip):

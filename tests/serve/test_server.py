@@ -6,13 +6,14 @@ import concurrent.futures
 import http.client
 import json
 import socket
+import threading
 import time
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from clips import write_clip
-from senders import http_folder
+from senders import http_folder, http_stream
 from server_process import TOKEN, Server
 
 from mmcl.cli.main import main
@@ -237,13 +238,46 @@ def test_the_page(server, page, clip, tmp_path):
         done.locator("text=page").first.click()
     opened.value.wait_for_selector("#count:has-text('event')")
     assert opened.value.locator("#chart").bounding_box()["height"] > 100
-    page.fill("#url", "http://127.0.0.1:1/a.mp4")
+    page.fill("#url", "http://127.0.0.1:1/only-here.mp4")
     page.click("text=Score")
-    page.wait_for_selector("text=private network", timeout=30_000)
-    n = page.locator(".job").count()
-    done.locator("button").click()
-    done.wait_for(state="detached")
-    assert page.locator(".job").count() == n - 1
+    failed = page.locator('.job[data-state="failed"]', has_text="only-here.mp4")
+    failed.locator("text=private network").wait_for(timeout=30_000)
+    identity = done.get_attribute("data-id")
+    this = page.locator(f'.job[data-id="{identity}"]')
+    this.locator("button").click()
+    this.wait_for(state="detached")
+    assert failed.count() == 1
+    assert server.ask("GET", f"/api/jobs/{identity}")[0] == 404
+
+
+def test_the_page_watches_a_stream(video_model, page, tmp_path):
+    clip = write_clip(tmp_path / "clip.ts", 24 * 8, gop=24, options={"bf": "0"})
+    (tmp_path / "tmp").mkdir()
+    running, goes_on = Server(video_model.folder, tmp_path / "tmp", "--allow-private"), threading.Event()
+
+    def write(send, number):
+        send(clip.read_bytes())
+        goes_on.wait(60)
+
+    try:
+        with http_stream(write) as address:
+            page.goto(running.address)
+            page.fill("#source", "nothing://x")
+            page.click("button:text-is('Watch')")
+            page.wait_for_selector("#problem:has-text('expected one of')")
+            page.fill("#source", address)
+            page.click("button:text-is('Watch')")
+            page.wait_for_selector(".live[data-state='running']")
+            with page.context.expect_page() as opened:
+                page.click(".live >> text=curve and events")
+            opened.value.wait_for_selector(f"h1:has-text('{address}')", timeout=30_000)
+            opened.value.wait_for_selector("#now:has-text('0.')", timeout=30_000)
+            page.click(".live >> button")
+            page.wait_for_selector(".live", state="detached")
+            goes_on.set()
+    finally:
+        goes_on.set()
+        running.stop()
 
 
 def test_a_stop_in_the_middle_leaves_no_files(video_model, tmp_path):
