@@ -8,9 +8,10 @@ real, False where it is padding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -142,6 +143,7 @@ class Recording:
         group: Who or where it was recorded.
         intervals: The truth, used by evaluation only.
         channels: Names of a modality's channels, in order, where its file names them.
+        media: The video or sound file that its features were made of, where it is one file and known.
 
     Example:
         >>> Recording("r", {"wrist": np.zeros((100, 6))}, {"wrist": 50.0}).duration_s
@@ -155,6 +157,7 @@ class Recording:
     group: str = ""
     intervals: tuple[Interval, ...] = ()
     channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    media: Path | None = None
 
     @property
     def duration_s(self) -> float:
@@ -206,13 +209,8 @@ class Packing:
 
     def blocks(self, x: Tensor) -> list[Tensor]:
         """``(packed, ...)`` -> for each group ``(bag, snippet, ...)``."""
-        split = x.split([n * longest for n, longest in self.groups])
-        return [block.unflatten(0, group) for block, group in zip(split, self.groups, strict=True)]
-
-    def to(self, device: torch.device | str) -> Packing:
-        """The same on a device."""
-        position, valid = (t.to(device, non_blocking=True) for t in (self.position, self.valid))
-        return Packing(position, valid, self.groups, self.shape)
+        blocks = x.split([n * longest for n, longest in self.groups])
+        return [block.unflatten(0, group) for block, group in zip(blocks, self.groups, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -246,29 +244,18 @@ class Bags:
 
     def to(self, device: torch.device | str) -> Bags:
         """The same on a device."""
-
-        def move(t: Tensor) -> Tensor:
-            return t.to(device, non_blocking=True)
-
-        return Bags(
-            {m: move(x) for m, x in self.x.items()},
-            move(self.mask),
-            move(self.label),
-            move(self.index),
-            {m: move(p) for m, p in self.present.items()},
-            None if self.packing is None else self.packing.to(device),
-            None if self.group is None else move(self.group),
-        )
+        return self._each(lambda t: t.to(device, non_blocking=True))
 
     def pin_memory(self) -> Bags:
         """In memory from which a GPU copies while the host goes on; the loader calls it."""
-        packing = self.packing and replace(
-            self.packing, position=self.packing.position.pin_memory(), valid=self.packing.valid.pin_memory()
-        )
-        x, present = ({m: t.pin_memory() for m, t in tensors.items()} for tensors in (self.x, self.present))
-        group = None if self.group is None else self.group.pin_memory()
-        mask, label, index = (t.pin_memory() for t in (self.mask, self.label, self.index))
-        return Bags(x, mask, label, index, present, packing, group)
+        return self._each(lambda t: t.pin_memory())
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> Bags:
+        p = self.packing
+        packing = None if p is None else replace(p, position=move(p.position), valid=move(p.valid))
+        x, present = ({m: move(t) for m, t in tensors.items()} for tensors in (self.x, self.present))
+        group = None if self.group is None else move(self.group)
+        return Bags(x, move(self.mask), move(self.label), move(self.index), present, packing, group)
 
     @cached_property
     def packed(self) -> Mapping[str, Tensor]:

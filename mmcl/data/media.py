@@ -210,7 +210,9 @@ def _with_features(row: RecordingRow, cache: FeatureCache, needed: Sequence[str]
     )
     media = {m: paths for m, paths in row.media.items() if m not in needed}
     align = row.align if row.sources else "rows"
-    return replace(row, sources={**sources, **row.sources}, media=media, align=align, events=events)
+    sources |= row.sources
+    shown = row.media_files[0] if len(row.media_files) == 1 else None
+    return replace(row, sources=sources, media=media, align=align, events=events, shown=shown)
 
 
 def _read(files: Sequence[Path]) -> tuple[Any, float]:

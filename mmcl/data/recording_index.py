@@ -73,6 +73,7 @@ class RecordingRow:
         segments: Of several files, what each one shows and whether that is an event; with the features this becomes
             ``events``.
         url: Where its media file is fetched from, if it is not on this machine.
+        shown: The media file that its features were made of, if it is one.
         align: How modalities are brought together: "rates", as their rates say, which must agree on the duration;
             "rows", features that differ by one row at most are cut to the shorter; or the name of a modality whose
             duration all others take.
@@ -94,6 +95,7 @@ class RecordingRow:
     media: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     segments: tuple[tuple[str, bool], ...] = ()
     url: str = ""
+    shown: Path | None = None
 
     @property
     def media_files(self) -> list[Path]:
@@ -138,6 +140,7 @@ class RecordingRow:
             self.group,
             self.events,
             {m: channels[m] for m in chosen if channels[m]},
+            self.shown,
         )
 
     def _cut_rows(self, signal: dict[str, Any], cut: list[str] | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from mmcl.datasets import load_splits
 from mmcl.errors import FileError
 from mmcl.inference.predictor import Predictor
 from mmcl.io import atomic_write, check_writable, read_json, read_metrics
+from mmcl.reporting.page_parts import Picture, Section
 from mmcl.reporting.plots import draw_scores, plot_curves, plot_histograms, png
 from mmcl.reporting.run_comparison import (
     WITHOUT_LABELS,
@@ -57,7 +57,7 @@ def write_report(
     if folder.is_dir():
         check_writable(out.parent)
     if (folder / CONFIG).exists():
-        page = run_page(folder, data, n_timelines, device)
+        page = run_page(folder, data, n_timelines, device, out.parent)
     elif folder.is_dir() and (runs := find_runs(folder)):
         page = comparison_page(folder, runs)
     else:
@@ -74,8 +74,8 @@ def write_report(
     return out
 
 
-def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dict[str, Any]:
-    """What the template shows of a run."""
+def run_page(run: Path, data: Path | None, n_timelines: int, device: str, folder: Path) -> dict[str, Any]:
+    """What the template shows of a run; pages of its errors go below the folder."""
     info, metrics = read_run(run), read_metrics(run / METRICS)
     headline = headline_metric(info, metrics)
     has_scores, trained_on = headline != WITHOUT_LABELS, data or info.own_data
@@ -83,7 +83,8 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
         score_test(run, info, trained_on, n_timelines, device) if has_scores and trained_on else ([], [])
     )
     timelines = choose_timelines(recordings, scores, n_timelines)
-    of_split, pictures = result_sections(recordings, scores, info.config.loss.mil.multiclass) if scores else ([], [])
+    multiclass = info.config.loss.mil.multiclass
+    of_split, sections = result_sections(recordings, scores, multiclass, folder) if scores else ([], [])
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [
         modality_table(headline, metrics),
@@ -112,7 +113,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str) -> dic
         ],
         "tables": tables,
         "pictures": [
-            *(section(*picture) for picture in pictures),
+            *sections,
             *training_pictures(run, metrics, selected_by),
             *timeline_pictures(timelines),
         ],
@@ -186,18 +187,20 @@ def missing_tables(run: Path, metrics: Mapping[str, float]) -> list[Table]:
     ]
 
 
-def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str) -> list[dict[str, Any]]:
+def training_pictures(run: Path, metrics: Mapping[str, float], selected_by: str) -> list[Section]:
     """Curves of the training and histograms of cosines; a shared model has neither."""
     pictures = []
     if (run / HISTORY).exists():
         history, selected = read_history(run / HISTORY), metrics.get("selected epoch")
         curves = plot_curves(history, curve_groups(history, selected_by), None if selected is None else int(selected))
         note = "The dotted line marks the selected epoch."
-        pictures.append(section("Training", note, [("losses and validation metrics over epochs", curves)]))
+        pictures.append(Section("Training", note, [Picture("losses and validation metrics over epochs", curves)]))
     if (run / HISTOGRAMS).exists():
         note = "Positives rise towards 1 while negatives spread; all at 1 is a collapse. Darker = more of them."
         spread = plot_histograms(read_json(run / HISTOGRAMS))
-        pictures.append(section("Cosines of pairs", note, [("histograms of positive and negative cosines", spread)]))
+        pictures.append(
+            Section("Cosines of pairs", note, [Picture("histograms of positive and negative cosines", spread)])
+        )
     return pictures
 
 
@@ -214,13 +217,13 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return content
 
 
-def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[dict[str, Any]]:
+def timeline_pictures(timelines: Sequence[SnippetScores]) -> list[Section]:
     """Timelines of test recordings."""
     if not timelines:
         return []
     note = "Scores learned from bag labels alone; true events are shaded."
-    images = [(f"timeline of {t.name}", png(draw_scores(t))) for t in timelines]
-    return [section("Timelines of test recordings", note, images)]
+    images = [Picture(f"timeline of {t.name}", png(draw_scores(t))) for t in timelines]
+    return [Section("Timelines of test recordings", note, images)]
 
 
 def score_test(
@@ -276,12 +279,3 @@ def curve_groups(history: Sequence[Mapping[str, float]], selected_by: str) -> di
         f"validation {selected_by}": validation,
     }
     return {title: group for title, group in groups.items() if group}
-
-
-def section(title: str, note: str, images: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
-    """A section of pictures, each with its alternative text."""
-    return {
-        "title": title,
-        "note": note,
-        "images": [{"alt": alt, "data": base64.b64encode(data).decode()} for alt, data in images],
-    }

@@ -27,6 +27,7 @@ def write_page(
     embed_mb: float,
     overlay: Path | None = None,
     poster: bytes | None = None,
+    index: str = "index.html",
 ) -> Path:
     """Write ``NAME.html``.
 
@@ -38,6 +39,7 @@ def write_page(
         embed_mb: The video is put into the page up to so many megabytes, else the page refers to its file.
         overlay: Is shown where browsers do not play the file.
         poster: JPEG that is shown before it plays.
+        index: The page of all recordings in the folder, "" = none.
 
     Returns:
         The page's path.
@@ -98,7 +100,7 @@ def write_page(
         content=content,
         is_sound=is_sound,
         poster="" if poster is None else f"data:image/jpeg;base64,{base64.b64encode(poster).decode()}",
-        index="../" * scores.name.count("/") + "index.html",
+        index="../" * scores.name.count("/") + index if index else "",
     )
     atomic_write(out, lambda file: file.write_text(html, encoding="utf-8", errors="replace"))
     return out

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mmcl.evaluation.events import EventRule
 from mmcl.evaluation.recognition import recording_score
 from mmcl.io import printable
+from mmcl.media.still import still
+from mmcl.reporting.page_parts import Picture, Section
 from mmcl.reporting.plots import COLORS, INK, draw_scores, new_axes, png
 from mmcl.reporting.run_comparison import Table
+from mmcl.reporting.score_page import write_page
 from mmcl.types import Recording, SnippetScores
 
 N_ERRORS, N_DRAWN, N_BINS = 10, 3, 10
+ERRORS = "errors"  # folder of their pages, beside the run's
 
 
 def recording_scores(scores: Sequence[SnippetScores], multiclass: bool) -> np.ndarray:
@@ -56,10 +64,34 @@ def class_table(recordings: Sequence[Recording], scores: Sequence[SnippetScores]
     return Table("Each class", note, ("class", "recordings", "recall", "precision", "AP", "ROC-AUC"), rows)
 
 
-def worst_errors(
-    recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool
-) -> list[tuple[str, str, str, float, SnippetScores]]:
-    """(kind, recording, what it is, score, scores) of the worst errors: highest false alarms, and lowest misses.
+@dataclass(frozen=True)
+class Error:
+    """A recording that is taken for what it does not show, or not for what it shows.
+
+    Attributes:
+        kind: "false alarm (CLASS)", "miss (CLASS)" or "taken for CLASS".
+        recording: Of the test split.
+        shows: Its classes, or "no event".
+        score: Of the class.
+        scores: Of the snippets.
+        surety: How far the score is on the wrong side.
+    """
+
+    kind: str
+    recording: Recording
+    shows: str
+    score: float
+    scores: SnippetScores
+    surety: float
+
+    @property
+    def title(self) -> str:
+        """The error in one line."""
+        return f"{self.kind}: {printable(self.recording.name)}"
+
+
+def worst_errors(recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool) -> list[Error]:
+    """Errors, the surest first: highest false alarms, and lowest misses.
 
     Args:
         recordings: Of the test split, with labels.
@@ -69,19 +101,18 @@ def worst_errors(
     label, score, classes = _labels(recordings), recording_scores(scores, multiclass), scores[0].classes
     errors = []
     for i, (r, s) in enumerate(zip(recordings, scores, strict=True)):
-        true = ", ".join(c for c, y in zip(classes, label[i], strict=True) if y) or "no event"
+        shows = ", ".join(c for c, y in zip(classes, label[i], strict=True) if y) or "no event"
         if multiclass:
             k = int(score[i].argmax())
             if not label[i, k]:
-                errors.append((f"taken for {classes[k]}", r.name, true, float(score[i, k]), s, float(score[i, k])))
+                errors.append(Error(f"taken for {classes[k]}", r, shows, float(score[i, k]), s, float(score[i, k])))
             continue
         for k, name in enumerate(classes):
             x = float(score[i, k])
             if (x >= 0.5) != (label[i, k] > 0):
                 kind = f"false alarm ({name})" if x >= 0.5 else f"miss ({name})"
-                errors.append((kind, r.name, true, x, s, abs(x - 0.5)))
-    errors.sort(key=lambda e: -e[5])
-    return [(kind, name, true, x, s) for kind, name, true, x, s, _ in errors]
+                errors.append(Error(kind, r, shows, x, s, abs(x - 0.5)))
+    return sorted(errors, key=lambda e: -e.surety)
 
 
 def calibration(label: np.ndarray, score: np.ndarray, n_bins: int = N_BINS) -> tuple[np.ndarray, np.ndarray, float]:
@@ -105,32 +136,55 @@ def calibration(label: np.ndarray, score: np.ndarray, n_bins: int = N_BINS) -> t
 
 
 def result_sections(
-    recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool
-) -> tuple[list[Table], list[tuple[str, str, list[tuple[str, bytes]]]]]:
-    """Tables, and sections of pictures (title, note, images), for a run's page.
+    recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool, folder: Path
+) -> tuple[list[Table], list[Section]]:
+    """Tables and pictures for a run's page.
 
     Args:
         recordings: Of the test split, with labels.
         scores: Theirs.
         multiclass: Classes exclude each other.
+        folder: Of the run's page; score pages of errors go into ``errors/`` below it.
     """
     errors = worst_errors(recordings, scores, multiclass)
     note = f"{len(errors)} errors in {len(recordings)} test recordings, the surest first."
-    rows = [(kind, printable(name), true, f"{x:.3f}") for kind, name, true, x, _ in errors[:N_ERRORS]]
+    rows = [(e.kind, printable(e.recording.name), e.shows, f"{e.score:.3f}") for e in errors[:N_ERRORS]]
     tables = [Table("Errors", note, ("error", "recording", "it shows", "score"), rows)] if rows else []
     tables.append(class_table(recordings, scores, multiclass))
-    pictures = []
+    sections = []
     if errors:
-        images = [(f"{kind}: {name}", png(draw_scores(s))) for kind, name, _, _, s in errors[:N_DRAWN]]
-        pictures.append(("Worst errors", "Scores of the snippets; true events are shaded.", images))
+        missed = [e for e in errors if e.kind.startswith("miss")][:N_DRAWN]
+        drawn = [e for e in errors if not e.kind.startswith("miss")][:N_DRAWN] + missed
+        text = "Scores of the snippets; true events are shaded."
+        sections.append(Section("Worst errors", text, [error_picture(e, folder) for e in drawn]))
     label, score = _labels(recordings).ravel(), recording_scores(scores, multiclass).ravel()
     mean, share, error = calibration(label, score)
     text = (
         f"Expected calibration error {error:.3f}, bins of equally many. On the dotted line a score is the share of "
         "such recordings that show the class; scores learned from bags need not be."
     )
-    pictures.append(("Calibration of recordings", text, [("share of the class over the score", _draw(mean, share))]))
-    return tables, pictures
+    alt = "share of the class over the score"
+    sections.append(Section("Calibration of recordings", text, [Picture(alt, _draw(mean, share))]))
+    return tables, sections
+
+
+def error_picture(error: Error, folder: Path) -> Picture:
+    """The curve of a recording; of a video a frame and a page that plays it too.
+
+    Args:
+        error: What is shown.
+        folder: Of the run's page.
+    """
+    s, media = error.scores, error.recording.media
+    curve = png(draw_scores(s))
+    if media is None or not media.is_file():
+        return Picture(error.title, curve)
+    event = next((t for t in error.recording.intervals if t.is_event), None) if error.kind.startswith("miss") else None
+    top = int(s.score.max(1).argmax())
+    at_s = (s.start_s[top] + s.end_s[top]) / 2 if event is None else (event.start_s + event.end_s) / 2
+    frame = still(media, float(at_s)) if "visual" in s.modality_score else None
+    page = write_page(media, s, folder / ERRORS, EventRule(), embed_mb=0.0, poster=frame, index="")
+    return Picture(error.title, curve, f"{ERRORS}/{quote(page.relative_to(folder / ERRORS).as_posix())}", frame)
 
 
 def _draw(mean: np.ndarray, share: np.ndarray) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ def made_up(values, labels, classes=("fight",)):
 def test_errors_come_surest_first():
     split = made_up([0.9, 0.2, 0.6, 0.1, 0.45], [0, 1, 0, 0, 1])
     errors = worst_errors(*split, False)
-    assert [(kind, name, true) for kind, name, true, *_ in errors] == [
+    assert [(e.kind, e.recording.name, e.shows) for e in errors] == [
         ("false alarm (fight)", "r0", "no event"),
         ("miss (fight)", "r1", "fight"),
         ("false alarm (fight)", "r2", "no event"),
@@ -42,9 +44,9 @@ def test_each_class():
     split = made_up([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], classes)
     rows = class_table(*split, True).rows
     assert [row[2] for row in rows] == ["1.00", "0.00", "1.00"]
-    ((kind, name, true, score, _),) = worst_errors(*split, True)
-    assert (kind, name, true) == ("taken for a", "r1", "b")
-    assert score == pytest.approx(recording_scores(split[1], True)[1, 0])
+    (error,) = worst_errors(*split, True)
+    assert (error.kind, error.recording.name, error.shows) == ("taken for a", "r1", "b")
+    assert error.score == pytest.approx(recording_scores(split[1], True)[1, 0])
 
 
 def test_calibration_of_scores_that_are_probabilities():
@@ -65,3 +67,24 @@ def test_a_run_page_has_them(trained, tmp_path, page):
     assert {"Each class", "Calibration of recordings", "Timelines of test recordings"} <= set(titles)
     wide = page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 100)")
     assert wide
+
+
+def test_errors_of_videos_lead_to_pages_that_play_them(video_model, class_folders, tmp_path, page):
+    """All clips of a class moved into the other one's folder are errors, to a model that learned the right ones."""
+    swapped = tmp_path / "swapped"
+    for name, other in (("calm", "wild"), ("wild", "calm")):
+        for camera in range(6):
+            split = swapped / ("train" if camera < 2 else "test") / other
+            shutil.copytree(class_folders / name / f"camera-{camera}", split / f"camera-{camera}")
+    out = tmp_path / "page" / "report.html"
+    assert main(["report", str(video_model.folder), "--data", str(swapped), "--out", str(out)]) == 0
+    page.goto(out.as_uri())
+    links = page.locator(".error a")
+    assert links.count() >= 1
+    assert page.evaluate("[...document.querySelectorAll('.error a img')].every(i => i.naturalWidth > 50)")
+    title = links.first.inner_text()
+    assert title.startswith(("false alarm (wild)", "miss (wild)"))
+    links.first.click()
+    page.wait_for_selector("#chart")
+    page.wait_for_function("() => document.querySelector('video').readyState >= 1")
+    assert page.locator("text=all recordings").count() == 0
