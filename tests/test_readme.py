@@ -48,6 +48,7 @@ SMALL = {
     "mmcl distill": "--epochs 1",
     "tools/fuzz.py": "--seconds 8",
     "tools/torture.py": "--kills 1 --disks 0",
+    "tools/live_stream.py": "--hours 0.03 --stalls 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl train events": "--optim.epochs 1 --features.visual motion",
     "mmcl crossval events": "--optim.epochs 1 --features.visual motion",
