@@ -11,12 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from mmcl.cli.settings import check_renamed, parse_settings, take_config_file
 from mmcl.cli.terminal import safe_output
 from mmcl.datasets import REGISTRY, get_dataset
-from mmcl.datasets.sources.recipes import comparison_recipe, pretraining_recipe
 from mmcl.errors import InputError, Terminated
 from mmcl.io import is_broken_pipe, printable
 from mmcl.stop import stops_on_sigterm
@@ -98,6 +94,10 @@ def parse(args: list[str]) -> Any:
     Raises:
         InputError: The command, the data set or an option is unknown.
     """
+    import tyro
+
+    from mmcl.cli.settings import check_renamed
+
     words = " ".join(args[:2])
     if args[0] in OF_DATASET:
         return _parse_of_dataset(args)
@@ -114,6 +114,9 @@ def parse(args: list[str]) -> Any:
 
 
 def _parse_of_dataset(args: list[str]) -> Any:
+    from mmcl.cli.settings import parse_settings, take_config_file
+    from mmcl.datasets.sources.recipes import comparison_recipe, pretraining_recipe
+
     command, *left = args
     if left[0].startswith("--"):
         _, values = take_config_file(left)

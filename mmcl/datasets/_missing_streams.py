@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from mmcl.datasets._splits import DataSplits
 from mmcl.evaluation.metrics import roc_auc
@@ -51,6 +50,8 @@ def describe_missing_streams(splits: DataSplits) -> tuple[list[str], dict[str, f
 
 def _tells(m: str, recordings: Sequence[Recording], classes: Sequence[str]) -> tuple[float, float, str]:
     """ROC-AUC, p (Fisher's exact test) and the class that the presence of a modality tells best."""
+    from scipy.stats import fisher_exact
+
     has = np.array([m in r.signal for r in recordings])
     best = (float("nan"), 1.0, "")
     for k, name in enumerate(classes):

@@ -1,11 +1,10 @@
-"""Metrics, each named for what it computes."""
+"""Metrics, each named for what it computes. scikit-learn, which takes a second to import, is imported by use."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 
 def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
@@ -19,6 +18,8 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
         >>> average_precision(np.array([True, False]), np.array([0.9, 0.1]))
         1.0
     """
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(truth, score)) if truth.any() else float("nan")
 
 
@@ -37,12 +38,16 @@ def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """
     if not truth.any():
         return float("nan")
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, _ = precision_recall_curve(truth, score)
     return float(np.trapezoid(precision[::-1], recall[::-1]))
 
 
 def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve; NaN when only one kind of truth occurs."""
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else float("nan")
 
 
@@ -53,6 +58,8 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     """F1 of each class, averaged over the classes that occur in the truth."""
+    from sklearn.metrics import f1_score
+
     return float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0))
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mmcl.data.collate import require_finite
@@ -228,6 +226,9 @@ def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: i
 
 def _regress(x: np.ndarray, target: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Weight ``(dim, class)`` and bias ``(class,)``; of one class that of the positives."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     if len(np.unique(target)) < 2:  # a modality that one class alone has
         bias = np.full(n_classes, -20.0 if n_classes > 1 else 0.0)
         bias[int(target[0]) if n_classes > 1 else 0] = 0.0

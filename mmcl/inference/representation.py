@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from mmcl.data.few_labels import few_labels
@@ -52,6 +50,9 @@ def probe_scores(embeddings: Embeddings, recordings: Sequence[Recording]) -> np.
     Returns:
         ``(recording, class)``, adding up to 1.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     label = np.stack([r.label for r in recordings if r.label is not None])
     known = label.any(1)
     x = embeddings.features(tuple(embeddings.embedding))

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from mmcl.errors import FileError
 from mmcl.io import first_line
@@ -61,6 +60,8 @@ def read_mat_arrays(path: Path) -> dict[str, np.ndarray | str]:
 
 
 def _version_4(path: Path) -> dict[str, np.ndarray | str]:
+    import scipy.io
+
     shapes = scipy.io.whosmat(path)
     if sum(math.prod(shape) for _, shape, _ in shapes) * 8 > MAX_BYTES:
         raise _Damaged("it claims to hold more than 2 GB")

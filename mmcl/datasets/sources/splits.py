@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
 from mmcl.errors import FileError, InputError
@@ -105,6 +104,8 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
     Raises:
         InputError: The number is too small or too large, or a class has too few recordings or groups.
     """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     if folds < 3 or not 0 <= fold < folds:
         raise InputError(
             f"--data.folds {folds} --data.fold {fold}: expected 3 folds or more (train, validation, test) and a fold "
