@@ -51,18 +51,28 @@ def atomic_write(path: Path, write: Callable[[Path], object], private: bool = Fa
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        number = getattr(error, "errno", None)
-        # torch's own writer does not say why it failed: look at the disk, half file still on it
-        full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
+        failure = write_failure(path, error)  # looks at the disk, half file still on it
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        kind = DiskFullError if full else FileError
-        problem = "the disk is full" if full else f"cannot be written ({first_line(error)})"
-        raise kind(path, problem, "what was saved before is intact; make room or choose another --out") from error
+        raise failure from error
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def write_failure(path: Path, error: Exception) -> FileError:
+    """What a file that could not be written is told as: a full disk ends a job, another fault concerns the file.
+
+    Args:
+        path: The file.
+        error: Of the operating system, or of a library that writes: not all say why they failed.
+    """
+    number = getattr(error, "errno", None)
+    full = number in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error) or _free_bytes(path) < MARGIN_BYTES
+    kind = DiskFullError if full else FileError
+    problem = "the disk is full" if full else f"cannot be written ({first_line(error)})"
+    return kind(path, problem, "what was saved before is intact; make room or choose another --out")
 
 
 def check_writable(folder: Path) -> None:

@@ -120,6 +120,13 @@ def test_import_mmcl_and_config_import_no_torch():
     assert "torch" in modules_after("import mmcl; mmcl.load")
 
 
+def test_the_commands_are_listed_without_torch_and_scores_made_without_scikit_learn():
+    code = "import contextlib, io, mmcl.cli.main as m; contextlib.redirect_stdout(io.StringIO()).__enter__()"
+    listed = modules_after(f"{code}; m.main(['--help']); sys.stdout = sys.__stdout__")
+    assert not {"torch", "numpy", "tyro", "pandas"} & listed
+    assert not {"sklearn", "pandas", "accelerate"} & modules_after("import mmcl; mmcl.load; import mmcl.cli.score")
+
+
 def test_losses_import_torch_numpy_and_einops_only():
     before = modules_after("import torch, numpy, einops")
     new = modules_after("import torch, numpy, einops; import mmcl.losses") - before

@@ -39,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "env": ("versions, devices, extras, and what each extractor lacks", "env:Env"),
     "annotations export": ("events for a program in which a person corrects them", "annotations:ExportAnnotations"),
     "annotations import": ("a manifest of corrected annotations, to train on", "annotations:ImportAnnotations"),
+    "store convert": ("recordings into a store of few large files, or back", "store:ConvertStore"),
+    "store info": ("what a store holds", "store:DescribeStore"),
     "share": ("a folder to give away of a run, with a model card", "models:Share"),
     "export": ("a run's network as ONNX, checked", "models:Export"),
     "import-macil-sd": ("a model from the weights that MACIL-SD's authors released", "models:ImportMacilSd"),

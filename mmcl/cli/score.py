@@ -63,6 +63,8 @@ class Extract:
         from mmcl.runs.model import resolve_device
         from mmcl.runs.run_dir import check_holds_no_run
 
+        if not self.sources:
+            raise InputError("mmcl extract: nothing given; name files, folders or patterns such as 'videos/*.mp4'")
         check_holds_no_run(self.out)
         extractors = create_extractors(
             self.visual,
@@ -144,6 +146,8 @@ class Score:
         from mmcl.reporting.score_files import ScoreFiles
         from mmcl.runs.run_dir import check_holds_no_run
 
+        if not self.recordings:
+            raise InputError(f"mmcl score {self.run_dir}: nothing given to score; name files, folders or patterns")
         lines = self.json == "-"
         folder = self.out if self.out is not None or lines else self.run_dir / "scores"
         if str(self.run_dir).startswith("hub:") and self.out is None and not lines:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -21,9 +22,28 @@ from mmcl.data.augmentation import (
 )
 from mmcl.data.collate import BagSample, require_finite
 from mmcl.data.snippet_grid import resample_to_grid
+from mmcl.data.stored_index import StoredRecordings
 from mmcl.errors import InputError
 from mmcl.readers.resample import to_length
 from mmcl.types import Recording, SnippetGrid
+
+
+class SignalsOf(Sequence[Signals]):
+    """Signals of recordings on the grid, made when they are asked for.
+
+    Args:
+        recordings: That stay on the disk.
+        grid: How they are cut into snippets.
+    """
+
+    def __init__(self, recordings: Sequence[Recording], grid: SnippetGrid):
+        self.recordings, self.grid = recordings, grid
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getitem__(self, i: Any) -> Any:
+        return dict(resample_to_grid(self.recordings[i], self.grid))
 
 
 class BagDataset(Dataset):
@@ -76,14 +96,24 @@ class BagDataset(Dataset):
         self.grid, self.strength, self.shuffle_hops, self.seed = grid, strength, shuffle_hops, seed
         self.insertion, self.insertion_start, self.max_snippets = insertion, insertion_start, max_snippets
         self.crop, self.modality_dropout, self.repetition = crop, modality_dropout, repetition
-        self.names, self.groups = [r.name for r in recordings], [r.group for r in recordings]
-        number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
-        self.group_numbers = [number[name] for name in self.groups]
-        self.signals = [dict(resample_to_grid(r, grid)) for r in recordings]
-        self.shapes = {m: x.shape[1:] for signals in self.signals for m, x in signals.items()}
-        self.may_lack = modality_dropout > 0 or any(len(signals) < len(self.shapes) for signals in self.signals)
-        self.labels = [np.zeros(1, np.float32) if r.label is None else r.label for r in recordings]
-        self.normal = [i for i, label in enumerate(self.labels) if not label.any()]
+        self.signals: Sequence[Signals]
+        self.groups: Any
+        if isinstance(recordings, StoredRecordings):
+            self.signals, self.groups, self.labels = SignalsOf(recordings, grid), recordings.groups, recordings.labels
+            self.group_numbers, has = self.groups, recordings.has
+            self.shapes = {m: recordings.columns.store.modalities[m].shape for m, of in has.items() if of.any()}
+            lacks = any(not has[m].all() for m in self.shapes)
+        else:
+            self.signals = [dict(resample_to_grid(r, grid)) for r in recordings]
+            self.groups = [r.group for r in recordings]
+            self.labels = np.stack([np.zeros(1, np.float32) if r.label is None else r.label for r in recordings])
+            number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
+            self.group_numbers = [number[name] for name in self.groups]
+            self.shapes = {m: x.shape[1:] for signals in self.signals for m, x in signals.items()}
+            lacks = any(len(signals) < len(self.shapes) for signals in self.signals)
+        self.recordings = recordings
+        self.may_lack = modality_dropout > 0 or lacks
+        self.normal = np.flatnonzero(~self.labels.any(1))
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -96,21 +126,21 @@ class BagDataset(Dataset):
             signals = self._augmented(signals, epoch, rng)
             if self.modality_dropout and rng.random() < self.modality_dropout and len(signals) > 1:
                 absent = frozenset({sorted(signals)[rng.integers(len(signals))]})
-        signals = require_finite(signals, self.names[index])
+        signals = require_finite(signals, self.recordings[index].name)
         n_hops = n_hops_of(signals, self.grid)
         n_snippets = self.grid.n_snippets(n_hops)
         lacking = [m for m in self.shapes if m not in signals]
         for m in lacking:  # every batch has all modalities, so that all processes compute the same
             signals[m] = np.zeros((n_hops * self.grid.frames_per_hop[m], *self.shapes[m]), np.float32)
         absent = absent.union(lacking)
-        group, label = self.group_numbers[index], self.labels[index]
+        group, label = int(self.group_numbers[index]), self.labels[index]
         return BagSample(signals, n_snippets, label, index, absent, group, self.may_lack and epoch >= 0)
 
     def _augmented(self, signals: Signals, epoch: int, rng: np.random.Generator) -> Signals:
         grid = self.grid
         if self.strength > 0 or self.shuffle_hops:
             signals = {m: np.asarray(x) for m, x in signals.items()}
-        if self.normal and epoch >= self.insertion_start and rng.random() < self.insertion:
+        if len(self.normal) and epoch >= self.insertion_start and rng.random() < self.insertion:
             donor = self.signals[rng.choice(self.normal)]
             if donor.keys() >= signals.keys():
                 signals = insert(signals, donor, grid, rng)

@@ -48,7 +48,7 @@ def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) ->
     return [recordings[i] for i in sorted(chosen)]
 
 
-def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[list[Recording], int]:
+def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[Sequence[Recording], int]:
     """The training recordings as the settings label them.
 
     Args:
@@ -64,6 +64,8 @@ def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[list
         >>> apply_labels(made, LabelsConfig(labelled=1))[1]
         3
     """
+    if config.labelled == 0:
+        return train, 1
     chosen = few_labels(train, config.labelled, config.seed)
     if config.unlabelled == "out":
         return chosen, len(train) // max(len(chosen), 1) or 1

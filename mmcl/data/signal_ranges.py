@@ -34,8 +34,9 @@ def signal_ranges(recordings: Sequence[Recording], inputs: Mapping[str, InputSpe
     for m, spec in inputs.items():
         if not get_kind(spec.kind).has_units:
             continue
-        sample = [r for r in recordings if m in r.signal]
-        sizes = [root_mean_square(r.signal[m]) for r in sample[:: -(-len(sample) // MAX_RECORDINGS) or 1]]
+        having = [i for i, r in enumerate(recordings) if m in r.signal]
+        sample = having[:: -(-len(having) // MAX_RECORDINGS) or 1]
+        sizes = [root_mean_square(recordings[i].signal[m]) for i in sample]
         if sizes:
             ranges[m] = np.stack([np.min(sizes, 0), np.max(sizes, 0)], 1).tolist()
     return ranges

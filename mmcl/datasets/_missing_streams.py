@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcl.data.recording_index import SPLITS
 from mmcl.datasets._splits import DataSplits
 from mmcl.evaluation.metrics import roc_auc
 from mmcl.types import Recording
@@ -26,15 +27,12 @@ def describe_missing_streams(splits: DataSplits) -> tuple[list[str], dict[str, f
     """
     lines: list[str] = []
     metrics: dict[str, float] = {}
-    everything = [r for s in ("train", "validation", "test") for r in splits.of(s)]
+    of_splits = {s: splits.of(s) for s in SPLITS if splits.of(s)}
     for m in splits.inputs:
-        if all(m in r.signal for r in everything):
+        lacking = {s: sum(m not in r.signal for r in recordings) for s, recordings in of_splits.items()}
+        if not any(lacking.values()):
             continue
-        counts = []
-        for split in ("train", "validation", "test"):
-            of_split = splits.of(split)
-            if of_split:
-                counts.append(f"{sum(m not in r.signal for r in of_split)} of {len(of_split)} in {split}")
+        counts = [f"{n} of {len(of_splits[s])} in {s}" for s, n in lacking.items()]
         lines.append(f"recordings without {m}: {', '.join(counts)}")
         auc, p, name = _tells(m, splits.train, splits.classes)
         metrics[f"train share of recordings with {m}"] = float(np.mean([m in r.signal for r in splits.train]))

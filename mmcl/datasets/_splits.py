@@ -36,15 +36,15 @@ class DataSplits:
 
     dataset: Dataset
     classes: tuple[str, ...]
-    train: list[Recording]
-    validation: list[Recording]
-    test: list[Recording]
+    train: Sequence[Recording]
+    validation: Sequence[Recording]
+    test: Sequence[Recording]
     inputs: Mapping[str, InputSpec]
     extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
     repeats: int = 1
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
 
-    def of(self, split: str) -> list[Recording]:
+    def of(self, split: str) -> Sequence[Recording]:
         """The recordings of "train", "validation" or "test"."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
@@ -82,7 +82,7 @@ def load_splits(
             f"--data.modalities {unknown[0]}: no recording of {data} has it; they have {', '.join(index.kinds)}"
         )
     index = extract_media(index, features or FeaturesConfig(), modalities, splits, device)
-    read = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
+    read: dict[str, Sequence[Recording]] = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
     if dataset.groups_are_crops:
         check_crops(index, [r for s in SPLITS for r in read[s]])
     inputs = index.inputs(r for s in SPLITS for r in read[s])

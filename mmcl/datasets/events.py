@@ -9,10 +9,12 @@ from pathlib import Path
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
+from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.folder import normal_class
-from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, split_own
+from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, says_splits, split_own
 from mmcl.datasets.sources.recipes import detection_recipe
 from mmcl.datasets.sources.splits import check_classes
+from mmcl.datasets.sources.stored import settle_events
 from mmcl.errors import FileError, InputError
 from mmcl.types import Recording
 
@@ -51,6 +53,8 @@ class Events(OwnDataset):
         """See ``Dataset.index``."""
         assert isinstance(options, EventsConfig)
         index = read_own(data, options)
+        if isinstance(index, StoredIndex):
+            return settle_events(index, options.normal, says_splits(options))
         normal = {"0"}
         if options.normal or (all(row.labels for row in index.rows) and "0" not in index.classes):
             normal.add(normal_class(index.classes, options.normal, data))

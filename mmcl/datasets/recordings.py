@@ -7,9 +7,11 @@ from pathlib import Path
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
-from mmcl.datasets.sources.own import ManifestConfig, OwnDataset, read_own, split_own
+from mmcl.data.stored_index import StoredIndex
+from mmcl.datasets.sources.own import ManifestConfig, OwnDataset, read_own, says_splits, split_own
 from mmcl.datasets.sources.recipes import recognition_recipe
 from mmcl.datasets.sources.splits import check_classes
+from mmcl.datasets.sources.stored import settle_classes
 from mmcl.errors import FileError
 
 __all__ = ["Recordings"]
@@ -30,6 +32,8 @@ class Recordings(OwnDataset):
         """See ``Dataset.index``."""
         assert isinstance(options, ManifestConfig)
         index = read_own(data, options)
+        if isinstance(index, StoredIndex):
+            return settle_classes(index, says_splits(options))
         wrong = [row for row in index.rows if len(row.labels) != 1]
         if wrong:
             raise FileError(

@@ -197,7 +197,7 @@ def write_features(
     try:
         place_below(folder, name)
         for file_name, x in files.items():
-            atomic_write(folder / file_name, partial(_save, x))
+            atomic_write(folder / file_name, partial(save_array, x))
         write_json(info_path(folder, name), info)
     except DiskFullError:
         raise
@@ -205,6 +205,7 @@ def write_features(
         raise StoreError(error.path, *error.parts) from error
 
 
-def _save(x: np.ndarray, path: Path) -> None:
+def save_array(x: np.ndarray, path: Path) -> None:
+    """Write a ``.npy`` file, whatever its name ends in."""
     with open(path, "wb") as file:  # np.save would add .npy to the name
         np.save(file, np.ascontiguousarray(x))

@@ -134,11 +134,11 @@ def fit_linear_baseline(
     Reference:
         The refitting is mi-SVM's (Andrews et al., NIPS 2002) with logistic regression and several snippets a bag.
     """
-    labelled = [r for r in recordings if r.label is not None and (r.label.any() or not multiclass)]
+    labelled = [i for i, r in enumerate(recordings) if r.label is not None and (r.label.any() or not multiclass)]
     if not labelled:
         raise InputError("linear baseline: no training recording has a label")
     drawn = np.random.default_rng(0).permutation(len(labelled))[:MAX_BAGS]
-    chosen = [labelled[i] for i in sorted(drawn)]
+    chosen = [recordings[labelled[i]] for i in sorted(drawn)]
     rows: list[Rows] = []
     for r in chosen:
         of_bag = snippet_features(r, grid)

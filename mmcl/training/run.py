@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from mmcl.config.schema import RunConfig
 from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
 from mmcl.data.snippet_grid import create_grid
+from mmcl.data.stored_index import join_recordings
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
 from mmcl.datasets._check_splits import check_splits
 from mmcl.datasets._missing_streams import describe_missing_streams
@@ -169,7 +171,7 @@ def _train(
     others = of_missing | evaluate_baseline(baseline, splits, "validation")
     if config.refits and splits.validation:
         n_epochs = broadcast_object_list([progress.best_epoch])[0]
-        everything = replace(splits, train=[*splits.train, *splits.validation], validation=[])
+        everything = replace(splits, train=join_recordings(splits.train, splits.validation), validation=[])
         what = (
             f"training anew, {n_epochs} epochs"
             if n_epochs
@@ -273,7 +275,7 @@ def all_metrics(test: Metrics, progress: Progress, network: nn.Module, is_valida
     return {k: v for k, v in metrics.items() if v == v}
 
 
-def create_bags(config: RunConfig, recordings: list[Recording], grid: SnippetGrid) -> BagDataset:
+def create_bags(config: RunConfig, recordings: Sequence[Recording], grid: SnippetGrid) -> BagDataset:
     """The training bags, augmented as the settings say."""
     a = config.augment
     return BagDataset(
@@ -314,7 +316,7 @@ def create_task(config: RunConfig, splits: DataSplits, grid: SnippetGrid) -> tup
     return TrainingTask(student, teacher, config.loss, finished, len(splits.train)), pairs
 
 
-def fit_statistics(network: nn.Module, recordings: list[Recording]) -> None:
+def fit_statistics(network: nn.Module, recordings: Sequence[Recording]) -> None:
     """Give encoders that ask for it (``fits_statistics``) mean and spread of each channel of the training data.
 
     Args:

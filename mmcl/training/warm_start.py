@@ -54,7 +54,7 @@ def warm_start(run: Path, student: nn.Module, modalities: Sequence[str], archite
 
 def pseudo_label(
     splits: DataSplits, data_config: DataConfig, labels: LabelsConfig, data: Path, start_from: Path | None
-) -> list[Recording]:
+) -> Sequence[Recording]:
     """The training split, its recordings without a label given soft ones by a linear probe.
 
     The probe is fitted to the labelled ones, on the frozen embeddings of all modalities of the run that training starts
@@ -90,7 +90,7 @@ def load_teacher(
     splits: DataSplits,
     grid: SnippetGrid,
     data: Path,
-) -> tuple[nn.Module, list[Recording], SnippetGrid]:
+) -> tuple[nn.Module, Sequence[Recording], SnippetGrid]:
     """The finished teacher, and the training split on a grid with all modalities that it or the student sees.
 
     Args:

@@ -73,3 +73,11 @@ def test_evaluate_and_its_errors(trained, tmp_path, capsys):
     assert "validation, last epoch, snippet average precision" in (trained / "metrics.json").read_text()
     assert main(["evaluate", str(tmp_path)]) == 1
     assert "config.json: no such file" in capsys.readouterr().err
+
+
+def test_nothing_given(trained, tmp_path, capsys):
+    assert main(["score", str(trained), "--out", str(tmp_path / "out")]) == 1
+    assert "nothing given to score" in capsys.readouterr().err
+    assert main(["extract", "--out", str(tmp_path / "store")]) == 1
+    assert "nothing given" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -14,11 +14,13 @@ from mmcl.datasets.sources.folder import read_folder
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.datasets.sources.recipes import feature_recipe, visual_extractors
 from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, resamples_of_folds
+from mmcl.datasets.sources.stored import read_stored
 from mmcl.errors import FileError
 from mmcl.media.timing import SNIPPET_S
 
 DATA_HELP = (
-    "Folder of class folders with videos (fight/ normal/, below train/ test/ or not), or a manifest: a CSV, Parquet or "
+    "Folder of class folders with videos (fight/ normal/, below train/ test/ or not), a store of shards (mmcl store "
+    "convert), or a manifest: a CSV, Parquet or "
     "JSON lines file with the columns labels, group, split (train, validation, test; folds of groups by default), "
     "video (a file or an address) and, for each other sensor, SENSOR with a file (.npy, .csv, .mat, .parquet) and "
     "SENSOR_hz with its rate; a header wrist:inertial, pose:skeleton, pose:skeleton2d or clip:features says what it is."
@@ -81,6 +83,8 @@ def read_own(data: Path, options: ManifestConfig) -> RecordingIndex:
     Raises:
         FileError: It is not there, or not as expected.
     """
+    if (stored := read_stored(data)) is not None:
+        return stored
     if data.is_dir():
         return read_folder(data, options.group_by)
     if not data.exists():
@@ -88,6 +92,11 @@ def read_own(data: Path, options: ManifestConfig) -> RecordingIndex:
     if options.group_by:
         raise FileError(data, "is a manifest", "leave out --data.group-by; groups are its column group")
     return read_manifest(data)
+
+
+def says_splits(options: ManifestConfig) -> bool:
+    """Was an option given that says the splits?"""
+    return bool(options.folds or options.test_groups or options.validation_groups or options.group_by)
 
 
 def split_own(index: RecordingIndex, options: ManifestConfig) -> RecordingIndex:

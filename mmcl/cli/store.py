@@ -1,0 +1,79 @@
+"""Commands for stores of shards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from mmcl.cli.options import Debug, Device
+from mmcl.config.schema import FeaturesConfig
+from mmcl.errors import InputError
+
+
+@dataclass(frozen=True)
+class ConvertStore:
+    """Write your recordings into a store of shards, or a store's into files of arrays; what was written is compared.
+
+    A store holds any number of recordings in a few large files (Arrow), mapped into memory: it opens at once and takes
+    no memory a recording. SRC is what mmcl train takes as --data: a folder of class folders, or a manifest; features of
+    videos are made on the way. Splits and labels are written with them: mmcl train events|recordings --data STORE.
+    A conversion that was stopped goes on. Is SRC a store, DST gets NAME__MODALITY.npy files and manifest.csv.
+    Needs the extra store.
+    """
+
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SRC")]
+    """A folder of class folders, a manifest, or a store."""
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
+    """Folder for the store, or for the files."""
+    dataset: Literal["events", "recordings"] = "events"
+    """Whose labels they have: events (recordings without a label hold none), or recordings (one class each)."""
+    half: bool = False
+    """Keep float16: half the disk."""
+    features: FeaturesConfig = FeaturesConfig()  # noqa: RUF009
+    """How features of videos are made; those that mmcl train makes by default."""
+    device: Device = "auto"
+    debug: Debug = False
+
+    def run(self) -> None:
+        """Convert."""
+        from mmcl.config.files import override
+        from mmcl.datasets import get_dataset
+        from mmcl.datasets.sources.convert_store import describe_store, pack, unpack
+        from mmcl.io import check_writable
+        from mmcl.readers.shards import is_store
+        from mmcl.runs.model import resolve_device
+        from mmcl.runs.run_dir import check_holds_no_run
+
+        check_holds_no_run(self.out)
+        if is_store(self.source):
+            n = unpack(self.source, self.out)
+            print(f"{n:,} recordings in {self.out}, compared; the table: {self.out / 'manifest.csv'}")
+            return
+        if not self.source.exists():
+            raise InputError(f"{self.source}: no such file or folder; expected class folders, a manifest or a store")
+        check_writable(self.out)
+        dataset = get_dataset(self.dataset)
+        features = self.features
+        if features == FeaturesConfig():
+            features = override(dataset.default_config(self.source), {}).features
+        n = pack(dataset, self.source, self.out, self.half, features, resolve_device(self.device))
+        print(f"{n:,} recordings, compared")
+        print("\n".join(describe_store(self.out)))
+
+
+@dataclass(frozen=True)
+class DescribeStore:
+    """What a store of shards holds: recordings, hours, modalities, splits, classes."""
+
+    store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
+    """Its folder, or an address of fsspec such as s3://bucket/store."""
+    debug: Debug = False
+
+    def run(self) -> None:
+        """Print it."""
+        from mmcl.datasets.sources.convert_store import describe_store
+
+        print("\n".join(describe_store(self.store)))

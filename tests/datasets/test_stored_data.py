@@ -1,0 +1,133 @@
+"""A data set in a store of shards trains, bit for bit, as its files do; what contradicts the store is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmcl.cli.main import main
+from mmcl.config import override
+from mmcl.datasets import get_dataset, load_splits
+from mmcl.readers.shards import ShardStore, ShardWriter, StoredModality
+
+pytest.importorskip("pyarrow")
+
+SMALL = ["--optim.epochs", "2", "--model.dim", "8", "--loader.batch-size", "4", "--trainer.tracker", "none"]
+
+
+def write_manifest(folder: Path, rng: np.random.Generator, is_detection: bool) -> Path:
+    """24 recordings of a sensor and of features, some of which lack one."""
+    kind, rate_hz = ("features", 2) if is_detection else ("inertial", 16)  # whole actions are stretched to one length
+    lines = [f"name,labels,group,split,events,wrist,wrist_hz,clip:{kind},clip_hz"]
+    for i in range(24):
+        has_event, n = i % 2 == 0, int(rng.integers(10, 20))
+        split = ("train", "train", "validation", "test")[i // 2 % 4]
+        wrist, clip = rng.standard_normal((n * 32, 6)), rng.standard_normal((n * rate_hz, 12)).astype(np.float32)
+        if has_event:
+            clip[4:8] += 2
+        np.save(folder / f"{i}-wrist.npy", wrist.astype(np.float32))
+        np.save(folder / f"{i}-clip.npy", clip)
+        label = ("fall" if has_event else "") if is_detection else ("fall", "walk")[i % 2]
+        events = "2-4 fall" if has_event and is_detection else ""
+        clip_column = f"{i}-clip.npy,{rate_hz}" if i % 7 != 3 else ","
+        lines.append(f"r{i},{label},g{i // 2 % 4},{split},{events},{i}-wrist.npy,32,{clip_column}")
+    path = folder / "data.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("dataset", ["events", "recordings"])
+def test_training_from_a_store_is_training_from_files(dataset, tmp_path, rng, capsys):
+    manifest, store = write_manifest(tmp_path, rng, dataset == "events"), tmp_path / "store"
+    assert main(["store", "convert", str(manifest), str(store), "--dataset", dataset]) == 0
+    assert "24 recordings, compared" in capsys.readouterr().out
+    for data, out in ((manifest, "a"), (store, "b")):
+        assert main(["train", dataset, "--data", str(data), "--out", str(tmp_path / out), *SMALL]) == 0
+    for name in ("history.json", "metrics.json"):
+        a, b = (json.loads((tmp_path / out / name).read_text()) for out in "ab")
+        if name == "metrics.json":
+            a, b = ({k: v for k, v in x.items() if "seconds" not in k} for x in (a, b))
+        assert a == b, name
+    assert main(["evaluate", str(tmp_path / "b")]) == 0
+    assert main(["report", str(tmp_path / "b")]) == 0
+    assert main(["store", "info", str(store)]) == 0
+    assert "train 12, validation 6, test 6" in capsys.readouterr().out
+
+
+def test_a_store_goes_back_into_files(tmp_path, rng):
+    manifest, store, files = write_manifest(tmp_path, rng, True), tmp_path / "store", tmp_path / "files"
+    assert main(["store", "convert", str(manifest), str(store)]) == 0
+    assert main(["store", "convert", str(store), str(files)]) == 0
+    dataset = get_dataset("events")
+    options = dataset.default_config(manifest).data
+    ours, theirs = (dataset.index(data, options) for data in (manifest, files / "manifest.csv"))
+    assert ours.classes == theirs.classes
+    for split in ("train", "validation", "test"):
+        for a, b in zip(ours.load(split), theirs.load(split), strict=True):
+            assert (a.name, a.group, a.intervals, dict(a.rate_hz)) == (b.name, b.group, b.intervals, dict(b.rate_hz))
+            np.testing.assert_array_equal(a.label, b.label)
+            for m in a.signal:
+                np.testing.assert_array_equal(np.asarray(a.signal[m]), np.asarray(b.signal[m]))
+
+
+def test_a_conversion_goes_on_and_notices_what_changed(tmp_path, rng, capsys):
+    manifest, store = write_manifest(tmp_path, rng, True), tmp_path / "store"
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(lines[:17]) + "\n")
+    assert main(["store", "convert", str(manifest), str(store)]) == 0
+    manifest.write_text("\n".join(lines) + "\n")
+    assert main(["store", "convert", str(manifest), str(store)]) == 0
+    assert len(ShardStore(store)) == 24
+    np.save(tmp_path / "0-wrist.npy", np.ones((640, 6), np.float32))
+    assert main(["store", "convert", str(manifest), str(store)]) == 1
+    assert "holds r0 differently than its files do" in capsys.readouterr().err
+    assert main(["store", "convert", str(manifest), str(tmp_path)]) == 1
+    assert "holds other files" in capsys.readouterr().err
+
+
+def a_store(folder: Path, rows, m: str = "wrist") -> Path:
+    with ShardWriter(folder, {m: StoredModality("inertial", (6,))}) as writer:
+        for i, (split, labels, group) in enumerate(rows):
+            writer.add(f"r{i}", {m: np.ones((200, 6)) * i}, {m: 50.0}, split, labels, group)
+    return folder
+
+
+GOOD = [(s, labels, f"{s}{k}") for s in ("train", "test") for k, labels in enumerate([("fall",), ()])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ([*GOOD, ("train", ("fall",), "test0")], {}, "the group 'test0' is in two splits"),
+        ([*GOOD, ("", (), "x")], {}, "r4 has no split, others have"),
+        ([*GOOD, ("holdout", (), "x")], {}, "split 'holdout'"),
+        (GOOD[:2], {}, "holds no recordings of the test split"),
+        ([GOOD[0], *GOOD[2:]], {}, "its train split shows one class alone"),
+        (GOOD, {"data.folds": 5}, "the store says the splits already"),
+        (
+            [(s, names or ("normal",), g) for s, names, g in GOOD] + [("train", ("normal", "fall"), "y")],
+            {},
+            "r4 is norm",
+        ),
+    ],
+)
+def test_stores_that_mean_nothing_are_refused(tmp_path, rows, options, message):
+    dataset = get_dataset("events")
+    config = override(dataset.default_config(), options)
+    with pytest.raises(ValueError, match=message):
+        dataset.index(a_store(tmp_path / "s", rows), config.data)
+
+
+def test_a_normal_class_is_no_event_and_without_splits_folds_are_drawn(tmp_path):
+    dataset = get_dataset("events")
+    options = dataset.default_config().data
+    named = [(s, names or ("normal",), g) for s, names, g in GOOD]
+    index = dataset.index(a_store(tmp_path / "named", named), options)
+    assert index.classes == ("fall",)
+    assert [r.label.tolist() for r in index.load("train")] == [[1.0], [0.0]]
+    rows = [("", ("fall",) if i % 2 else (), f"g{i // 2}") for i in range(20)]
+    splits = load_splits(dataset, a_store(tmp_path / "unsplit", rows), options)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (12, 4, 4)
