@@ -179,6 +179,14 @@ def test_code_of_the_readme(folder, monkeypatch):
         assert len(scope["scores"]) == 4
 
 
+def test_the_store_of_the_guide(tmp_path, monkeypatch, capsys):
+    guide = (ROOT / "docs/guide.md").read_text()
+    (block,) = re.findall(r"```python\n(from pathlib import Path\n.*?)```", guide, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert capsys.readouterr().out == "1 (100, 6)\n"
+
+
 def test_settings_file_of_the_guide(tmp_path):
     (block,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     path = tmp_path / "my-settings.yaml"

@@ -25,6 +25,7 @@ from benchmarks.commands import evaluation, processes, short_clips, store, video
 from benchmarks.losses import contrastive, forward, growth, step
 from benchmarks.measure import Benchmark
 from benchmarks.pages import pages
+from benchmarks.stores import formats, million
 
 from mmcl.io import write_json
 
@@ -34,6 +35,8 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "contrast": contrastive,
     "growth": growth,
     "store": store,
+    "formats": formats,
+    "million": million,
     "evaluation": evaluation,
     "video": video,
     "clips": short_clips,

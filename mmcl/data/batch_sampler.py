@@ -69,26 +69,26 @@ class BatchSampler(Sampler):
         return n // self.batch_size if self.shuffled else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
-        order = self._order
+        passes, order = self._order
         for b in range(self.start, len(self)):
-            batch = order[b * self.batch_size : (b + 1) * self.batch_size]
+            chosen = slice(b * self.batch_size, (b + 1) * self.batch_size)
+            batch = list(zip(passes[chosen].tolist(), order[chosen].tolist(), strict=True))
             if self.shuffled:
                 n = len(batch) // self.n_ranks
                 batch = batch[self.rank * n : (self.rank + 1) * n]
             yield [(*bag, *view) for view in self._views for bag in batch]
 
     @property
-    def _order(self) -> list[tuple[int, int]]:
-        """(epoch, index) of all bags of this epoch; a repeat counts as an epoch of its own."""
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs and indices of all bags of this epoch; a repeat counts as an epoch of its own."""
         if not self.shuffled:
-            return [(-1, i) for i in range(self.n_bags)]
+            return np.full(self.n_bags, -1), np.arange(self.n_bags)
         passes = range(self.epoch * self.repeats, (self.epoch + 1) * self.repeats)
-        order = []
+        orders = []
         for e in passes:
             rng = np.random.default_rng([self.seed, e])
-            drawn = self._by_group(rng) if self._members else rng.permutation(self.n_bags)
-            order += [(e, int(i)) for i in drawn]
-        return order
+            orders.append(self._by_group(rng) if self._members else rng.permutation(self.n_bags))
+        return np.repeat(passes, [len(order) for order in orders]), np.concatenate(orders)
 
     def _by_group(self, rng: np.random.Generator) -> np.ndarray:
         """Whole batches, each of one group, in random order."""

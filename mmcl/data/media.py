@@ -133,6 +133,8 @@ def extract_media(
         InputError: An extractor is unknown, or makes others than the expected features; or files failed, each named in
             a table that is printed before, and the features of the others are kept.
     """
+    if not index.has_media:
+        return index
     needed = [m for m in ("visual", "audio") if m in modalities and any(m in row.media for row in index.rows)]
     if not needed:
         return index

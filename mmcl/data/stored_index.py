@@ -134,6 +134,19 @@ class StoreColumns:
         columns._label_names = [tuple(c for c in of if c not in names) for of in self._label_names]
         return columns
 
+    @property
+    def n_labels(self) -> np.ndarray:
+        """``(recording,)`` int, classes that each shows."""
+        return np.array([len(names) for names in self._label_names])[self._label_set]
+
+    def label_sets(self, numbers: np.ndarray) -> set[tuple[str, ...]]:
+        """Sets of classes that recordings show.
+
+        Args:
+            numbers: Of the recordings.
+        """
+        return {self._label_names[k] for k in np.unique(self._label_set[numbers])}
+
     def labels_of(self, numbers: np.ndarray) -> np.ndarray:
         """``(recording, class)`` float32."""
         return self._labels[self._label_set[numbers]]

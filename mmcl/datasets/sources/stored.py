@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,11 @@ from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.folder import normal_class
 from mmcl.errors import FileError, InputError
 from mmcl.readers.shards import is_store
+from mmcl.readers.shards.layout import address_of, is_remote
 
 NO_EVENT = "0"
+
+_opened: dict[str, tuple[Any, StoredIndex]] = {}
 
 
 def read_stored(data: Path) -> StoredIndex | RecordingIndex | None:
@@ -26,7 +30,11 @@ def read_stored(data: Path) -> StoredIndex | RecordingIndex | None:
     """
     if not is_store(data):
         return None
-    index = StoredIndex(data)
+    state = _state(data)
+    if state is None or _opened.get(str(data), (None,))[0] != state:
+        _opened.clear()
+        _opened[str(data)] = state, StoredIndex(data)
+    index = _opened[str(data)][1]
     has_split = index.columns.split >= 0
     if has_split.all():
         return index
@@ -34,6 +42,13 @@ def read_stored(data: Path) -> StoredIndex | RecordingIndex | None:
         name = index.columns.store.text("name", int(np.flatnonzero(~has_split)[0]))
         raise FileError(data, f"{name} has no split, others have", "give all of them one, or none")
     return index.as_rows()
+
+
+def _state(data: Path) -> tuple[tuple[str, int, int], ...] | None:
+    """Of a store's files, so that one that did not change is opened once; None of an address."""
+    if is_remote(address_of(data)):
+        return None
+    return tuple(sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in data.iterdir()))
 
 
 def settle_events(index: StoredIndex, normal: str, asked: bool) -> StoredIndex:
@@ -50,17 +65,15 @@ def settle_events(index: StoredIndex, normal: str, asked: bool) -> StoredIndex:
     """
     columns = index.columns
     without = {NO_EVENT} & set(columns.classes)
-    everything = np.arange(len(columns.split))
-    if normal or (not without and columns.labels_of(everything).any(1).all()):
+    if normal or (not without and columns.n_labels.all()):
         without.add(normal_class(columns.classes, normal, index.path))
     if without:
-        is_normal = np.isin(columns.classes, sorted(without))
-        labels = columns.labels_of(everything)
-        both = labels[:, is_normal].any(1) & labels[:, ~is_normal].any(1)
+        events = index.without_classes(without)
+        both = (events.columns.n_labels < columns.n_labels) & (events.columns.n_labels > 0)
         if both.any():
             name = columns.store.text("name", int(np.flatnonzero(both)[0]))
             raise InputError(f"{index.path}: {name} is normal and of another class; a recording holds events or none")
-        index = index.without_classes(without)
+        index = events
     _check(index, asked, has_normal=True)
     return index
 
@@ -77,10 +90,9 @@ def settle_classes(index: StoredIndex, asked: bool) -> StoredIndex:
         InputError: Options contradict the store.
     """
     columns = index.columns
-    n_labels = columns.labels_of(np.arange(len(columns.split))).sum(1)
-    if (wrong := np.flatnonzero(n_labels != 1)).size:
-        name = columns.store.text("name", int(wrong[0]))
-        raise FileError(index.path, f"{name} has {int(n_labels[wrong[0]])} labels", "expected one class")
+    if (wrong := np.flatnonzero(columns.n_labels != 1)).size:
+        name, n = columns.store.text("name", int(wrong[0])), int(columns.n_labels[wrong[0]])
+        raise FileError(index.path, f"{name} has {n} labels", "expected one class")
     _check(index, asked, has_normal=False)
     return index
 
@@ -91,8 +103,8 @@ def _check(index: StoredIndex, asked: bool, has_normal: bool) -> None:
     if asked:
         raise InputError(f"{index.path}: the store says the splits already; leave the options that say them out")
     grouped = np.flatnonzero(columns.has_group)
-    pairs = np.unique(np.stack([columns.group_number[grouped], columns.split[grouped]]), axis=1)
-    groups, counts = np.unique(pairs[0], return_counts=True)
+    pairs = np.unique(columns.group_number[grouped].astype(np.int64) * len(SPLITS) + columns.split[grouped])
+    groups, counts = np.unique(pairs // len(SPLITS), return_counts=True)
     if (shared := groups[counts > 1]).size:
         name = columns.group_name(int(shared[0]))
         raise FileError(index.path, f"the group '{name}' is in two splits", "keep each group in one split")
@@ -102,6 +114,6 @@ def _check(index: StoredIndex, asked: bool, has_normal: bool) -> None:
             if split == "validation":
                 continue
             raise FileError(index.path, f"holds no recordings of the {split} split", "assign some to it")
-        shown = np.unique(columns.labels_of(members), axis=0)
+        shown = columns.label_sets(members)
         if len(shown) == 1 and not (has_normal and split != "train"):
             raise FileError(index.path, f"its {split} split shows one class alone", "expected two classes or more")
