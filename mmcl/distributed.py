@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -25,6 +30,37 @@ def rank() -> int:
         0
     """
     return dist.get_rank() if world_size() > 1 else 0
+
+
+def share_out(parts: Sequence[T]) -> list[T]:
+    """Every ``world_size()``-th part, from this process's on.
+
+    Args:
+        parts: The same on all processes.
+
+    Example:
+        >>> share_out(["a", "b"])
+        ['a', 'b']
+    """
+    return list(parts[rank() :: world_size()])
+
+
+def gather_parts(own: Sequence[T], n: int) -> list[T]:
+    """The results of all processes, in the order of the parts that were shared out.
+
+    Args:
+        own: Of this process, one a part of ``share_out``.
+        n: Parts in all.
+
+    Example:
+        >>> gather_parts(["a", "b"], 2)
+        ['a', 'b']
+    """
+    if world_size() == 1:
+        return list(own)
+    of_all: list[Any] = [None] * world_size()
+    dist.all_gather_object(of_all, list(own))
+    return [of_all[i % len(of_all)][i // len(of_all)] for i in range(n)]
 
 
 class _Gather(torch.autograd.Function):

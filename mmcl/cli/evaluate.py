@@ -16,7 +16,10 @@ from mmcl.errors import InputError
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Compute the metrics of a finished run anew and add them to its metrics.json."""
+    """Compute the metrics of a finished run anew and add them to its metrics.json.
+
+    Under torchrun (--nproc_per_node N -m mmcl evaluate ...) the recordings are shared out over the processes.
+    """
 
     run_dir: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder that mmcl train made."""
@@ -36,7 +39,8 @@ class Evaluate:
         from mmcl.training import evaluate
 
         metrics = evaluate(self.run_dir, self.data, self.split, self.weights, self.device, self.without)
-        print_metrics(self.split + (f", without {self.without}" if self.without else ""), metrics)
+        if metrics:  # of several processes one has them
+            print_metrics(self.split + (f", without {self.without}" if self.without else ""), metrics)
 
 
 @dataclass(frozen=True)

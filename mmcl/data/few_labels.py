@@ -13,8 +13,8 @@ from mmcl.errors import InputError
 from mmcl.types import Recording
 
 
-def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) -> list[Recording]:
-    """Draw the labelled recordings, the same number of each class or the same share; one a class at least.
+def few_label_numbers(recordings: Sequence[Recording], labels: float, seed: int = 0) -> list[int]:
+    """Draw numbers of labelled recordings, as many of each class or the same share; one a class at least.
 
     A draw of more labels holds the draws of fewer.
 
@@ -28,12 +28,12 @@ def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) ->
 
     Example:
         >>> made = [Recording(str(i), {}, {}, np.eye(2)[i % 2]) for i in range(6)]
-        >>> len(few_labels(made, 1))
+        >>> len(few_label_numbers(made, 1))
         2
     """
     check_n_labels(labels, "labels")
     if labels == 0:
-        return list(recordings)
+        return list(range(len(recordings)))
     of_class: dict[int, list[int]] = {}
     for i, recording in enumerate(recordings):
         assert recording.label is not None
@@ -45,7 +45,18 @@ def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) ->
         if n > len(members):
             raise InputError(f"labels: {n} a class were asked for, class {number + 1} has {len(members)}")
         chosen += [members[i] for i in rng.permutation(len(members))[:n]]
-    return [recordings[i] for i in sorted(chosen)]
+    return sorted(chosen)
+
+
+def few_labels(recordings: Sequence[Recording], labels: float, seed: int = 0) -> list[Recording]:
+    """The recordings that ``few_label_numbers`` draws.
+
+    Args:
+        recordings: Each of one class.
+        labels: 0 = all, a whole number a class, or a share below 1.
+        seed: The draw is a function of it.
+    """
+    return [recordings[i] for i in few_label_numbers(recordings, labels, seed)]
 
 
 def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[Sequence[Recording], int]:
@@ -66,8 +77,10 @@ def apply_labels(train: Sequence[Recording], config: LabelsConfig) -> tuple[Sequ
     """
     if config.labelled == 0:
         return train, 1
-    chosen = few_labels(train, config.labelled, config.seed)
+    chosen = few_label_numbers(train, config.labelled, config.seed)
     if config.unlabelled == "out":
-        return chosen, len(train) // max(len(chosen), 1) or 1
-    labelled = {id(r) for r in chosen}
-    return [r if id(r) in labelled or r.label is None else replace(r, label=np.zeros_like(r.label)) for r in train], 1
+        return [train[i] for i in chosen], len(train) // max(len(chosen), 1) or 1
+    labelled = set(chosen)
+    return [
+        r if i in labelled or r.label is None else replace(r, label=np.zeros_like(r.label)) for i, r in enumerate(train)
+    ], 1

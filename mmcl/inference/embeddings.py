@@ -11,6 +11,7 @@ from torch import nn
 
 from mmcl.data.bags import BagDataset
 from mmcl.data.collate import collate
+from mmcl.distributed import gather_parts, share_out
 from mmcl.losses.contrastive.recording import mean_over_snippets
 from mmcl.types import ModelOutput, Recording, SnippetGrid
 
@@ -47,6 +48,7 @@ def embed(
     recordings: Sequence[Recording],
     grid: SnippetGrid,
     device: torch.device | str = "cpu",
+    shared: bool = False,
 ) -> Embeddings:
     """Embeddings of recordings as they are, no augmentation, the network in evaluation mode.
 
@@ -55,25 +57,22 @@ def embed(
         recordings: At least one, each with all modalities of the first.
         grid: How they are cut into snippets.
         device: Where to compute.
+        shared: Shared out over the processes of a training, which all have to ask for it.
     """
     was_training = network.training
     network.eval()
     data = BagDataset(recordings, grid, strength=0.0)
-    embedding: dict[str, list[np.ndarray]] = {}
-    projection: dict[str, list[np.ndarray]] = {}
-    for start in range(0, len(recordings), BATCH):
+    starts = range(0, len(recordings), BATCH)
+    batches = []
+    for start in share_out(starts) if shared else starts:
         end = min(start + BATCH, len(recordings))
         bags = collate([data[-1, i] for i in range(start, end)]).to(device)
         output: ModelOutput = network(bags)
-        for kept, of_snippets in (
-            (embedding, output.unimodal_embedding or output.embedding),
-            (projection, output.projection),
-        ):
-            for m, z in mean_over_snippets(of_snippets, bags.mask).items():
-                kept.setdefault(m, []).append(z.cpu().numpy())
+        both = (output.unimodal_embedding or output.embedding, output.projection)
+        means = [mean_over_snippets(of_snippets, bags.mask) for of_snippets in both]
+        batches.append([{m: z.cpu().numpy() for m, z in mean.items()} for mean in means])
     network.train(was_training)
-    return Embeddings(
-        {m: np.concatenate(v) for m, v in embedding.items()},
-        {m: np.concatenate(v) for m, v in projection.items()},
-        np.array([int(label.argmax()) for label in data.labels]),
-    )
+    if shared:
+        batches = gather_parts(batches, len(starts))
+    embedding, projection = ({m: np.concatenate([b[k][m] for b in batches]) for m in batches[0][k]} for k in (0, 1))
+    return Embeddings(embedding, projection, data.labels.argmax(1))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmcl.data.augmentation import n_hops_of
 from mmcl.data.collate import BagSample, collate, require_finite
 from mmcl.data.snippet_grid import resample_to_grid
+from mmcl.distributed import gather_parts, share_out
 from mmcl.errors import InputError
 from mmcl.losses.mil import to_score, topk_pool
 from mmcl.runs.model import load_model, resolve_device
@@ -59,7 +60,6 @@ class Predictor:
         mil = info.config.loss.mil
         return cls(network.to(device), info.grid, info.classes, mil.topk_divisor, mil.multiclass, device)
 
-    @torch.no_grad()
     def predict(self, recordings: Sequence[Recording]) -> Iterator[SnippetScores]:
         """The snippet scores of each recording, in order.
 
@@ -73,15 +73,32 @@ class Predictor:
         Raises:
             InputError: A recording has an unknown modality, or its signals or scores are not finite.
         """
+        for batch in _of_same_modalities(recordings):
+            yield from self._scores([recordings[i] for i in batch])
+
+    def predict_shared(self, recordings: Sequence[Recording]) -> list[SnippetScores]:
+        """The same of all recordings, shared out over the processes of a training, which all have to ask for it.
+
+        Batches are those of one process, and so are the scores.
+
+        Args:
+            recordings: The same on all processes.
+
+        Raises:
+            InputError: See ``predict``.
+        """
+        batches = list(_of_same_modalities(recordings))
+        own = [self._scores([recordings[i] for i in batch]) for batch in share_out(batches)]
+        return [scores for batch in gather_parts(own, len(batches)) for scores in batch]
+
+    @torch.no_grad()
+    def _scores(self, batch: Sequence[Recording]) -> list[SnippetScores]:
         was_training = self.network.training
         self.network.eval()
         try:
-            for batch in _of_same_modalities(recordings):
-                signals = [require_finite(resample_to_grid(r, self.grid), r.name) for r in batch]
-                for recording, logits in zip(batch, self._logits(signals), strict=True):
-                    yield scores_of_logits(
-                        recording, logits, self.grid, self.classes, self.topk_divisor, self.multiclass
-                    )
+            logits = self._logits([require_finite(resample_to_grid(r, self.grid), r.name) for r in batch])
+            more = (self.grid, self.classes, self.topk_divisor, self.multiclass)
+            return [scores_of_logits(r, x, *more) for r, x in zip(batch, logits, strict=True)]
         finally:
             self.network.train(was_training)
 
@@ -150,12 +167,12 @@ def scores_of_logits(
     )
 
 
-def _of_same_modalities(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
-    """Batches in order, each of recordings with the same modalities."""
-    for _, group in itertools.groupby(recordings, lambda r: frozenset(r.signal)):
-        alike = list(group)
-        for start in range(0, len(alike), BATCH):
-            yield alike[start : start + BATCH]
+def _of_same_modalities(recordings: Sequence[Recording]) -> Iterator[list[int]]:
+    """Numbers of recordings in order, in batches that have the same modalities."""
+    for _, group in itertools.groupby(enumerate(recordings), lambda pair: frozenset(pair[1].signal)):
+        numbers = (i for i, _ in group)
+        while batch := list(itertools.islice(numbers, BATCH)):
+            yield batch
 
 
 def _cut(signals: Mapping[str, np.ndarray], grid: SnippetGrid, low: int, high: int) -> BagSample:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmcl.data.few_labels import few_labels
+from mmcl.data.few_labels import few_label_numbers
+from mmcl.distributed import rank
 from mmcl.evaluation.diagnostics import alignment, uniformity
 from mmcl.evaluation.linear_probe import PROBES
 from mmcl.evaluation.metrics import accuracy
@@ -77,8 +78,7 @@ def labelled_indices(recordings: Sequence[Recording], labels: float, seed: int) 
         >>> labelled_indices([Recording(str(i), {}, {}, np.ones(1)) for i in range(3)], 0, 0)
         [0, 1, 2]
     """
-    number = {id(r): i for i, r in enumerate(recordings)}
-    return [number[id(r)] for r in few_labels(recordings, labels, seed)]
+    return few_label_numbers(recordings, labels, seed)
 
 
 def retrieval_accuracy(embeddings: Embeddings, query: str, target: str) -> float:
@@ -127,6 +127,8 @@ def evaluate_representation(
 ) -> dict[str, float]:
     """``representation_metrics`` of the recordings, and linear probes fitted on all of ``train``.
 
+    Of several processes all have to ask for it; the first one gets the metrics, the others nothing.
+
     Args:
         network: In the form ``Bags -> ModelOutput``.
         train: The training split, with labels.
@@ -134,7 +136,9 @@ def evaluate_representation(
         grid: How recordings are cut into snippets.
         device: Where to compute.
     """
-    of_train, evaluated = embed(network, train, grid, device), embed(network, recordings, grid, device)
+    of_train, evaluated = (embed(network, of, grid, device, shared=True) for of in (train, recordings))
+    if rank() != 0:
+        return {}
     modalities = tuple(evaluated.embedding)
     metrics = {}
     for name, used in {"": modalities, **{f", {m} alone": (m,) for m in modalities}}.items():

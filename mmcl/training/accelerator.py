@@ -16,6 +16,18 @@ from mmcl.errors import InputError
 from mmcl.runs.model import resolve_device
 
 
+def device_of_process(device: str = "auto") -> torch.device:
+    """Where a process computes; one of several that torchrun started joins the others.
+
+    Args:
+        device: "auto", "cpu" or a GPU.
+    """
+    chosen = resolve_device(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return chosen
+    return torch.device(str(PartialState(cpu=chosen.type == "cpu").device))
+
+
 def create_accelerator(
     config: TrainerConfig,
     loss: LossConfig,

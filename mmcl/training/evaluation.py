@@ -9,12 +9,14 @@ from torch import nn
 
 from mmcl.config.loss_schema import MilConfig
 from mmcl.datasets import DataSplits, load_splits
+from mmcl.distributed import rank
 from mmcl.errors import InputError
 from mmcl.inference.predictor import Predictor
 from mmcl.inference.representation import evaluate_representation
 from mmcl.io import read_metrics, write_json
-from mmcl.runs.model import load_model, resolve_device
+from mmcl.runs.model import load_model
 from mmcl.runs.run_dir import BEST, LAST, METRICS, check_extractors, data_of
+from mmcl.training.accelerator import device_of_process
 from mmcl.types import SnippetGrid
 
 Metrics = dict[str, float]
@@ -30,6 +32,9 @@ def evaluate_model(
     without: str = "",
 ) -> Metrics:
     """Metrics of a network on a split; of one that learned without labels, those of its embeddings.
+
+    The recordings are shared out over the processes of a training, which all have to ask for it; the first one gets the
+    metrics, the others nothing.
 
     Args:
         network: In the form ``Bags -> ModelOutput``.
@@ -53,7 +58,8 @@ def evaluate_model(
     predictor = Predictor(network, grid, splits.classes, mil.topk_divisor, mil.multiclass, device)
     left = [m for m in splits.inputs if m != without]
     shown = [r.only(left) for r in recordings] if without else recordings
-    return splits.dataset.evaluate(recordings, list(predictor.predict(shown)), grid)
+    scores = predictor.predict_shared(shown)
+    return splits.dataset.evaluate(recordings, scores, grid) if rank() == 0 else {}
 
 
 def evaluate(
@@ -67,7 +73,8 @@ def evaluate(
     """Metrics of a run, computed anew.
 
     They are written into its metrics.json when the run is finished and these are the data that it was trained on,
-    unless a modality is left out.
+    unless a modality is left out. Under torchrun the recordings are shared out over the processes; the first one
+    returns the metrics, the others nothing.
 
     Args:
         run: Folder of a run, or of an imported or shared model.
@@ -81,7 +88,7 @@ def evaluate(
         InputError: The run or the data are not as expected, or the split is empty.
     """
     run, data = Path(run), None if data is None else Path(data)
-    where = resolve_device(device)
+    where = device_of_process(device)
     network, info = load_model(run, {"best": BEST, "last": LAST}[weights], needs_scores=False)
     needed = (split,) if info.has_scores else ("train", split)
     config = info.config
@@ -105,6 +112,8 @@ def evaluate(
         raise InputError(f"--without {without}: the run's modalities are {', '.join(modalities)}")
     metrics = evaluate_model(network.to(where), splits, split, info.grid, config.loss.mil, where, without)
     on_own_data = data is None or data.resolve() == info.data
+    if rank() != 0:
+        return {}
     if not (run / METRICS).exists() or not on_own_data or without:
         return metrics  # not finished: it writes its metrics itself; other data's are not the run's
     written = read_metrics(run / METRICS)

@@ -185,10 +185,10 @@ def _train(
         progress.seconds += second.seconds
         if accelerator.is_main_process:
             atomic_write(out / BEST, partial(shutil.copyfile, out / REFIT / LAST))
-    metrics: Metrics = {}
+    accelerator.wait_for_everyone()
+    load_weights(out / BEST, task.student)
+    metrics = evaluate(task.student, splits, "test", device=accelerator.device)
     if accelerator.is_main_process:
-        load_weights(out / BEST, task.student)
-        metrics = evaluate(task.student, splits, "test", device=accelerator.device)
         others |= evaluate_baseline(baseline, splits, "test")
         of_run = all_metrics(metrics, progress, task.student, bool(splits.validation), others)
         write_json(out / METRICS, of_run)

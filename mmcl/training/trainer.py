@@ -149,13 +149,14 @@ class Trainer:
             project = "tensorboard" if config.trainer.tracker == "tensorboard" else "mmcl"
             self.accelerator.init_trackers(project, config=flatten(config))
         hide = not self.accelerator.is_main_process or not sys.stderr.isatty()
-        if self.validate_start and not self.progress.step and self.accelerator.is_main_process:
+        if self.validate_start and not self.progress.step:
             assert self.validate is not None
             self.progress.at_start = self.validate(self.evaluated_model, self.accelerator.device)
-            self._save()  # before the weights, which nothing could be resumed from
-            self._keep_best(self.progress.at_start[self.select_by])
-            self.progress.best += self.config.trainer.min_gain
-            self._save()
+            if self.accelerator.is_main_process:
+                self._save()  # before the weights, which nothing could be resumed from
+                self._keep_best(self.progress.at_start[self.select_by])
+                self.progress.best += self.config.trainer.min_gain
+                self._save()
         with tqdm(
             total=len(self.sampler) * self.n_epochs,
             initial=self.progress.step,
@@ -278,11 +279,11 @@ class Trainer:
                 "--trainer.precision no"
             )
         accelerator.wait_for_everyone()
+        last = progress.epoch == self.n_epochs
+        is_validated = self.validate is not None and (progress.epoch % config.trainer.validate_every == 0 or last)
+        if self.validate is not None and is_validated:
+            metrics |= self.validate(self.evaluated_model, accelerator.device)
         if accelerator.is_main_process:
-            last = progress.epoch == self.n_epochs
-            is_validated = self.validate is not None and (progress.epoch % config.trainer.validate_every == 0 or last)
-            if self.validate is not None and is_validated:
-                metrics |= self.validate(self.evaluated_model, accelerator.device)
             progress.seconds += time.perf_counter() - started
             progress.history.append({"epoch": progress.epoch, **metrics})
             if is_validated and self.select:

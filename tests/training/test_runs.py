@@ -125,6 +125,15 @@ def test_two_processes_train_like_one(dataset_dir, tmp_path):
     one, two = (json.loads((tmp_path / n / "history.json").read_text()) for n in ("one", "two"))
     for a, b in zip(one, two, strict=True):
         assert a["loss total"] == pytest.approx(b["loss total"], abs=1e-4)
+        for name in (k for k in a if k.startswith("validation")):
+            assert a[name] == pytest.approx(b[name], abs=0.05), name
+    of_two = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    done = torchrun("-m", "mmcl", "evaluate", str(tmp_path / "two"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("snippet average precision ") == 1  # printed once
+    alone = evaluate(tmp_path / "two")
+    for name, value in alone.items():
+        assert of_two[f"test {name}"] == pytest.approx(value, abs=1e-6), name
     # Adam divides by tiny second moments: rounding is all that may differ
     same_weights(tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", atol=2e-3, rtol=0)
 
