@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 ONE_LINE = {ord("\n"): "\\n", ord("\r"): "\\r"}  # names and cells may hold line breaks
 
@@ -32,8 +33,11 @@ class FileError(InputError):
     """
 
     def __init__(self, path: str | Path, problem: str, remedy: str):
-        self.path, self.parts = Path(path), (problem, remedy)
+        self.path, self.parts, self._given = Path(path), (problem, remedy), (path, problem, remedy)
         super().__init__(f"{path}: {problem}; {remedy}".translate(ONE_LINE))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given  # sent from one process to another
 
 
 class DiskFullError(FileError):

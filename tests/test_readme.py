@@ -180,8 +180,8 @@ def test_code_of_the_readme(folder, monkeypatch):
 
 
 def test_the_store_of_the_guide(tmp_path, monkeypatch, capsys):
-    guide = (ROOT / "docs/guide.md").read_text()
-    (block,) = re.findall(r"```python\n(from pathlib import Path\n.*?)```", guide, re.DOTALL)
+    text = (ROOT / "docs/guide.md").read_text()
+    (block,) = re.findall(r"```python\n(from pathlib import Path\n.*?)```", text, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(block, {})
     assert capsys.readouterr().out == "1 (100, 6)\n"

@@ -22,7 +22,7 @@ from mmcl.datasets.xd_violence import XdViolenceConfig
 from mmcl.errors import FileError, InputError
 from mmcl.features.extract_files import extract_files
 from mmcl.features.extractor_set import create_extractors
-from mmcl.inference.score_each import score_each
+from mmcl.inference.score_each import score_ahead, score_each
 from mmcl.media.find import find_media
 from mmcl.reporting.run_report import write_report
 from mmcl.reporting.score_files import ScoreFiles
@@ -130,7 +130,7 @@ def _learn_videos(learn: Callable[..., Metrics], out: Path, run: Path, seed: int
     files = find_media([out / "clips" / "test"])[:N_SCORED]
     print(f"scoring {len(files)} held-out clips", flush=True)
     score = load(run, device).video_scorer.score
-    score_each(files, score, ScoreFiles(out / "scores"), "video", lambda file: str(file.path))
+    score_each(files, score_ahead(files, score), ScoreFiles(out / "scores"), "video", lambda file: str(file.path))
     return metrics
 
 

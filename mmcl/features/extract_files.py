@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,11 @@ class Store(Protocol):
 
     def write(self, file: MediaFile, extracted: Extracted, extractors: ExtractorSet) -> None:
         """Keep a file's features, made by these extractors."""
+
+
+Pending = tuple[MediaFile, ExtractorSet]
+Done = tuple[int, list[str], tuple[str, ...]]  # snippets, streams and notes of a file
+Engine = Callable[[Sequence[Pending]], Generator[tuple[Pending, Done | Exception], None, None]]
 
 
 class ExtractionJob:
@@ -76,29 +82,26 @@ class ExtractionJob:
         """Seconds of media extracted in a second."""
         return self.media_s / (time.perf_counter() - self.started)
 
-    def run(self, tells_missing: bool = True) -> None:
+    def run(self, tells_missing: bool = True, engine: Engine | None = None) -> None:
         """Extract all pending files; a file that fails is noted and stops no other.
 
         Args:
             tells_missing: Name each file that lacks a stream.
+            engine: Extracts and writes them; threads of this process by default.
         """
-        stop = threading.Event()
-        pool = ThreadPoolExecutor(self.jobs)
-        try:
-            running = {pool.submit(self._extract_one, file, of, stop): (file, of) for file, of in self.pending}
-            last_line_s = self.started
-            bar = tqdm(as_completed(running), total=len(running), unit="file", disable=None, dynamic_ncols=True)
-            for future in bar:
-                file, extractors = running[future]
-                try:
-                    n_snippets, streams, notes = future.result()
-                except Exception as error:  # whatever it is, the other files are extracted
-                    if isinstance(error, DiskFullError):
-                        raise
-                    self._fail(file.path, error)
-                    if isinstance(error, StoreError):
+        last_line_s = self.started
+        results = self._in_threads() if engine is None else engine(self.pending)
+        bar = tqdm(results, total=len(self.pending), unit="file", disable=None, dynamic_ncols=True)
+        with contextlib.closing(results):
+            for (file, extractors), result in bar:
+                if isinstance(result, Exception):  # whatever it is, the other files are extracted
+                    if isinstance(result, DiskFullError):
+                        raise result
+                    self._fail(file.path, result)
+                    if isinstance(result, StoreError):
                         check_writable(self.store.folder)
                     continue
+                n_snippets, streams, notes = result
                 self.n_extracted += 1
                 self.media_s += n_snippets * SNIPPET_S
                 bar.set_postfix_str(f"{self.speed:.1f}x real time")
@@ -108,6 +111,17 @@ class ExtractionJob:
                 missing = [m for m in extractors.cards if m not in streams]
                 if missing and tells_missing:
                     tqdm.write(printable(f"{file.path}: has no {missing[0]} stream"))
+
+    def _in_threads(self) -> Generator[tuple[Pending, Done | Exception], None, None]:
+        stop = threading.Event()
+        pool = ThreadPoolExecutor(self.jobs)
+        try:
+            running = {pool.submit(self._extract_one, file, of, stop): (file, of) for file, of in self.pending}
+            for future in as_completed(running):
+                error = future.exception()
+                if error is not None and not isinstance(error, Exception):
+                    raise error
+                yield running[future], future.result() if error is None else error
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -124,11 +138,7 @@ class ExtractionJob:
         )
         return now
 
-    def _extract_one(
-        self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event
-    ) -> tuple[int, list[str], tuple[str, ...]]:
-        """Snippets, streams and notes of a file."""
-
+    def _extract_one(self, file: MediaFile, extractors: ExtractorSet, stop: threading.Event) -> Done:
         def check_stop(n_snippets: int) -> None:
             if stop.is_set():
                 raise InputError(f"{file.path}: stopped")
@@ -151,6 +161,7 @@ def extract_files(
     half: bool = False,
     jobs: int = 2,
     timeout_s: float = TIMEOUT_S,
+    engine: Engine | None = None,
 ) -> None:
     """Fill a store, skipping what it holds already. Under torchrun each process takes its share of the files.
 
@@ -161,6 +172,7 @@ def extract_files(
         half: Keep float16.
         jobs: Files decoded at a time.
         timeout_s: Seconds without progress after which a decoder is given up.
+        engine: Extracts and writes the files; threads of this process by default.
 
     Raises:
         InputError: At the end, when any file failed; a table of failures is printed before.
@@ -170,7 +182,7 @@ def extract_files(
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     files = find_media(sources)
     job = ExtractionJob(files[rank::n_ranks], FolderStore(out, extractors, half), jobs=jobs, timeout_s=timeout_s)
-    job.run()
+    job.run(engine=engine)
     share = f" (share {rank + 1} of {n_ranks})" if n_ranks > 1 else ""
     speed = f", {job.speed:.1f}x real time" if job.pending else ""
     print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -61,18 +63,57 @@ class ScoreWriter(Protocol):
         """Where results are, for a message; may be empty."""
 
 
-def score_each(
-    items: Sequence[Item],
-    score: Callable[[Item], ScoredRecording],
-    writer: ScoreWriter,
-    noun: str,
-    name_of: Callable[[Item], str],
-) -> None:
-    """Score items one after the other, with a progress bar.
+Results = Generator[tuple[Any, ScoredRecording | Exception], None, None]
+
+
+def score_ahead(items: Sequence[Item], score: Callable[[Item], ScoredRecording], jobs: int = 1) -> Results:
+    """Each item with its scores or the exception that it ended with, in order.
 
     Args:
         items: What is scored.
         score: Of one item.
+        jobs: Items worked on at a time: the next one is decoded while this one is computed.
+    """
+    if jobs == 1:
+        for item in items:
+            try:
+                result: ScoredRecording | Exception = score(item)
+            except Exception as error:
+                result = error
+            yield item, result
+        return
+    pool = ThreadPoolExecutor(jobs)
+    waiting: deque[tuple[Item, Future[ScoredRecording]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(score, item)))
+            if len(waiting) >= 2 * jobs:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _result(item: Item, future: Future[ScoredRecording]) -> tuple[Item, ScoredRecording | Exception]:
+    error = future.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return item, future.result() if error is None else error
+
+
+def score_each(
+    items: Sequence[Item],
+    results: Results,
+    writer: ScoreWriter,
+    noun: str,
+    name_of: Callable[[Item], str],
+) -> None:
+    """Write the results of items as they come, with a progress bar.
+
+    Args:
+        items: What is scored.
+        results: Of each item, its scores or the exception that it ended with (``score_ahead``).
         writer: Gets each item's result.
         noun: What an item is ("video").
         name_of: Names an item in messages.
@@ -84,9 +125,10 @@ def score_each(
     writer.prepare()
     failed: dict[str, str] = {}
     try:
-        for item in tqdm(items, unit=noun, disable=None):
+        for item, scored in tqdm(results, total=len(items), unit=noun, disable=None):
             try:
-                scored = score(item)
+                if isinstance(scored, Exception):
+                    raise scored
                 summary = writer.write(scored)
                 for note in (*scored.notes, *filter(None, [scored.speed]), summary):
                     writer.log(note)
@@ -101,6 +143,8 @@ def score_each(
     except BaseException:
         writer.finish(failed)
         raise
+    finally:
+        results.close()
     writer.finish(failed)
     writer.log(f"{len(items) - len(failed)} of {len(items)} scored{writer.place}")
     if failed:

@@ -8,7 +8,15 @@ import socket
 import subprocess
 import sys
 
+import pytest
+from live_clips import write_live_clip
+
 from mmcl.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_live_clip(tmp_path_factory.mktemp("live"))
 
 
 def test_the_page_shows_the_curve_as_it_comes(video_model, clip, page, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from mmcl.errors import InputError
 from mmcl.evaluation.events import EventRule
-from mmcl.inference.score_each import ScoredRecording, score_each
+from mmcl.inference.score_each import ScoredRecording, score_ahead, score_each
 from mmcl.reporting.plots import draw_scores, png, score_strip
 from mmcl.reporting.score_files import ScoreFiles, summarize, to_csv
 from mmcl.types import SnippetScores
@@ -44,7 +44,7 @@ def test_one_failure_stops_nothing(tmp_path, capsys):
         return ScoredRecording(scores(), {"file": name})
 
     with pytest.raises(InputError, match=r"^1 of 2 recordings failed: bad: not enough memory$"):
-        score_each(["bad", "good"], score, writer, "recording", str)
+        score_each(["bad", "good"], score_ahead(["bad", "good"], score), writer, "recording", str)
     assert json.loads((tmp_path / "r.json").read_text())["file"] == "good"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "r.csv", "r.json", "r.png"]
     assert "1 of 2 scored into" in capsys.readouterr().out

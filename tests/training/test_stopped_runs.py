@@ -24,7 +24,7 @@ from mmcl.datasets import get_dataset
 from mmcl.errors import DiskFullError
 from mmcl.features.extract_files import extract_files
 from mmcl.features.extractor_set import create_extractors
-from mmcl.inference.score_each import score_each
+from mmcl.inference.score_each import score_ahead, score_each
 from mmcl.training import train
 
 HISTORY = ("history.json", "metrics.json")
@@ -185,5 +185,5 @@ def test_a_full_disk_stops_a_job_of_many_files_at_once(class_folders, tmp_path, 
             raise DiskFullError("x", "the disk is full", "make room")
 
     with pytest.raises(DiskFullError):
-        score_each([1, 2, 3], lambda i: i, Writer(), "video", str)
+        score_each([1, 2, 3], score_ahead([1, 2, 3], lambda i: i), Writer(), "video", str)
     assert scored == [1]

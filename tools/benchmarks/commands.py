@@ -126,6 +126,30 @@ def evaluation(b: Benchmark) -> None:
         low, median, high = np.percentile(seconds, [25, 50, 75])
         what = f"{len(names)} videos x 5 crops, {sum(lengths.values())} snippets"
         b.report(Row("evaluation", what, median, low, high, "s"))
+        if b.device == "cpu":
+            evaluation_of_processes(b, run, data)
+
+
+def evaluation_of_processes(b: Benchmark, run: Path, data: Path) -> None:
+    """The same shared out over two processes of a thread each, against one."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(3):
+        for n, times in seconds.items():
+            words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n)]
+            done = subprocess.run(
+                [*words, "-m", "benchmarks.timed_evaluation", str(run), str(data)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+                cwd=Path(__file__).parents[1],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            (line,) = (x for x in done.stdout.splitlines() if x.startswith("seconds "))
+            times.append(float(line.split()[1]))
+    one = float(np.median(seconds[1]))
+    for n, times in seconds.items():
+        low, median, high = np.percentile(times, [25, 50, 75])
+        b.report(Row("evaluation", f"on {n} processes of a thread each", median, low, high, "s", one / median))
 
 
 def untrained(run: Path, config: RunConfig, widths: dict[str, int], extractors: dict | None = None) -> Path:

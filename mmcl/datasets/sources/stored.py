@@ -51,13 +51,13 @@ def _state(data: Path) -> tuple[tuple[str, int, int], ...] | None:
     return tuple(sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in data.iterdir()))
 
 
-def settle_events(index: StoredIndex, normal: str, asked: bool) -> StoredIndex:
+def settle_events(index: StoredIndex, normal: str, says_splits: bool) -> StoredIndex:
     """The index with classes of events only; recordings of the normal class have no label.
 
     Args:
         index: Of a store with splits.
         normal: The class of recordings without events, "" = by its name, where every recording has a label.
-        asked: An option that says the splits was given.
+        says_splits: An option that says the splits was given.
 
     Raises:
         FileError: There are no recordings with, or without, events in a split.
@@ -74,16 +74,16 @@ def settle_events(index: StoredIndex, normal: str, asked: bool) -> StoredIndex:
             name = columns.store.text("name", int(np.flatnonzero(both)[0]))
             raise InputError(f"{index.path}: {name} is normal and of another class; a recording holds events or none")
         index = events
-    _check(index, asked, has_normal=True)
+    _check(index, says_splits, has_normal=True)
     return index
 
 
-def settle_classes(index: StoredIndex, asked: bool) -> StoredIndex:
+def settle_classes(index: StoredIndex, says_splits: bool) -> StoredIndex:
     """The index, whose recordings show one class each.
 
     Args:
         index: Of a store with splits.
-        asked: An option that says the splits was given.
+        says_splits: An option that says the splits was given.
 
     Raises:
         FileError: A recording has no class or several, or a split shows one alone.
@@ -93,14 +93,14 @@ def settle_classes(index: StoredIndex, asked: bool) -> StoredIndex:
     if (wrong := np.flatnonzero(columns.n_labels != 1)).size:
         name, n = columns.store.text("name", int(wrong[0])), int(columns.n_labels[wrong[0]])
         raise FileError(index.path, f"{name} has {n} labels", "expected one class")
-    _check(index, asked, has_normal=False)
+    _check(index, says_splits, has_normal=False)
     return index
 
 
-def _check(index: StoredIndex, asked: bool, has_normal: bool) -> None:
+def _check(index: StoredIndex, says_splits: bool, has_normal: bool) -> None:
     """Splits are there, show two classes, and share no group."""
     columns = index.columns
-    if asked:
+    if says_splits:
         raise InputError(f"{index.path}: the store says the splits already; leave the options that say them out")
     grouped = np.flatnonzero(columns.has_group)
     pairs = np.unique(columns.group_number[grouped].astype(np.int64) * len(SPLITS) + columns.split[grouped])

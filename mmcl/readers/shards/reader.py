@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from mmcl.errors import FileError
+from mmcl.readers.shards.files import LocalFiles, RemoteFiles, StoreFiles
 from mmcl.readers.shards.layout import (
     BATCH_ROWS,
     CARD,
     INDEX,
     TEXTS,
-    StoredModality,
     address_of,
     arrow,
     data_file,
     is_remote,
     parse_card,
 )
-
-T = TypeVar("T")
-ATTEMPTS, PAUSE_S = 4, 0.5  # of an object store that does not answer; each pause is twice the one before
 
 
 class ShardStore:
@@ -47,7 +42,7 @@ class ShardStore:
 
     def __init__(self, place: Path | str):
         self.address = address_of(place)
-        self._files: _Files = _Remote(self.address) if is_remote(self.address) else _Local(self.address)
+        self._files: StoreFiles = (RemoteFiles if is_remote(self.address) else LocalFiles)(self.address)
         self.modalities, self.extractors = parse_card(self._files.read(CARD), self.address)
         self._open_parts()
         self._check_names()
@@ -125,15 +120,15 @@ class ShardStore:
             for m in self.modalities:
                 file = data_file(name, m)
                 if sizes.get(file) != expected.get(m):
-                    found = f"has {sizes[file]} bytes, expected {expected.get(m)}" if file in sizes else "is missing"
-                    raise FileError(f"{self.address}/{file}", found, "copy the part again, or remove all its files")
+                    problem = f"has {sizes[file]} bytes, expected {expected.get(m)}" if file in sizes else "is missing"
+                    raise FileError(f"{self.address}/{file}", problem, "copy the part again, or remove all its files")
             tables.append(table)
         try:
-            whole = pa.concat_tables(tables)
-            self._texts = {c: whole.column(c) for c in TEXTS}
-            self._start = {m: whole.column(f"{m}.start").to_numpy() for m in self.modalities}
-            self.rows = {m: whole.column(f"{m}.rows").to_numpy() for m in self.modalities}
-            self.rate_hz = {m: whole.column(f"{m}.rate_hz").to_numpy() for m in self.modalities}
+            joined = pa.concat_tables(tables)
+            self._texts = {c: joined.column(c) for c in TEXTS}
+            self._start = {m: joined.column(f"{m}.start").to_numpy() for m in self.modalities}
+            self.rows = {m: joined.column(f"{m}.rows").to_numpy() for m in self.modalities}
+            self.rate_hz = {m: joined.column(f"{m}.rate_hz").to_numpy() for m in self.modalities}
         except (KeyError, pa.ArrowException) as error:
             raise FileError(self.address, f"has parts that are unlike each other ({error})", "copy it again") from error
         self._names = names
@@ -220,135 +215,3 @@ def _bytes_of(table: Any, where: str) -> dict[str, int]:
         return {str(m): int(n) for m, n in content.items()}
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise FileError(where, "is no index of a store", "copy the part again") from error
-
-
-class _Files:
-    """Files of a store, wherever it is."""
-
-    def __init__(self, address: str):
-        self.address = address
-
-    def read(self, name: str) -> bytes:
-        raise NotImplementedError
-
-    def names(self) -> list[str]:
-        return list(self.sizes())
-
-    def sizes(self) -> dict[str, int]:
-        raise NotImplementedError
-
-    def source(self, name: str) -> Any:
-        raise NotImplementedError
-
-    def open(self, name: str) -> Any:
-        """pyarrow's reader of a file."""
-        pa = arrow()
-        try:
-            return pa.ipc.open_file(self.source(name))
-        except (OSError, pa.ArrowException) as error:
-            raise FileError(f"{self.address}/{name}", f"is torn or no Arrow file ({error})", "copy it again") from error
-
-    def table(self, name: str) -> Any:
-        return self.open(name).read_all()
-
-    def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
-        raise NotImplementedError
-
-    def flat(self, reader: Any, k: int, name: str, spec: StoredModality) -> tuple[Any, np.ndarray]:
-        """A batch's buffer, and its rows ``(row, width)`` without copying."""
-        pa = arrow()
-        try:
-            values = reader.get_batch(k).column(0).flatten()
-            rows = values.to_numpy(zero_copy_only=True).reshape(-1, spec.width)
-            if len(rows) != BATCH_ROWS and k < reader.num_record_batches - 1:
-                raise ValueError(f"batch {k} has {len(rows)} rows")
-            return values.buffers()[1], rows
-        except (pa.ArrowException, ValueError, IndexError) as error:
-            raise FileError(f"{self.address}/{name}", f"is torn ({error})", "copy it again") from error
-
-
-class _Local(_Files):
-    """Mapped into memory: a batch is found once, then it is a view."""
-
-    def read(self, name: str) -> bytes:
-        path = Path(self.address) / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise FileError(path, f"cannot be read ({error.strerror})", "is this a store?") from error
-
-    def sizes(self) -> dict[str, int]:
-        return {p.name: p.stat().st_size for p in Path(self.address).iterdir() if not p.name.startswith(".")}
-
-    def source(self, name: str) -> Any:
-        return arrow().memory_map(str(Path(self.address) / name))
-
-    def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
-        reader = self.open(name)
-        mapped = self.source(name).read_buffer()
-        reader = arrow().ipc.open_file(mapped)
-        content, itemsize = np.frombuffer(mapped, np.uint8), np.dtype(spec.dtype).itemsize
-        offset, count = np.full((2, reader.num_record_batches), -1, np.int64)
-
-        def batch(k: int) -> np.ndarray:
-            if offset[k] < 0:
-                buffer, rows = self.flat(reader, k, name, spec)
-                count[k], offset[k] = rows.size, buffer.address - mapped.address
-            flat = content[offset[k] : offset[k] + count[k] * itemsize].view(spec.dtype)
-            return flat.reshape(-1, spec.width)
-
-        return batch
-
-
-class _Remote(_Files):
-    """By fsspec: a batch is fetched alone; the latest one of each file is kept."""
-
-    def __init__(self, address: str):
-        super().__init__(address.rstrip("/"))
-        try:
-            import fsspec
-        except ImportError as error:
-            raise FileError(address, f"needs {error.name}", "pip install 'mmcl[store]'") from None
-        try:
-            self.system, self.root = fsspec.core.url_to_fs(self.address)
-        except (ImportError, ValueError, OSError) as error:
-            raise FileError(address, f"cannot be opened ({error})", "install what fsspec asks for") from error
-        self.lock = threading.Lock()
-
-    def _again(self, name: str, ask: Callable[[], T]) -> T:
-        for attempt in range(ATTEMPTS):
-            try:
-                return ask()
-            except FileNotFoundError as error:
-                raise FileError(f"{self.address}/{name}", "no such file", "is this a store?") from error
-            except Exception as error:  # whatever the service's own library raises
-                if attempt == ATTEMPTS - 1:
-                    text = f"the object store does not answer ({type(error).__name__}: {error})"
-                    raise FileError(f"{self.address}/{name}", text, "check the network; it goes on later") from error
-                time.sleep(PAUSE_S * 2**attempt)
-        raise AssertionError
-
-    def read(self, name: str) -> bytes:
-        return bytes(self._again(name, lambda: self.system.cat_file(f"{self.root}/{name}")))
-
-    def sizes(self) -> dict[str, int]:
-        found = self._again("", lambda: self.system.ls(self.root, detail=True, refresh=True))
-        return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in found if f["type"] == "file"}
-
-    def source(self, name: str) -> Any:
-        return arrow().BufferReader(self.read(name))
-
-    def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
-        pa, latest = arrow(), dict[int, np.ndarray]()
-        path = f"{self.root}/{name}"
-        reader = self._again(name, lambda: pa.ipc.open_file(pa.PythonFile(self.system.open(path, "rb"), mode="r")))
-
-        def batch(k: int) -> np.ndarray:
-            with self.lock:
-                if k not in latest:
-                    _, rows = self._again(name, lambda: self.flat(reader, k, name, spec))
-                    latest.clear()
-                    latest[k] = rows
-                return latest[k]
-
-        return batch
