@@ -21,11 +21,14 @@ from pathlib import Path
 
 import torch
 import tyro
-from benchmarks.commands import evaluation, processes, short_clips, store, video
+from benchmarks.evaluation import evaluation
 from benchmarks.losses import contrastive, forward, growth, step
 from benchmarks.measure import Benchmark
 from benchmarks.pages import pages
-from benchmarks.stores import formats, million
+from benchmarks.start_up import start_up
+from benchmarks.stores import formats, million, store
+from benchmarks.training_processes import processes
+from benchmarks.video import short_clips, video
 
 from mmcl.io import write_json
 
@@ -40,6 +43,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "evaluation": evaluation,
     "video": video,
     "clips": short_clips,
+    "start-up": start_up,
     "pages": pages,
     "processes": processes,
 }

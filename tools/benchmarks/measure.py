@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import json
 import math
 import sys
 import time
@@ -37,8 +38,12 @@ class Benchmark:
     out: Path = Path("benchmark.json")
     """JSON file to write."""
     only: tuple[str, ...] = ()
-    """Sections to measure, all if left out: step, forward, contrast, growth, store, evaluation, video,
-    clips, pages, processes."""
+    """Sections to measure, all if left out: step, forward, contrast, growth, store, formats, million, evaluation,
+    video, clips, start-up, pages, processes."""
+    against: Path | None = None
+    """JSON of an earlier measurement; each row is followed by its change since."""
+    clips: Path | None = None
+    """Folder of short videos of your own for the section clips; made-up ones by default."""
     repeats: int = 7
     """Timed repeats of each variant."""
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
@@ -58,8 +63,19 @@ class Benchmark:
         self.rows.append(row)
         ratio = "" if row.ratio is None else f"{row.ratio:7.2f}x"
         memory = "" if row.peak_mb is None else f"{row.peak_mb:8.0f} MB"
+        before = self._before(row)
+        since = "" if before is None else f"  {row.median / before - 1:+.0%} since {before:.4g}"
         value = f"{row.median:10.4g} ({row.low:.4g} to {row.high:.4g}) {row.unit}"
-        print(f"{row.section:10} {row.what:44} {value:40} {ratio:9} {memory}", flush=True)
+        print(f"{row.section:10} {row.what:44} {value:40} {ratio:9} {memory}{since}", flush=True)
+
+    def _before(self, row: Row) -> float | None:
+        """The median of the same row, in the same unit, of the earlier measurement."""
+        if self.against is None:
+            return None
+        for other in json.loads(self.against.read_text())["rows"]:
+            if all(other[name] == getattr(row, name) for name in ("section", "what", "unit")):
+                return float(other["median"]) or None
+        return None
 
 
 def in_turns(variants: dict[str, Callable[[], object]], repeats: int, device: str) -> dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Stores: formats against each other, and a store of a million recordings."""
+"""Reading features: files, formats of stores against each other, and a store of a million recordings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.losses import LONGEST, N_BAGS, SHORTEST
+from benchmarks.feature_files import small_store
+from benchmarks.losses import LONGEST, N_BAGS, SHORTEST, grid_of
 from benchmarks.measure import Benchmark, Row, in_turns
+from mmcl.config import override
+from mmcl.data.bags import BagDataset
+from mmcl.data.batch_sampler import BatchSampler
+from mmcl.data.loader import bag_loader
+from mmcl.datasets import get_dataset, load_splits
 from mmcl.readers.shards import ShardStore, ShardWriter, StoredModality
 from mmcl.readers.shards.layout import BATCH_ROWS, INDEX
 
@@ -22,6 +29,32 @@ SPECS = {
     "audio": StoredModality("features", (128,), "float16"),
 }
 SENSORS = {"skeleton": StoredModality("skeleton", (20, 3)), "inertial": StoredModality("inertial", (6,))}
+
+
+def store(b: Benchmark) -> None:
+    """Bags a second from the disk's cache to padded batches, by how the loader is set up."""
+    n = 1024
+    first = None
+    for dtype in (np.float32, np.float16):
+        with tempfile.TemporaryDirectory(dir=b.work) as folder:
+            data = small_store(Path(folder) / "store", n, dtype, b.seed)
+            dataset = get_dataset("xd-violence")
+            config = override(dataset.default_config(), {"data.validation_share": 0.0, "data.crops": 1})
+            train = load_splits(dataset, data, config.data, splits=("train",)).train
+            bags = BagDataset(train, grid_of(config), strength=0.0, max_snippets=LONGEST)
+            for workers in (0, 1, 2):
+                batches = BatchSampler(n, N_BAGS, shuffled=True)
+                loading = bag_loader(bags, batches, workers, config.loader.bucket_size)
+                rates = []
+                for epoch in range(4):
+                    batches.epoch = epoch
+                    started = time.perf_counter()
+                    n_bags = sum(len(batch.mask) for batch in loading)
+                    rates.append(n_bags / (time.perf_counter() - started))
+                low, median, high = np.percentile(rates[1:], [25, 50, 75])  # the first one starts workers
+                first = first or median
+                what = f"{np.dtype(dtype).name}, {workers} workers"
+                b.report(Row("store", what, median, low, high, "bags/s", float(median / first)))
 
 
 def formats(b: Benchmark) -> None:
