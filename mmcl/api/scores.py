@@ -13,7 +13,6 @@ from mmcl.errors import FileError
 from mmcl.evaluation.events import Event, EventRule, find_events
 from mmcl.evaluation.recognition import recording_score
 from mmcl.inference.score_each import ScoredRecording
-from mmcl.reporting.plots import draw_scores, png
 from mmcl.reporting.score_files import PageOptions, ScoreFiles, score_columns, summarize, to_json
 from mmcl.types import SnippetScores
 
@@ -102,6 +101,8 @@ class Scores:
         Raises:
             FileError: The file cannot be written.
         """
+        from mmcl.reporting.plots import draw_scores
+
         figure = draw_scores(self.snippets, threshold)
         if path is not None:
             try:
@@ -147,6 +148,8 @@ class Scores:
         return summarize(self.snippets, EventRule(), self.multiclass)
 
     def _repr_html_(self) -> str:
+        from mmcl.reporting.plots import draw_scores, png
+
         picture = base64.b64encode(png(draw_scores(self.snippets))).decode()
         notes = "".join(f"<br><small>{html.escape(note)}</small>" for note in self.notes)
         image = f'<img src="data:image/png;base64,{picture}" alt="scores of each snippet" style="max-width: 100%">'

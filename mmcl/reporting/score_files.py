@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,8 +22,6 @@ from mmcl.evaluation.recognition import recording_score
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.io import atomic_write, check_writable, place_below, printable, write_json
 from mmcl.media.still import still
-from mmcl.reporting.overlay import write_overlay
-from mmcl.reporting.plots import draw_scores, png
 from mmcl.reporting.score_index import PAGE, check_index, describe_row, failed_row, write_index
 from mmcl.reporting.score_page import write_page
 from mmcl.types import SnippetScores
@@ -82,6 +82,8 @@ class ScoreFiles:
     def prepare(self) -> None:
         """Raises FileError where the folder cannot be written, or holds another index."""
         if self.folder is not None:
+            # matplotlib takes most of a second to import; the first recording is decoded meanwhile
+            threading.Thread(target=importlib.import_module, args=("mmcl.reporting.plots",), daemon=True).start()
             check_writable(self.folder)
             if self.pages.page:
                 check_index(self.folder)
@@ -122,6 +124,8 @@ class ScoreFiles:
         return summarize(scores, self.rule, self.multiclass)
 
     def _write_files(self, scored: ScoredRecording, folder: Path, content: Mapping[str, Any]) -> None:
+        from mmcl.reporting.plots import draw_scores, png
+
         scores, rule = scored.scores, self.rule
         if self.pages.page and scores.name == Path(PAGE).stem:
             raise FileError(scores.name, "has the name of the page of all recordings", "rename it")
@@ -137,6 +141,8 @@ class ScoreFiles:
         if scored.media is not None:
             overlay = poster = None
             if self.pages.overlay and scored.has_picture:
+                from mmcl.reporting.overlay import write_overlay
+
                 overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
             if self.pages.page and scored.has_picture:
                 top = int(scores.score.max(1).argmax())
