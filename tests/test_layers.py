@@ -124,7 +124,8 @@ def test_the_commands_are_listed_without_torch_and_scores_made_without_scikit_le
     code = "import contextlib, io, mmcl.cli.main as m; contextlib.redirect_stdout(io.StringIO()).__enter__()"
     listed = modules_after(f"{code}; m.main(['--help']); sys.stdout = sys.__stdout__")
     assert not {"torch", "numpy", "tyro", "pandas"} & listed
-    assert not {"sklearn", "pandas", "accelerate", "matplotlib"} & modules_after("import mmcl; mmcl.load; import mmcl.cli.score")
+    to_score = modules_after("import mmcl; mmcl.load; import mmcl.cli.score")
+    assert not {"sklearn", "pandas", "accelerate", "matplotlib"} & to_score
 
 
 def test_losses_import_torch_numpy_and_einops_only():
