@@ -22,6 +22,11 @@ os.environ["MMCL_CACHE"] = _cache.name
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items):
+    """The longest test first, so that no process waits for it at the end."""
+    items.sort(key=lambda item: item.name != "test_commands_of_the_readme")
+
+
 @pytest.fixture(scope="session")
 def dataset_dir(tmp_path_factory) -> Path:
     """Made-up recordings in UTD-MHAD's layout: 8 subjects, 4 actions, 2 trials."""
