@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from mmcl.config import override
 from mmcl.data.bags import BagDataset

@@ -125,7 +125,7 @@ def _parquet(folder: Path, rows: np.ndarray, start: np.ndarray) -> Callable[[int
 
 
 def _zarr(folder: Path, rows: np.ndarray, start: np.ndarray) -> Callable[[int], np.ndarray]:
-    import zarr
+    import zarr  # type: ignore[import-not-found]
 
     shape = {"shape": rows.shape, "chunks": (BATCH_ROWS, WIDTH), "shards": (64 * BATCH_ROWS, WIDTH)}
     array = zarr.create_array(store=str(folder / "a.zarr"), dtype="float16", compressors=None, fill_value=0, **shape)
@@ -134,7 +134,7 @@ def _zarr(folder: Path, rows: np.ndarray, start: np.ndarray) -> Callable[[int], 
 
 
 def _lance(folder: Path, rows: np.ndarray, start: np.ndarray) -> Callable[[int], np.ndarray]:
-    import lance
+    import lance  # type: ignore[import-not-found]
 
     dataset = lance.write_dataset(_table(rows), str(folder / "a.lance"))
 
@@ -168,13 +168,13 @@ def million(b: Benchmark) -> None:
                     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, cwd=tools)
                     times.append(json.loads(done.stdout.splitlines()[-1]))
                 what = f"a million {kind}, {workers} workers"
-                low, median, high = np.percentile([t["seconds"] for t in times], [25, 50, 75])
-                b.report(Row("million", f"{what}: opened, first batch", median, low, high, "s"))
-                sizes = [t["megabytes"] for t in times]
-                b.report(Row("million", f"{what}: memory of all processes", *np.percentile(sizes, [50, 25, 75]), "MB"))
-                if not workers:
-                    rates = [t["bags_per_s"] for t in times]
-                    b.report(Row("million", f"{what}: bags", *np.percentile(rates, [50, 25, 75]), "bags/s"))
+                for key, title, unit in (
+                    ("seconds", "opened, first batch", "s"),
+                    ("megabytes", "memory of all processes", "MB"),
+                    ("bags_per_s", "bags", "bags/s"),
+                ):
+                    low, median, high = np.percentile([t[key] for t in times], [25, 50, 75])
+                    b.report(Row("million", f"{what}: {title}", median, low, high, unit))
 
 
 def write_million(place: Path, specs: dict[str, StoredModality], seed: int) -> None:

@@ -97,7 +97,7 @@ def short_clips(b: Benchmark) -> None:
 
         light, deep = create_extractors("descriptors", "log-mel"), create_extractors("efficientnet-lite0", "none")
         network = deep.parts["visual"][0]
-        side = network.short_side
+        side = int(network.short_side)  # type: ignore[arg-type]
         sample = files[:: max(len(files) // 20, 1)]  # the network takes a minute for all
         frames = [np.stack([s.frames for s in read_snippets(f.path, side)[1] if s.frames is not None]) for f in sample]
 
