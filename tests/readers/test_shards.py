@@ -98,6 +98,11 @@ def test_an_object_store(folder, by_name, rng, monkeypatch):
 
     monkeypatch.setattr(type(system), "cat_file", flaky)
     assert len(ShardStore("memory://bucket/store")) == len(by_name)  # asked again
+    torn = next(f for f in folder.iterdir() if f.name.endswith(".clip.arrow"))
+    system.pipe_file(f"/bucket/store/{torn.name}", bytes(torn.stat().st_size))
+    broken = ShardStore("memory://bucket/store")
+    with pytest.raises(FileError, match=f"{torn.name}: is torn"):
+        [np.asarray(broken.array(i, "clip")) for i in range(len(broken))]
     failures = iter([TimeoutError("slow")] * 99)
     with pytest.raises(FileError, match=r"memory://bucket/store/store.json: the object store does not answer"):
         ShardStore("memory://bucket/store")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,43 +18,39 @@ T = TypeVar("T")
 ATTEMPTS, PAUSE_S = 4, 0.5  # of an object store that does not answer; each pause is twice the one before
 
 
-class StoreFiles:
+class StoreFiles(ABC):
     """Files of a store, wherever it is."""
 
     def __init__(self, address: str):
         self.address = address
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
         """A file's bytes."""
-        raise NotImplementedError
 
-    def names(self) -> list[str]:
-        """Of all files."""
-        return list(self.sizes())
-
+    @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file."""
-        raise NotImplementedError
+        """Bytes of each file, by name."""
 
-    def source(self, name: str) -> Any:
-        """What pyarrow reads."""
-        raise NotImplementedError
+    @abstractmethod
+    def buffer(self, name: str) -> Any:
+        """All of a file, as pyarrow reads it."""
 
-    def open(self, name: str) -> Any:
-        """pyarrow's reader of a file."""
+    @abstractmethod
+    def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
+        """What returns a batch ``(row, width)`` by its number."""
+
+    def open(self, name: str, content: Any) -> Any:
+        """pyarrow's reader of a file's content."""
         pa = arrow()
         try:
-            return pa.ipc.open_file(self.source(name))
-        except (OSError, pa.ArrowException) as error:
+            return pa.ipc.open_file(content)
+        except pa.ArrowException as error:
             raise FileError(f"{self.address}/{name}", f"is torn or no Arrow file ({error})", "copy it again") from error
 
     def table(self, name: str) -> Any:
         """All of an index."""
-        return self.open(name).read_all()
-
-    def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
-        """What returns a batch ``(row, width)`` by its number."""
-        raise NotImplementedError
+        return self.open(name, self.buffer(name)).read_all()
 
     def flat(self, reader: Any, k: int, name: str, spec: StoredModality) -> tuple[Any, np.ndarray]:
         """A batch's buffer, and its rows ``(row, width)`` without copying."""
@@ -81,13 +78,16 @@ class LocalFiles(StoreFiles):
     def sizes(self) -> dict[str, int]:
         return {p.name: p.stat().st_size for p in Path(self.address).iterdir() if not p.name.startswith(".")}
 
-    def source(self, name: str) -> Any:
-        return arrow().memory_map(str(Path(self.address) / name))
+    def buffer(self, name: str) -> Any:
+        path = Path(self.address) / name
+        try:
+            return arrow().memory_map(str(path)).read_buffer()
+        except OSError as error:
+            raise FileError(path, f"cannot be read ({error})", "is it still there?") from error
 
     def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
-        reader = self.open(name)
-        mapped = self.source(name).read_buffer()
-        reader = arrow().ipc.open_file(mapped)
+        mapped = self.buffer(name)
+        reader = self.open(name, mapped)
         content, itemsize = np.frombuffer(mapped, np.uint8), np.dtype(spec.dtype).itemsize
         offset, count = np.full((2, reader.num_record_batches), -1, np.int64)
 
@@ -120,6 +120,8 @@ class RemoteFiles(StoreFiles):
         for attempt in range(ATTEMPTS):
             try:
                 return ask()
+            except FileError:  # the file is torn: asking again changes nothing
+                raise
             except FileNotFoundError as error:
                 raise FileError(f"{self.address}/{name}", "no such file", "is this a store?") from error
             except Exception as error:  # whatever the service's own library raises
@@ -136,13 +138,13 @@ class RemoteFiles(StoreFiles):
         listed = self._again("", lambda: self.system.ls(self.root, detail=True, refresh=True))
         return {f["name"].rsplit("/", 1)[-1]: int(f["size"]) for f in listed if f["type"] == "file"}
 
-    def source(self, name: str) -> Any:
-        return arrow().BufferReader(self.read(name))
+    def buffer(self, name: str) -> Any:
+        return arrow().py_buffer(self.read(name))
 
     def batches(self, name: str, spec: StoredModality) -> Callable[[int], np.ndarray]:
         pa, latest = arrow(), dict[int, np.ndarray]()
         path = f"{self.root}/{name}"
-        reader = self._again(name, lambda: pa.ipc.open_file(pa.PythonFile(self.system.open(path, "rb"), mode="r")))
+        reader = self._again(name, lambda: self.open(name, pa.PythonFile(self.system.open(path, "rb"), mode="r")))
 
         def batch(k: int) -> np.ndarray:
             with self.lock:

@@ -110,10 +110,11 @@ class ShardStore:
 
     def _open_parts(self) -> None:
         pa = arrow()
-        names = sorted(n.removesuffix(INDEX) for n in self._files.names() if n.endswith(INDEX))
+        sizes = self._files.sizes()
+        names = sorted(n.removesuffix(INDEX) for n in sizes if n.endswith(INDEX))
         if not names:
             raise FileError(self.address, "holds no recordings", "was the job that writes it stopped at once?")
-        tables, sizes = [], self._files.sizes()
+        tables = []
         for name in names:
             table = self._files.table(name + INDEX)
             expected = _bytes_of(table, f"{self.address}/{name}{INDEX}")
