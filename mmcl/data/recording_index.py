@@ -129,8 +129,8 @@ class RecordingRow:
         elif self.align == "rows":
             signal = self._cut_rows(signal, cut)
         else:
-            self._check_durations(signal, rate_hz)
-        self._check_events(min(len(x) / rate_hz[m] for m, x in signal.items()))
+            check_durations(signal, rate_hz, self.where or self.name)
+        check_events(self.events, min(len(x) / rate_hz[m] for m, x in signal.items()), self.where or self.name)
         label = np.array([c in self.labels for c in classes], np.float32)
         return Recording(
             self.name,
@@ -176,19 +176,41 @@ class RecordingRow:
                     "let the clock begin at 0, and count events from it",
                 )
 
-    def _check_events(self, duration_s: float) -> None:
-        for event in self.events:
-            if event.start_s >= duration_s or event.end_s > duration_s + max(2.0, 0.1 * duration_s):
-                raise InputError(
-                    f"{self.where or self.name}: an event from {event.start_s:g} to {event.end_s:g} s, but it lasts "
-                    f"{duration_s:.1f} s; are they in seconds?"
-                )
 
-    def _check_durations(self, signal: Mapping[str, Any], rate_hz: Mapping[str, float]) -> None:
-        seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
-        if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
-            durations = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
-            raise InputError(f"{self.where or self.name}: {durations} do not match; check the rates, or cut both alike")
+def check_events(events: Iterable[Interval], duration_s: float, where: str) -> None:
+    """Events lie within their recording.
+
+    Args:
+        events: Of the recording.
+        duration_s: Its length [s].
+        where: Names it in errors.
+
+    Raises:
+        InputError: One begins behind the end, or ends far behind it.
+    """
+    for event in events:
+        if event.start_s >= duration_s or event.end_s > duration_s + max(2.0, 0.1 * duration_s):
+            raise InputError(
+                f"{where}: an event from {event.start_s:g} to {event.end_s:g} s, but it lasts "
+                f"{duration_s:.1f} s; are they in seconds?"
+            )
+
+
+def check_durations(signal: Mapping[str, Any], rate_hz: Mapping[str, float], where: str) -> None:
+    """Modalities of a recording last about equally long.
+
+    Args:
+        signal: ``{modality: (frame, ...)}``.
+        rate_hz: Samples a second of each [Hz].
+        where: Names the recording in errors.
+
+    Raises:
+        InputError: They do not.
+    """
+    seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
+    if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
+        durations = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
+        raise InputError(f"{where}: {durations} do not match; check the rates, or cut both alike")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,15 @@ from typing import Any, overload
 
 import numpy as np
 
-from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source, SourceSignal
+from mmcl.data.recording_index import (
+    SPLITS,
+    RecordingIndex,
+    RecordingRow,
+    Source,
+    SourceSignal,
+    check_durations,
+    check_events,
+)
 from mmcl.errors import FileError
 from mmcl.features.cards import card_from_dict
 from mmcl.readers.shards import ShardStore
@@ -106,6 +114,7 @@ class StoreColumns:
             raise FileError(store.address, f"split '{unknown[0]}'", f"expected {', '.join(SPLITS)} or none")
         self.split = np.array([SPLITS.index(s) if s else -1 for s in splits], np.int8)[code]
         self._groups, self.group_number = _coded(store.column("group"))
+        self._event_texts, self._event_text = _coded(store.column("events"))
         sets, self._label_set = _coded(store.column("labels"))
         named = [tuple(filter(None, s.split(";"))) for s in sets]
         self.classes = tuple(sorted({name for names in named for name in names}))
@@ -156,19 +165,32 @@ class StoreColumns:
 
         Args:
             i: Its number in the store.
-            modalities: Which; those that it lacks are left out.
+            modalities: Which; those that it lacks are left out, and it has one at least.
+
+        Raises:
+            InputError: Its modalities do not last equally long, or an event lies behind its end.
         """
         store = self.store
+        name, events = store.text("name", i), self.events(i)
         arrays = {m: x for m in modalities if (x := store.array(i, m)) is not None}
+        rate_hz = {m: float(store.rate_hz[m][i]) for m in arrays}
+        where = f"{store.address}, recording {name}"
+        check_durations(arrays, rate_hz, where)
+        check_events(events, min(len(x) / rate_hz[m] for m, x in arrays.items()), where)
         return Recording(
-            store.text("name", i),
+            name,
             arrays,  # type: ignore[arg-type]  # lazy ones
-            {m: float(store.rate_hz[m][i]) for m in arrays},
+            rate_hz,
             self._labels[self._label_set[i]],
             self._groups[self.group_number[i]],
-            self.events(i),
+            events,
             {m: store.modalities[m].channels for m in arrays if store.modalities[m].channels},
         )
+
+    @property
+    def has_events(self) -> np.ndarray:
+        """``(recording,)`` bool: times of events are known."""
+        return np.array([bool(text) for text in self._event_texts])[self._event_text]
 
     def events(self, i: int) -> tuple[Interval, ...]:
         """The true events of a recording."""

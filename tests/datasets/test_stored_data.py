@@ -107,6 +107,7 @@ GOOD = [(s, labels, f"{s}{k}") for s in ("train", "test") for k, labels in enume
         (GOOD[:2], {}, "holds no recordings of the test split"),
         ([GOOD[0], *GOOD[2:]], {}, "its train split shows one class alone"),
         (GOOD, {"data.folds": 5}, "the store says the splits already"),
+        ([*GOOD, ("train", ("Fall",), "y")], {}, "'Fall' and 'fall' differ in case alone"),
         (
             [(s, names or ("normal",), g) for s, names, g in GOOD] + [("train", ("normal", "fall"), "y")],
             {},
@@ -131,3 +132,32 @@ def test_a_normal_class_is_no_event_and_without_splits_folds_are_drawn(tmp_path)
     rows = [("", ("fall",) if i % 2 else (), f"g{i // 2}") for i in range(20)]
     splits = load_splits(dataset, a_store(tmp_path / "unsplit", rows), options)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (12, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("split", "labels", "event", "message"),
+    [
+        ("train", (), (1.0, 2.0, "fall"), "r4 has events, and a label that says that there are none"),
+        ("test", ("fall",), (1.0, 2.0, "fall"), "r2 has no events, which others of the test split have"),
+        ("train", ("fall",), (1.0, 99.0, "fall"), "r4: an event from 1 to 99 s, but it lasts 4.0 s"),
+    ],
+)
+def test_events_that_mean_nothing_are_refused(tmp_path, split, labels, event, message):
+    """As those of a manifest are."""
+    store = a_store(tmp_path / "s", GOOD)
+    with ShardWriter(store, {"wrist": StoredModality("inertial", (6,))}) as writer:
+        writer.add("r4", {"wrist": np.ones((200, 6))}, {"wrist": 50.0}, split, labels, "z", [event])
+    dataset = get_dataset("events")
+    with pytest.raises(ValueError, match=message):
+        [r.name for r in load_splits(dataset, store, dataset.default_config().data).train]
+
+
+def test_modalities_that_last_unequally_long_are_refused(tmp_path):
+    specs = {m: StoredModality("inertial", (6,)) for m in ("wrist", "ankle")}
+    with ShardWriter(tmp_path / "s", specs) as writer:
+        for i, (split, labels, group) in enumerate(GOOD):
+            signal = {"wrist": np.ones((200, 6)), "ankle": np.ones((200 if i else 400, 6))}
+            writer.add(f"r{i}", signal, dict.fromkeys(signal, 50.0), split, labels, group)
+    dataset = get_dataset("events")
+    with pytest.raises(ValueError, match=r"recording r0: wrist 4.0 s, ankle 8.0 s do not match"):
+        load_splits(dataset, tmp_path / "s", dataset.default_config().data).train[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,13 +196,26 @@ def check_classes(index: RecordingIndex, is_localized: bool = False) -> None:
         raise FileError(index.path, what, remedy)
 
 
-def class_problems(index: RecordingIndex, is_localized: bool = False) -> Iterator[tuple[str, str]]:
-    """What is wrong with classes, and what to do, one after the other (``check_classes``)."""
+def name_problems(classes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Names of classes that are alike, and what to do.
+
+    Args:
+        classes: Their names.
+
+    Example:
+        >>> next(name_problems(["fall", "Fall"]))[0]
+        "labels 'fall' and 'Fall' differ in case alone"
+    """
     by_name: dict[str, str] = {}
-    for name in index.classes:
+    for name in classes:
         other = by_name.setdefault(name.casefold().strip(), name)
         if other != name:
             yield f"labels '{other}' and '{name}' differ in case alone", "write both alike"
+
+
+def class_problems(index: RecordingIndex, is_localized: bool = False) -> Iterator[tuple[str, str]]:
+    """What is wrong with classes, and what to do, one after the other (``check_classes``)."""
+    yield from name_problems(index.classes)
     for split in SPLITS:
         shown = {row.labels for row in index.of(split)}
         if len(shown) == 1 and not (is_localized and split != "train"):

@@ -10,6 +10,7 @@ import numpy as np
 from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.folder import normal_class
+from mmcl.datasets.sources.splits import name_problems
 from mmcl.errors import FileError, InputError
 from mmcl.readers.shards import is_store
 from mmcl.readers.shards.layout import address_of, is_remote
@@ -74,7 +75,16 @@ def settle_events(index: StoredIndex, normal: str, says_splits: bool) -> StoredI
             name = columns.store.text("name", int(np.flatnonzero(both)[0]))
             raise InputError(f"{index.path}: {name} is normal and of another class; a recording holds events or none")
         index = events
-    _check(index, says_splits, has_normal=True)
+    columns = index.columns
+    if (wrong := np.flatnonzero(columns.has_events & (columns.n_labels == 0))).size:
+        name = columns.store.text("name", int(wrong[0]))
+        raise InputError(f"{index.path}: {name} has events, and a label that says that there are none")
+    for number, split in enumerate(SPLITS[1:], 1):
+        timed = np.flatnonzero((columns.split == number) & (columns.n_labels > 0))
+        if len(set(columns.has_events[timed].tolist())) == 2:
+            name = columns.store.text("name", int(timed[~columns.has_events[timed]][0]))
+            raise InputError(f"{index.path}: {name} has no events, which others of the {split} split have")
+    _check(index, says_splits, is_localized=bool(columns.has_events.any()))
     return index
 
 
@@ -93,13 +103,15 @@ def settle_classes(index: StoredIndex, says_splits: bool) -> StoredIndex:
     if (wrong := np.flatnonzero(columns.n_labels != 1)).size:
         name, n = columns.store.text("name", int(wrong[0])), int(columns.n_labels[wrong[0]])
         raise FileError(index.path, f"{name} has {n} labels", "expected one class")
-    _check(index, says_splits, has_normal=False)
+    _check(index, says_splits, is_localized=False)
     return index
 
 
-def _check(index: StoredIndex, says_splits: bool, has_normal: bool) -> None:
-    """Splits are there, show two classes, and share no group."""
+def _check(index: StoredIndex, says_splits: bool, is_localized: bool) -> None:
+    """Splits are there, show two classes, and share no group; ``is_localized`` as ``check_classes`` takes it."""
     columns = index.columns
+    for what, remedy in name_problems(columns.classes):
+        raise FileError(index.path, what, remedy)
     if says_splits:
         raise InputError(f"{index.path}: the store says the splits already; leave the options that say them out")
     grouped = np.flatnonzero(columns.has_group)
@@ -115,5 +127,5 @@ def _check(index: StoredIndex, says_splits: bool, has_normal: bool) -> None:
                 continue
             raise FileError(index.path, f"holds no recordings of the {split} split", "assign some to it")
         shown = columns.label_sets(members)
-        if len(shown) == 1 and not (has_normal and split != "train"):
+        if len(shown) == 1 and not (is_localized and split != "train"):
             raise FileError(index.path, f"its {split} split shows one class alone", "expected two classes or more")
