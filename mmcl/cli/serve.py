@@ -53,10 +53,9 @@ class Serve:
             import uvicorn
 
             from mmcl.serve.app import create_app
+            from mmcl.serve.listener import listen
         except ImportError as error:
             raise InputError(f"mmcl serve needs {error.name}; pip install 'mmcl[serve]'") from None
-        import socket
-
         from mmcl.api.model import load
         from mmcl.evaluation.events import EventRule
 
@@ -67,14 +66,7 @@ class Serve:
         model = load(self.model, self.device, options=self.extractors)
         _ = model.video_scorer  # a model of sensors is refused before the server starts
         token = self.token or secrets.token_urlsafe(24)
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self.host, self.port))
-            listener.listen(512)
-        except (OSError, OverflowError) as error:
-            raise InputError(f"--host {self.host}, --port {self.port}: cannot listen there ({error})") from error
+        listener = listen(self.host, self.port, f"--host {self.host}, --port {self.port}")
         with tempfile.TemporaryDirectory(prefix="mmcl-serve-") as folder, listener:
             app = create_app(model, token, Path(folder) / "jobs", self.limits, rule)
             place = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{listener.getsockname()[1]}/"

@@ -39,7 +39,6 @@ class ConvertStore:
 
     def run(self) -> None:
         """Convert."""
-        from mmcl.config.files import override
         from mmcl.datasets import get_dataset
         from mmcl.datasets.sources.convert_store import describe_store, pack, unpack
         from mmcl.io import check_writable
@@ -55,11 +54,8 @@ class ConvertStore:
         if not self.source.exists():
             raise InputError(f"{self.source}: no such file or folder; expected class folders, a manifest or a store")
         check_writable(self.out)
-        dataset = get_dataset(self.dataset)
-        features = self.features
-        if features == FeaturesConfig():
-            features = override(dataset.default_config(self.source), {}).features
-        n = pack(dataset, self.source, self.out, self.half, features, resolve_device(self.device))
+        features = None if self.features == FeaturesConfig() else self.features
+        n = pack(get_dataset(self.dataset), self.source, self.out, self.half, features, resolve_device(self.device))
         print(f"{n:,} recordings, compared")
         print("\n".join(describe_store(self.out)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,20 +98,21 @@ class BagDataset(Dataset):
         self.crop, self.modality_dropout, self.repetition = crop, modality_dropout, repetition
         self.signals: Sequence[Signals]
         self.groups: Any
+        self.name: Callable[[int], str]
         if isinstance(recordings, StoredRecordings):
             self.signals, self.groups, self.labels = SignalsOf(recordings, grid), recordings.groups, recordings.labels
-            self.group_numbers, has = self.groups, recordings.has
+            self.name, self.group_numbers, has = recordings.name, self.groups, recordings.has
             self.shapes = {m: recordings.columns.store.modalities[m].shape for m, of in has.items() if of.any()}
             lacks = any(not has[m].all() for m in self.shapes)
         else:
             self.signals = [dict(resample_to_grid(r, grid)) for r in recordings]
+            self.name = [r.name for r in recordings].__getitem__
             self.groups = [r.group for r in recordings]
             self.labels = np.stack([np.zeros(1, np.float32) if r.label is None else r.label for r in recordings])
             number = {name: i for i, name in enumerate(sorted(set(self.groups)))}
             self.group_numbers = [number[name] for name in self.groups]
             self.shapes = {m: x.shape[1:] for signals in self.signals for m, x in signals.items()}
             lacks = any(len(signals) < len(self.shapes) for signals in self.signals)
-        self.recordings = recordings
         self.may_lack = modality_dropout > 0 or lacks
         self.normal = np.flatnonzero(~self.labels.any(1))
 
@@ -126,7 +127,7 @@ class BagDataset(Dataset):
             signals = self._augmented(signals, epoch, rng)
             if self.modality_dropout and rng.random() < self.modality_dropout and len(signals) > 1:
                 absent = frozenset({sorted(signals)[rng.integers(len(signals))]})
-        signals = require_finite(signals, self.recordings[index].name)
+        signals = require_finite(signals, self.name(index))
         n_hops = n_hops_of(signals, self.grid)
         n_snippets = self.grid.n_snippets(n_hops)
         lacking = [m for m in self.shapes if m not in signals]

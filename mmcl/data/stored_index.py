@@ -56,6 +56,10 @@ class StoredRecordings(Sequence[Recording]):
     def has(self) -> dict[str, np.ndarray]:
         return {m: self.columns.store.rows[m][self.numbers] > 0 for m in self.modalities}
 
+    def name(self, i: int) -> str:
+        """Name of a recording."""
+        return self.columns.store.text("name", int(self.numbers[i]))
+
     def __len__(self) -> int:
         return len(self.numbers)
 

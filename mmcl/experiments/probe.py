@@ -9,11 +9,12 @@ import numpy as np
 
 from mmcl.config.schema import LabelsConfig
 from mmcl.config.validation import check_n_labels
+from mmcl.data.few_labels import few_label_numbers
 from mmcl.datasets import load_splits
 from mmcl.errors import InputError
 from mmcl.evaluation.linear_probe import PROBES
 from mmcl.inference.embeddings import embed
-from mmcl.inference.representation import labelled_indices, probe_accuracy
+from mmcl.inference.representation import probe_accuracy
 from mmcl.runs.model import load_model, resolve_device
 from mmcl.runs.run_dir import RunInfo, data_of
 
@@ -87,7 +88,7 @@ def probe(
     for kind in kinds:
         for number in labels:
             for seed in range(label_seeds if number else 1):
-                labelled = labelled_indices(splits.train, number, seed)
+                labelled = few_label_numbers(splits.train, number, seed)
                 name = f"{describe_labels(number)}, {' + '.join(chosen)}, {kind}"
                 value = probe_accuracy(of_train, evaluated, labelled, chosen, kind)
                 table.setdefault(name, []).append(value)

@@ -7,10 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tqdm import tqdm
 
@@ -23,6 +23,7 @@ from mmcl.media.find import MediaFile, find_media
 from mmcl.media.snippets import TIMEOUT_S
 from mmcl.media.timing import SNIPPET_S
 
+Result = TypeVar("Result")
 PROGRESS_S = 15.0  # between lines of progress in a log
 
 
@@ -118,10 +119,8 @@ class ExtractionJob:
         try:
             running = {pool.submit(self._extract_one, file, of, stop): (file, of) for file, of in self.pending}
             for future in as_completed(running):
-                error = future.exception()
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield running[future], future.result() if error is None else error
+                result = outcome(future)
+                yield running[future], result
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -151,6 +150,18 @@ class ExtractionJob:
 
     def _fail(self, path: Path, error: Exception) -> None:
         self.failures.append((str(path), describe_failure(str(path), error).removeprefix(f"{path}: ")))
+
+
+def outcome(future: Future[Result]) -> Result | Exception:
+    """What a future ended with; what is no ``Exception`` (Ctrl-C) is raised.
+
+    Args:
+        future: That has ended, or is waited for.
+    """
+    error = future.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return future.result() if error is None else error
 
 
 def extract_files(

@@ -145,11 +145,9 @@ def extract_on_ray(
     make = partial(_Extraction, make_extractors, out.absolute(), half, timeout_s, decodes_apart)
 
     def engine(pending: Sequence[Pending]) -> Generator[tuple[Pending, Done | Exception], None, None]:
-        of_file = {file: extractors for file, extractors in pending}
-        files = [MediaFile(file.path.absolute(), file.name) for file, _ in pending]
-        given = dict(zip(files, of_file, strict=True))
-        for file, result in run_on_ray(files, make, cluster):
-            yield (given[file], of_file[given[file]]), result
+        given = {MediaFile(file.path.absolute(), file.name): (file, extractors) for file, extractors in pending}
+        for file, result in run_on_ray(list(given), make, cluster):
+            yield given[file], result
 
     return engine
 

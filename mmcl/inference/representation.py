@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmcl.data.few_labels import few_label_numbers
 from mmcl.distributed import rank
 from mmcl.evaluation.diagnostics import alignment, uniformity
 from mmcl.evaluation.linear_probe import PROBES
@@ -64,21 +63,6 @@ def probe_scores(embeddings: Embeddings, recordings: Sequence[Recording]) -> np.
     scores = np.zeros_like(label)
     scores[:, fitted.classes_] = fitted.predict_proba(scale.transform(x))
     return scores
-
-
-def labelled_indices(recordings: Sequence[Recording], labels: float, seed: int) -> list[int]:
-    """Numbers of the recordings that ``few_labels`` draws.
-
-    Args:
-        recordings: Each of one class.
-        labels: 0 = all, a whole number a class, or a share below 1.
-        seed: The draw is a function of it.
-
-    Example:
-        >>> labelled_indices([Recording(str(i), {}, {}, np.ones(1)) for i in range(3)], 0, 0)
-        [0, 1, 2]
-    """
-    return few_label_numbers(recordings, labels, seed)
 
 
 def retrieval_accuracy(embeddings: Embeddings, query: str, target: str) -> float:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from tqdm import tqdm
 
 from mmcl.errors import DiskFullError, InputError
+from mmcl.features.extract_files import outcome
 from mmcl.io import describe_failure, is_broken_pipe
 from mmcl.types import SnippetScores
 
@@ -88,18 +89,14 @@ def score_ahead(items: Sequence[Item], score: Callable[[Item], ScoredRecording],
         for item in items:
             waiting.append((item, pool.submit(score, item)))
             if len(waiting) >= 2 * jobs:
-                yield _result(*waiting.popleft())
-        while waiting:
-            yield _result(*waiting.popleft())
+                item, future = waiting.popleft()
+                scored = outcome(future)
+                yield item, scored
+        for item, future in waiting:
+            scored = outcome(future)
+            yield item, scored
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _result(item: Item, future: Future[ScoredRecording]) -> tuple[Item, ScoredRecording | Exception]:
-    error = future.exception()
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return item, future.result() if error is None else error
 
 
 def score_each(

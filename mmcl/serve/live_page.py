@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import socket
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,9 +15,9 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
-from mmcl.errors import InputError
 from mmcl.live.outputs import Message, Output
 from mmcl.serve.access import Access, protect
+from mmcl.serve.listener import listen
 
 N_KEPT = 6000  # messages of a source: an hour of snippets
 POLL_S = 0.2
@@ -102,14 +101,7 @@ class LivePage(RecentMessages):
     def __init__(self, port: int):
         super().__init__()
         token = secrets.token_urlsafe(24)
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self.listener.bind(("127.0.0.1", port))
-            self.listener.listen(64)
-        except (OSError, OverflowError) as error:
-            self.listener.close()
-            raise InputError(f"--page {port}: cannot listen there ({error})") from error
+        self.listener = listen("127.0.0.1", port, f"--page {port}", backlog=64)
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}/?token={token}"
         config = uvicorn.Config(
             self._app(Access(token)), log_level="warning", timeout_graceful_shutdown=1, access_log=False

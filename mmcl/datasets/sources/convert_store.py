@@ -28,7 +28,9 @@ from mmcl.types import Recording
 MANIFEST = "manifest.csv"
 
 
-def pack(dataset: Dataset, data: Path, out: Path, half: bool, features: FeaturesConfig, device: torch.device) -> int:
+def pack(
+    dataset: Dataset, data: Path, out: Path, half: bool, features: FeaturesConfig | None, device: torch.device
+) -> int:
     """Write a data set's recordings into a store, and compare what is there with what was read.
 
     Args:
@@ -36,7 +38,7 @@ def pack(dataset: Dataset, data: Path, out: Path, half: bool, features: Features
         data: What it reads.
         out: Folder of the store: new, or one that a stopped job began.
         half: Keep float16.
-        features: How features of videos are made.
+        features: How features of videos are made; as a training makes them by default.
         device: Where.
 
     Returns:
@@ -47,10 +49,10 @@ def pack(dataset: Dataset, data: Path, out: Path, half: bool, features: Features
     """
     if out.exists() and any(out.iterdir()) and not is_store(out):
         raise FileError(out, "holds other files", "choose an empty folder, or a new one")
-    options = dataset.default_config(data).data
-    index = hold_streams(dataset.index(data, options))
+    config = dataset.default_config(data)
+    index = hold_streams(dataset.index(data, config.data))
     modalities = tuple(index.kinds)
-    index = extract_media(index, features, modalities, SPLITS, device)
+    index = extract_media(index, features or config.features, modalities, SPLITS, device)
     specs = _specs(index, modalities, half)
     cards = {m: asdict(card) for m, card in index.extractors.items() if m in modalities}
     there = _held(out)
