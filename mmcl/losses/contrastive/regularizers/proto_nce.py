@@ -50,10 +50,16 @@ class ProtoNCE:
             distance = (2 - 2 * b @ centre.T).clamp(min=0).sqrt()
             phi = (member * distance.clamp(min=1e-6).sqrt()).sum(0) / size.clamp(min=1) / (size + 5).log()
             filled = size > 0
-            of_filled = torch.where(filled, phi, torch.nan)
-            low, high = (of_filled.nanquantile(q).nan_to_num(1.0) for q in (0.1, 0.9))
-            phi = phi.clamp(low, high).clamp(min=1e-3)
+            phi = phi.clamp(_quantile(phi, filled, 0.1), _quantile(phi, filled, 0.9)).clamp(min=1e-3)
             mean = torch.where(filled, phi, 0.0).sum() / filled.sum().clamp(min=1)
             phi = phi * self.temperature / mean.clamp(min=1e-3)
         logit = torch.where(filled[None], a @ centre.T / phi, FAR).log_softmax(1)
         return masked_mean(-(member * torch.where(filled[None], logit, 0.0)).sum(1), is_valid)
+
+
+def _quantile(x: Tensor, mask: Tensor, share: float) -> Tensor:
+    """``(1,)`` quantile of the values where mask is True, interpolated; torch.nanquantile waits for the device."""
+    ascending = x.masked_fill(~mask, torch.inf).sort().values
+    at = share * (mask.sum(0, keepdim=True) - 1).clamp(min=0).to(x.dtype)
+    below, above = ascending.gather(0, at.floor().long()), ascending.gather(0, at.ceil().long())
+    return torch.where(mask.any(), torch.lerp(below, above, at.frac()), 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmcl.losses.contrastive.sequence_terms._shared import Embeddings, mean_of_valid
 from mmcl.types import l2_normalize
@@ -47,7 +47,7 @@ class OverlapPrediction:
         at = torch.arange(mask.shape[1], device=mask.device)
         window = (at * self.n_bases / n.clamp(min=1)).long().clamp(max=self.n_bases - 1)
         dtype = next(iter(own.values())).dtype
-        inside = nn.functional.one_hot(window, self.n_bases).to(dtype) * mask[..., None]
+        inside = ((window[..., None] == torch.arange(self.n_bases, device=mask.device)) & mask[..., None]).to(dtype)
         length = (self.share * n).clamp(min=1).round()
         start = (torch.rand_like(n) * (n - length + 1)).floor()
         stretch = ((at >= start) & (at < start + length) & mask).to(dtype)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-
-from mmcl.distributed import all_gather_with_grad
 from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.transforms._draw import draw_beta
 
 
 class Extrapolate:
@@ -40,8 +38,6 @@ class Extrapolate:
         self.alpha = alpha
 
     def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
-        share = torch.full((2,), self.alpha, device=pairs.query.device)
-        drawn = torch.distributions.Beta(share[0], share[1]).sample((1,)).to(pairs.query.dtype)
-        factor = 1 + all_gather_with_grad(drawn)[0]  # alike on all processes
+        factor = 1 + draw_beta(self.alpha, 1, pairs.query)
         a, b = pairs.query, pairs.positive
         return replace(pairs, query=factor * a + (1 - factor) * b, positive=factor * b + (1 - factor) * a)

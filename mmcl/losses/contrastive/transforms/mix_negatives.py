@@ -8,6 +8,7 @@ import torch
 
 from mmcl.distributed import all_gather_with_grad
 from mmcl.losses.contrastive.context import ContrastBatch
+from mmcl.losses.contrastive.transforms._draw import draw_beta
 
 
 class MixNegatives:
@@ -41,11 +42,8 @@ class MixNegatives:
     def __call__(self, pairs: ContrastBatch) -> ContrastBatch:
         candidates, n = pairs.negatives, len(pairs.negatives)
         lottery = torch.rand(1, n, device=candidates.device)
-        share = torch.distributions.Beta(self.alpha, self.alpha).sample((1, n)).to(candidates)
-        order, share = (
-            all_gather_with_grad(lottery)[0].argsort(),
-            all_gather_with_grad(share)[0][:, None],
-        )  # alike on all processes
+        order = all_gather_with_grad(lottery)[0].argsort()  # alike on all processes
+        share = draw_beta(self.alpha, n, candidates)[:, None]
         mixed = share * candidates + (1 - share) * candidates[order]
         both = pairs.mask & pairs.mask[:, order]
         weight = pairs.log_weight
