@@ -244,13 +244,14 @@ class Bags:
 
     def to(self, device: torch.device | str) -> Bags:
         """The same on a device."""
-        return self._each(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
     def pin_memory(self) -> Bags:
         """In memory from which a GPU copies while the host goes on; the loader calls it."""
-        return self._each(lambda t: t.pin_memory())
+        return self.map(lambda t: t.pin_memory())
 
-    def _each(self, move: Callable[[Tensor], Tensor]) -> Bags:
+    def map(self, move: Callable[[Tensor], Tensor]) -> Bags:
+        """The same with ``move`` applied to every tensor, always in one order."""
         p = self.packing
         packing = None if p is None else replace(p, position=move(p.position), valid=move(p.valid))
         x, present = ({m: move(t) for m, t in tensors.items()} for tensors in (self.x, self.present))

@@ -207,6 +207,9 @@ class TrainerConfig:
     compile: bool = False
     """Compile the networks (torch.compile; needs a C++ compiler on a CPU). macil-sd's network is then computed
     padded."""
+    cuda_graphs: bool = True
+    """On one GPU, record the kernels of a step once for each shape of a batch and launch them all at once. Where steps
+    are not always alike (fp16, gradient accumulation, some components) they are launched one by one."""
     tracker: str = "tensorboard"
     """Any tracker that Accelerate knows (tensorboard, wandb ...), or none."""
     refit: bool = False

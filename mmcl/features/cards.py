@@ -22,6 +22,7 @@ class ExtractorCard:
         pca: Whitened and quantized (VGGish).
         track: Which sound track was heard: "default", "mix" or its number.
         blocks: Channels of parts that are of different nature, in order; empty = one.
+        precision: "float32" or "bf16", what it was computed in.
 
     Example:
         >>> ExtractorCard("i3d", 1024).differs_from(ExtractorCard("s3d", 1024))
@@ -35,6 +36,7 @@ class ExtractorCard:
     pca: bool = False
     blocks: tuple[int, ...] = ()
     track: str = "default"
+    precision: str = "float32"
 
     def differs_from(self, other: ExtractorCard) -> str:
         """How it differs, for an error; empty if features of one may be used as the other's."""
@@ -73,6 +75,7 @@ def join_cards(cards: Sequence[ExtractorCard]) -> ExtractorCard:
         any(card.pca for card in cards),
         tuple(n for card in cards for n in card.blocks or (card.dim,)),
         cards[0].track,
+        "bf16" if any(card.precision == "bf16" for card in cards) else "float32",
     )
 
 

@@ -48,7 +48,7 @@ def create_extractor(modality: str, name: str, prefix: str = "--", **options: An
     Args:
         modality: "visual" or "audio".
         name: One of ``names_of(modality)``, NAME:MODEL (``hf:OWNER/NAME``), or ``package.module:Class``; options may
-            follow, ``i3d(weights="rgb.pt")``.
+            follow, ``i3d(weights="rgb.pt")``, for all of them also ``s3d(bf16=True)``.
         prefix: Of the option that names extractors, for errors.
         options: weights ("" = the public ones), n_crops, pca; an option that is given must be taken.
 
@@ -77,11 +77,12 @@ def create_extractor(modality: str, name: str, prefix: str = "--", **options: An
     offered = {**usual, **options, "modality": modality, **({"model": model} if takes_model else {})}
     if takes_model and "model" not in accepted:
         raise InputError(f"{prefix}{modality} {name}: {first} takes no model; expected {first}")
+    own = {k: v for k, v in spec.options.items() if k != "bf16"}
     try:
-        extractor = cls(**{**{k: v for k, v in offered.items() if k in accepted}, **spec.options})
+        extractor = cls(**{**{k: v for k, v in offered.items() if k in accepted}, **own})
     except TypeError as error:
         raise InputError(f"{prefix}{modality} {name}: {error}; it takes {', '.join(accepted) or 'nothing'}") from None
-    extractor.spec = name
+    extractor.spec, extractor.bf16 = name, bool(spec.options.get("bf16", False))
     return extractor.eval()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -29,33 +27,11 @@ from mmcl.losses.distillation import distill_from_ema, distill_from_teacher
 from mmcl.losses.mil import mil_loss, normal_snippet_loss, to_score, topk_pool
 from mmcl.losses.semibags import semi_bags
 from mmcl.training.objectives import batch_context, context_of_recordings, objective_of
+from mmcl.training.step_state import StepState
 from mmcl.types import Bags, ModelOutput, l2_normalize, upcast
 
 Losses = dict[str, Tensor]
 MONITORED, HISTOGRAM = "monitored ", "histogram "  # beginnings of names that are no losses
-
-
-@dataclass(frozen=True)
-class StepState:
-    """Where the training stands at a step.
-
-    Attributes:
-        semibag_weight: Weight of the semi-bag contrast.
-        snippet_weight: Weight of the snippet contrast.
-        distill_weight: Weight of the distillation.
-        find_false_negatives: Whether recordings of the same class are looked for among the negatives.
-        progress: Share of the training that is done.
-
-    Example:
-        >>> StepState(semibag_weight=0.1).progress
-        0.0
-    """
-
-    semibag_weight: float = 0.0
-    snippet_weight: float = 0.0
-    distill_weight: float = 0.0
-    find_false_negatives: bool = False
-    progress: float = 0.0
 
 
 class TrainingTask(nn.Module):
@@ -139,7 +115,7 @@ class TrainingTask(nn.Module):
             losses |= snippet_losses(output, bags, self.loss, state, self.objective("snippet"), context)
         losses |= self.sequence_losses(output, bags, teacher)
         if state.distill_weight > 0 and teacher is not None:
-            losses["distillation"] = state.distill_weight * self.distillation_loss(output, teacher, bags)
+            losses["distillation"] = state.factor("distill_weight") * self.distillation_loss(output, teacher, bags)
         if self.teacher is not None:
             of_teacher = mil_losses(self.teacher(bags), bags, self.loss)
             losses |= {f"teacher {k}": v for k, v in of_teacher.items()}
@@ -228,7 +204,7 @@ def semibag_losses(
         bag_weight=semibag.bag_weight,
         context=context,
     )
-    return {f"contrast {k}": state.semibag_weight * v for k, v in terms.items()}
+    return {f"contrast {k}": state.factor("semibag_weight") * v for k, v in terms.items()}
 
 
 def snippet_losses(
@@ -243,7 +219,7 @@ def snippet_losses(
     mask = bags.mask & bags.has_all[:, None]
     terms = snippet_contrast(output.projection, mask, objective, n_per_bag=loss.snippet.per_bag, context=context)
     n_terms = sum(k.endswith("/snippet") for k in terms)
-    return {f"contrast {k}": state.snippet_weight / n_terms * v for k, v in terms.items()}
+    return {f"contrast {k}": state.factor("snippet_weight") / n_terms * v for k, v in terms.items()}
 
 
 def recording_losses(

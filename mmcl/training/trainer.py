@@ -26,11 +26,13 @@ from mmcl.runs.weights import save_weights
 from mmcl.stop import HeldSignals
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.checkpoint import load_checkpoint, save_checkpoint, write_history
+from mmcl.training.cuda_graphs import Gradients, GraphedGradients, is_recordable
 from mmcl.training.ema import ModelEMA
 from mmcl.training.optimizer import create_optimizer, set_learning_rate
 from mmcl.training.progress import Progress
-from mmcl.training.schedules import contrast_weight, seed_of_step, snippet_contrast_weight, teacher_momentum
-from mmcl.training.task import HISTOGRAM, MONITORED, StepState, TrainingTask
+from mmcl.training.schedules import seed_of_step, teacher_momentum
+from mmcl.training.step_state import StepState, state_of_step
+from mmcl.training.task import HISTOGRAM, MONITORED, TrainingTask
 from mmcl.training.trackers import flatten, log_histograms
 from mmcl.training.unimodal_teacher import ParameterPairs, momentum_update
 from mmcl.types import Bags
@@ -89,14 +91,19 @@ class Trainer:
         self.is_tracked = config.trainer.tracker != "none" and stop_after is None
         self.n_epochs = config.optim.epochs if stop_after is None else stop_after
         self.sampler = self._sampler(bags, repeats)
-        # a compiled network wants like shapes
-        bucket_size = 0 if config.trainer.compile else config.loader.bucket_size
+        device = self.accelerator.device
+        # a compiled network wants like shapes, and a GPU few kernels
+        bucket_size = 0 if config.trainer.compile or device.type == "cuda" else config.loader.bucket_size
         self.loader = bag_loader(bags, self.sampler, config.loader.num_workers, bucket_size)
         self.optimizer: Any = create_optimizer(task, config.optim, config.teacher.lr_scale)
-        device = self.accelerator.device
         self.ema = ModelEMA(task.student, config.teacher.ema_decay).to(device)
         self.finished_teacher = None if finished_teacher is None else finished_teacher.eval().to(device)
         self.wrapped: nn.Module = task
+        self.gradients: Gradients = self._gradients
+        if config.trainer.cuda_graphs and is_recordable(
+            config.trainer, config.optim.gradient_accumulation_steps, task, self.accelerator
+        ):
+            self.gradients = GraphedGradients(self._gradients, list(task.parameters()), device)
         self.sums: dict[str, Tensor] = {}  # of the losses of the epoch that is under way
         self.saved_s = time.monotonic()
 
@@ -184,7 +191,7 @@ class Trainer:
             for number, bags in enumerate(self.loader, self.sampler.start + 1):
                 is_update = number % accumulated == 0 or number == len(self.sampler)
                 set_seed(seed_of_step(config.seed, progress.step, self.accelerator.process_index))
-                losses = self._step(bags.to(self.accelerator.device), epoch, is_update)
+                losses = self._step(bags, epoch, is_update)
                 set_learning_rate(self.optimizer, config.optim, progress.step + 1, self.n_steps)
                 if config.teacher.update == "step":
                     self._update_from_teacher(progress.step / self.n_steps)
@@ -221,38 +228,29 @@ class Trainer:
 
     def _step(self, bags: Bags, epoch: int, is_update: bool) -> dict[str, Tensor]:
         """Losses and gradients of a batch, and an update where it is due."""
-        state = self._state_of_step(epoch)
+        done = self.progress.step / self.n_steps
+        state = state_of_step(self.config.loss, epoch, done, self.finished_teacher is not None)
         with nullcontext() if is_update else self.accelerator.no_sync(self.wrapped):
-            with self.accelerator.autocast():
-                teacher = None
-                if self._needs_teacher(state):
-                    with torch.no_grad():
-                        teacher = (self.finished_teacher or self.ema)(bags)
-                losses = self.wrapped(bags, state, teacher)
-            self.accelerator.backward(losses["total"])
+            losses = self.gradients(bags, state)
         if is_update:
             if self.config.optim.max_grad_norm > 0:
                 self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.optim.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.ema.update(self.task.student)
-        return {k: v.detach() for k, v in losses.items()}
+        return losses
 
-    def _state_of_step(self, epoch: int) -> StepState:
-        loss, done = self.config.loss, self.progress.step / self.n_steps
-        distills = self.finished_teacher is not None or done >= loss.distill.start
-        snippet = loss.snippet
-        return StepState(
-            semibag_weight=contrast_weight(epoch, loss.semibag.weight, loss.semibag.rise),
-            snippet_weight=snippet_contrast_weight(done, snippet.weight, snippet.weight_end)
-            if snippet.weight > 0
-            else 0.0,
-            distill_weight=loss.distill.weight if distills else 0.0,
-            find_false_negatives=loss.recording.false_negatives != "none"
-            and loss.recording.weight > 0
-            and done >= loss.recording.false_negatives_start,
-            progress=done,
-        )
+    def _gradients(self, bags: Bags, state: StepState) -> dict[str, Tensor]:
+        """Losses of a batch; their gradients are left in the parameters."""
+        bags = bags.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            teacher = None
+            if self._needs_teacher(state):
+                with torch.no_grad():
+                    teacher = (self.finished_teacher or self.ema)(bags)
+            losses = self.wrapped(bags, state, teacher)
+        self.accelerator.backward(losses["total"])
+        return {k: v.detach() for k, v in losses.items()}
 
     def _needs_teacher(self, state: StepState) -> bool:
         recording = self.config.loss.recording

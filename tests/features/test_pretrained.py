@@ -66,6 +66,18 @@ def test_efficientnet_lite0_is_the_packages_own():
     assert float((a - b).abs().mean()) < 0.25 * float((a - still).abs().mean())
 
 
+def test_bfloat16_is_near_and_said():
+    """Features of the two precisions are close, but no model takes the one for the other."""
+    exact, fast = (create_extractor("visual", f"efficientnet-lite0{option}") for option in ("", "(bf16=True)"))
+    with torch.no_grad():
+        rows = [extractor(moving(0, 4))[0, 0] for extractor in (exact, fast)]
+    assert rows[1].dtype == torch.float32
+    assert not torch.equal(*rows)
+    assert torch.nn.functional.cosine_similarity(*rows, dim=0) > 0.99
+    difference = exact.card("x").differs_from(fast.card("x"))
+    assert difference == "precision float32, not bf16"
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Small models of several architectures with random weights, saved as the hub has them."""

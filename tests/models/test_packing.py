@@ -12,7 +12,8 @@ from mmcl.config import override
 from mmcl.data.collate import collate
 from mmcl.errors import InputError
 from mmcl.models.packing import pack_by_length
-from mmcl.training.task import StepState, TrainingTask
+from mmcl.training.step_state import StepState
+from mmcl.training.task import TrainingTask
 from mmcl.types import Bags
 
 CHANNELS = {"visual": 6, "audio": 4}

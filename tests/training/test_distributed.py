@@ -17,7 +17,8 @@ from mmcl.losses.contrastive.objective import mean_anchor_loss
 from mmcl.models.encoders.inertial import InertialEncoder
 from mmcl.models.encoders.linear import LinearEncoder
 from mmcl.models.network import MultimodalNetwork
-from mmcl.training.task import StepState, TrainingTask
+from mmcl.training.step_state import StepState
+from mmcl.training.task import TrainingTask
 from mmcl.types import Bags
 
 LENGTHS = [7, 3, 12, 5, 1, 9, 4, 6]

@@ -18,7 +18,8 @@ from mmcl.data.batch_sampler import BatchSampler
 from mmcl.losses.mil import topk_pool
 from mmcl.models.build import teacher_modules
 from mmcl.models.packing import pack_by_length
-from mmcl.training.task import StepState, TrainingTask
+from mmcl.training.step_state import StepState
+from mmcl.training.task import TrainingTask
 from mmcl.training.trainer import Trainer
 from mmcl.training.unimodal_teacher import parameter_pairs
 from mmcl.types import Bags, Recording

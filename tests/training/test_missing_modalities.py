@@ -14,7 +14,8 @@ from mmcl.data.snippet_grid import create_grid
 from mmcl.losses.mil import mil_loss
 from mmcl.models.build import create_model
 from mmcl.models.norm import MaskedBatchNorm
-from mmcl.training.task import StepState, TrainingTask, mil_losses
+from mmcl.training.step_state import StepState
+from mmcl.training.task import TrainingTask, mil_losses
 from mmcl.types import InputSpec, Recording
 
 GRID = create_grid(SnippetsConfig(hop_s=1.0, window_s=1.0), {"visual": "features", "audio": "features"})

@@ -19,7 +19,8 @@ def test_every_mechanism_takes_a_step(name):
     """On made-up bags of features, by the very code that training uses; the loss is finite and reaches the encoders."""
     from mmcl.models.encoders.linear import LinearEncoder
     from mmcl.models.network import MultimodalNetwork
-    from mmcl.training.task import StepState, TrainingTask
+    from mmcl.training.step_state import StepState
+    from mmcl.training.task import TrainingTask
     from mmcl.types import Bags
 
     config = with_components(recipe("utd-mhad-streams"), name)

@@ -20,7 +20,9 @@ from mmcl.datasets import get_dataset
 from mmcl.losses import contrastive_loss, semi_bags, semibag_contrast, topk_pool
 from mmcl.models.build import create_model
 from mmcl.models.packing import pack_by_length
-from mmcl.training.task import StepState, TrainingTask
+from mmcl.training.cuda_graphs import Gradients, GraphedGradients
+from mmcl.training.step_state import StepState
+from mmcl.training.task import TrainingTask
 from mmcl.types import Bags, InputSpec, SnippetGrid
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
@@ -80,7 +82,7 @@ def make_loop(task: TrainingTask, dropout: float, device: str) -> tuple[nn.Modul
 
 
 def our_step(
-    task: TrainingTask, bags: Bags, device: str, half: bool = False, compiled: bool = False
+    task: TrainingTask, bags: Bags, device: str, half: bool = False, compiled: bool = False, graphs: bool = False
 ) -> Callable[[], object]:
     task, bags = copy.deepcopy(task).to(device), bags.to(device)
     if compiled:
@@ -88,10 +90,18 @@ def our_step(
             network.compile(dynamic=True)
     optimizer = torch.optim.AdamW(task.parameters(), 1e-4, fused=True)
 
-    def step() -> None:
+    def compute(bags: Bags, state: StepState) -> dict[str, Tensor]:
         with torch.autocast(device.split(":")[0], torch.bfloat16) if half else nullcontext():
-            losses = task(replace(bags), StepState(semibag_weight=1.0))  # as new: nothing is packed yet
+            losses = task(bags, state)
         losses["total"].backward()
+        return {k: v.detach() for k, v in losses.items()}
+
+    gradients: Gradients = compute
+    if graphs:
+        gradients = GraphedGradients(compute, list(task.parameters()), torch.device(device))
+
+    def step() -> None:
+        gradients(replace(bags), StepState(semibag_weight=1.0))  # as new: nothing is packed yet
         optimizer.step()
         optimizer.zero_grad()
 
@@ -131,6 +141,11 @@ def step(b: Benchmark) -> None:
         "padded, bf16": our_step(task, padded, b.device, half=True),
         "packed, bf16": our_step(task, packed, b.device, half=True),
     }
+    if b.device.startswith("cuda"):
+        variants |= {
+            "padded, fp32, CUDA graphs": our_step(task, padded, b.device, graphs=True),
+            "padded, bf16, CUDA graphs": our_step(task, padded, b.device, half=True, graphs=True),
+        }
     if b.compiled:
         variants |= {
             "padded, fp32, compiled": our_step(task, padded, b.device, compiled=True),

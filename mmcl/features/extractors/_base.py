@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -21,6 +23,7 @@ class Extractor(nn.Module):
         spec: How it was named, with its options.
         weights_sha256: Of the weights' file, empty without weights.
         extra: Of this package that has what it needs, "" = nothing more.
+        bf16: Computes in bfloat16 where PyTorch's autocast does; every extractor takes it, ``s3d(bf16=True)``.
         fetched: What is fetched when it is used first, where a model's name says what; "" = ``public_weights``.
     """
 
@@ -32,12 +35,18 @@ class Extractor(nn.Module):
     weights_sha256: str = ""
     extra: str = ""
     fetched: str = ""
+    bf16: bool = False
     n_crops: int = 1
     pca: object = None
 
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return super().__call__(x).float()
+
     def card(self, name: str) -> ExtractorCard:
         """What travels with the features; name: how the extractor was named."""
-        return ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None, self.blocks)
+        card = ExtractorCard(name, self.dim, self.weights_sha256, self.n_crops, self.pca is not None, self.blocks)
+        return replace(card, precision="bf16") if self.bf16 else card
 
     @classmethod
     def public_weights(cls) -> PublicWeights | None:

@@ -40,6 +40,7 @@ class BadPairs(nn.Module):
     source = "DBPM [C]"
 
     requires = frozenset({"index"})
+    capturable = False  # reads the progress
 
     total: Tensor
     weight: Tensor

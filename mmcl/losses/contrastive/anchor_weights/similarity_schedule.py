@@ -36,6 +36,7 @@ class SimilaritySchedule:
     source = "ASP [C]"
 
     requires: frozenset[str] = frozenset()
+    capturable = False  # reads the progress
 
     def __init__(self, shape: Literal["linear", "top", "bell"] = "linear"):
         self.shape = shape

@@ -42,6 +42,7 @@ class Community(nn.Module):
     source = "gCooL [C]"
 
     requires: frozenset[str] = frozenset()
+    capturable = False  # reads the progress
     default_weight = 0.1
 
     def __init__(self, dim: int, n_communities: int = 10, t: float = 0.4, lam: float = 1.0):
@@ -58,7 +59,7 @@ class Community(nn.Module):
             both = is_valid[:, None] * is_valid[None, :] * (1 - torch.eye(len(a), device=a.device, dtype=a.dtype))
             graph = (cosine > masked_mean(cosine, both)).to(a.dtype) * both
         between = r.T @ graph @ r
-        deca = (self.lam * between.sum() - (n - 1 + self.lam) * between.trace()) / (n * (n - 1))
+        deca = (self.lam * between.sum() - (n - 1 + self.lam) * between.diagonal().sum()) / (n * (n - 1))
         deca = deca + r.square().sum() / (2 * n)
         member = r.detach()
         mean = l2_normalize(member.T @ a.detach())

@@ -38,6 +38,7 @@ class DirectPredictor(nn.Module):
     source = "DirectPred [C]"
 
     requires: frozenset[str] = frozenset()
+    capturable = False  # an eigendecomposition waits for the GPU
     default_weight = 0.1
 
     correlation: Tensor

@@ -39,6 +39,7 @@ class GroupWhitening:
     source = "WhitenedCSE [C]"
 
     requires: frozenset[str] = frozenset()
+    capturable = False  # an eigendecomposition waits for the GPU
 
     def __init__(self, n_groups: int = 8, eps: float = 1e-3):
         self.n_groups, self.eps = n_groups, eps
