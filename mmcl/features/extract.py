@@ -180,6 +180,7 @@ def _extract_pass(
     """The features of snippets by some extractors."""
     rows = {key: Rows() for key in chosen}
     batch: list[Snippet] = []
+    is_gpu = torch.device(device).type == "cuda"
 
     def flush() -> None:
         inputs: dict[str, Tensor] = {}
@@ -187,8 +188,8 @@ def _extract_pass(
         for (m, number), kept in rows.items():
             if m not in inputs:
                 x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
-                inputs[m] = torch.from_numpy(x).to(device)
-            y = chosen[m, number](inputs[m]).float().cpu().numpy()
+                inputs[m] = torch.from_numpy(_filled(x) if is_gpu else x).to(device)
+            y = chosen[m, number](inputs[m]).float().cpu().numpy()[: len(batch)]
             if not np.isfinite(y).all():
                 raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
@@ -206,6 +207,11 @@ def _extract_pass(
     if batch:
         flush()
     return {key: kept.all() for key, kept in rows.items()}
+
+
+def _filled(x: np.ndarray) -> np.ndarray:
+    """As many snippets as a batch has, the last one repeated: a GPU's libraries plan anew for every size."""
+    return np.concatenate([x, np.repeat(x[-1:], BATCH - len(x), 0)]) if len(x) < BATCH else x
 
 
 class Rows:

@@ -37,7 +37,10 @@ class ExtractorSet:
         object.__setattr__(self, "cards", {m: join_cards(cards) for m, cards in self.part_cards.items()})
 
     def to(self, device: torch.device | str) -> ExtractorSet:
-        """The same on a device."""
+        """The same on a device. A GPU's convolutions then keep float32, as a CPU's: bf16 is the choice of who wants
+        them fast."""
+        if torch.device(device).type == "cuda":
+            torch.backends.cudnn.allow_tf32 = False
         parts = {m: tuple(e.to(device) for e in extractors) for m, extractors in self.parts.items()}
         return ExtractorSet(parts, self.part_cards, device)
 

@@ -68,9 +68,12 @@ class GraphedGradients:
         if self.is_given_up or (is_new and (seen < N_EAGER_STEPS or len(self.recorded) == N_GRAPHS)):
             return self.compute(bags, state)
         if is_new:
+            generator = torch.cuda.default_generators[self.device.index or 0]
+            random_state = generator.clone_state()
             try:
                 self.recorded[key] = self._record(bags.to(self.device), state)
             except RuntimeError as error:
+                generator.graphsafe_set_state(random_state)  # its own takes itself to be recorded still
                 self.is_given_up = True
                 reason = str(error).strip().splitlines()[0]
                 print(f"CUDA graphs: not used, steps are computed one kernel at a time ({reason})", file=sys.stderr)
@@ -91,7 +94,8 @@ class GraphedGradients:
             parameter.grad = None
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
-        with torch.cuda.graph(graph, pool=self.pool):
+        # the thread that pins batches goes on meanwhile
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             losses = self.compute(bags, replace(state, tensors=weights))
         return _Recorded(graph, bags, weights, losses, [p.grad for p in self.parameters])
 

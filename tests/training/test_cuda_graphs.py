@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -70,7 +71,8 @@ def test_what_cannot_be_recorded_is_computed(capsys):
 
     def compute(bags: Bags, state) -> dict:
         x = bags.to("cuda").x["a"]
-        total = weight.sum() * float(x.sum())  # waits for the GPU
+        kept = torch.nn.functional.dropout(torch.ones(3, device="cuda"), 0.0)
+        total = (kept * weight).sum() * float(x.sum())  # waits for the GPU
         total.backward()
         return {"total": total.detach()}
 
@@ -81,6 +83,40 @@ def test_what_cannot_be_recorded_is_computed(capsys):
         graphed(bags, StepState())
         torch.testing.assert_close(weight.grad, bags.x["a"].sum().cuda().expand(3))
     assert "one kernel at a time" in capsys.readouterr().err
+    torch.rand(3, device="cuda")
+
+
+@needs_gpu
+def test_other_threads_go_on():
+    """Memory that another thread pins while a step is recorded."""
+    weight, is_over = torch.nn.Parameter(torch.ones(3, device="cuda")), threading.Event()
+    n_pinned = 0
+
+    def pin() -> None:
+        nonlocal n_pinned
+        while not is_over.is_set():
+            torch.ones(1 << 16).pin_memory().to("cuda", non_blocking=True)
+            n_pinned += 1
+
+    def compute(bags: Bags, state) -> dict:
+        total = (torch.rand(3, device="cuda") * weight).sum() * bags.to("cuda").x["a"].sum()
+        total.backward()
+        return {"total": total.detach()}
+
+    thread = threading.Thread(target=pin)
+    thread.start()
+    try:
+        graphed = GraphedGradients(compute, [weight], torch.device("cuda"))
+        for longest in range(5, 15):
+            for _ in range(N_EAGER_STEPS + 1):
+                weight.grad = None
+                graphed(draw_bags(0, longest), StepState())
+    finally:
+        is_over.set()
+        thread.join()
+    assert n_pinned
+    assert not graphed.is_given_up
+    assert len(graphed.recorded) == 10
 
 
 class OfAnotherPackage(torch.nn.Module):

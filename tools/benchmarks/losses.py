@@ -202,8 +202,12 @@ def growth(b: Benchmark) -> None:
         exponent = slope(sizes[-3:], [float(s) for s in seconds[-3:]])
         b.report(Row("growth", f"{what}: exponent of the last three", exponent, exponent, exponent, ""))
 
+    on_gpu = b.device.startswith("cuda")
+
     def training(bags: Bags) -> Callable[[], object]:
-        return our_step(make_task(settings(), bags), bags, b.device)
+        """As trained: packed on a CPU, padded and recorded on a GPU."""
+        bags = replace(bags, packing=None) if on_gpu else bags
+        return our_step(make_task(settings(), bags), bags, b.device, graphs=on_gpu)
 
     sweep("step, snippets up to", [50, 100, 200, 400], lambda n: training(make_bags(b.seed, longest=n)))
     sweep("step, bags", [32, 64, 128, 256], lambda n: training(make_bags(b.seed, n_bags=n)))
