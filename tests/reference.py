@@ -51,11 +51,11 @@ def anchor_loss(query, positive, negatives, temperature, beta=0.0, tau=0.0, deta
     return -torch.log(pos / (pos + ng))
 
 
-def split_topk(score, n, topk_divisor):
+def split_topk(score, n, topk_divisor, overlap=False):
     """Indices of the high and the low snippets of one bag."""
     order = sorted(range(n), key=lambda t: -float(score[t]))
     k = min(n // topk_divisor + 1, n)
-    low = order[k:][-k:] if n > k else []
+    low = order[-k:] if overlap else order[k:][-k:]
     return order[:k], low
 
 
@@ -156,11 +156,16 @@ class TwoStream:
             out.append(y + self.linear(f"{at}.back", hidden * (hidden > 0)))
         return out
 
-    def __call__(self, features):
-        """features[m]: (snippet, channel). Returns embeddings and logits by modality, snippet lists."""
+    def __call__(self, features, longest=0):
+        """features[m]: (snippet, channel). Returns embeddings and logits by modality, snippet lists. Attention sees so
+        many rows of zeros as the bag is shorter than the longest."""
         own = {m: [self.linear(f"encoder.{m}.project", x) for x in features[m]] for m in self.modalities}
+        padding = {
+            m: [self.linear(f"encoder.{m}.project", 0 * features[m][0])] * max(longest - len(own[m]), 0)
+            for m in self.modalities
+        }
         other = {m: next((o for o in self.modalities if o != m), m) for m in self.modalities}
-        embedding = {m: self.attend(own[m], own[other[m]]) for m in self.modalities}
+        embedding = {m: self.attend(own[m], own[other[m]] + padding[other[m]]) for m in self.modalities}
         logit = {m: [self.linear("classifier", e)[0] for e in embedding[m]] for m in self.modalities}
         return embedding, logit
 
@@ -181,12 +186,17 @@ def bag_loss(logits, labels, topk_divisor):
     return total / len(labels)
 
 
-def macil_sd_losses(student, teacher, bags, labels, weight, topk_divisor, temperature):
-    """All losses of one step: ``{"mil", "teacher", "contrast a->b/kind"}``, the contrast already weighted."""
-    results = [student(bag) for bag in bags]
+def macil_sd_losses(student, teacher, bags, labels, weight, topk_divisor, temperature, as_code=False):
+    """All losses of one step: ``{"mil", "teacher", "contrast a->b/kind"}``, the contrast already weighted.
+
+    as_code: as the authors' code, where it departs from the paper: attention over padding, scores that cluster the
+    other modality, bags weighted by their snippets, a lone snippet in both semi-bags.
+    """
+    longest = max(len(bag["visual"]) for bag in bags) if as_code else 0
+    results = [student(bag, longest) for bag in bags]
     joint = [[sum(parts) for parts in zip(*logit.values(), strict=True)] for _, logit in results]
     losses = {"mil": bag_loss(joint, labels, topk_divisor)}
-    visual = [teacher({"visual": bag["visual"]})[1]["visual"] for bag in bags]
+    visual = [teacher({"visual": bag["visual"]}, longest)[1]["visual"] for bag in bags]
     losses["teacher"] = bag_loss(visual, labels, topk_divisor)
     is_event = [1 / (1 + math.exp(-mean_of_highest(j, topk_divisor).item())) > 0.5 for j in joint]
     lengths = [len(j) for j in joint]
@@ -194,7 +204,18 @@ def macil_sd_losses(student, teacher, bags, labels, weight, topk_divisor, temper
     for m in student.modalities:
         embedding[m] = {(b, t): e for b, (emb, _) in enumerate(results) for t, e in enumerate(emb[m])}
         score[m] = [[1 / (1 + math.exp(-v.item())) for v in logit[m]] for _, logit in results]
-    terms = semi_bag_terms(embedding, score, lengths, is_event, topk_divisor=topk_divisor, temperature=temperature)
+    if as_code:
+        score = dict(zip(score, reversed(score.values()), strict=True))
+    terms = semi_bag_terms(
+        embedding,
+        score,
+        lengths,
+        is_event,
+        topk_divisor=topk_divisor,
+        temperature=temperature,
+        by_snippets=as_code,
+        split=lambda s, n: split_topk(s, n, topk_divisor, as_code),
+    )
     return losses | {f"contrast {k}": weight * v for k, v in terms.items()}
 
 

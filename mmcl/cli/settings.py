@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
-from mmcl.config.files import from_dict, read_config_file, to_dict
+from mmcl.config.files import from_dict, override, read_config_file, to_dict
 from mmcl.config.migrations import CONTRASTS, RENAMED_COMPONENTS, RENAMED_SETTINGS
 from mmcl.config.schema import RunConfig
 from mmcl.config.specs import parse_spec, split_specs
@@ -50,7 +50,10 @@ def parse_settings(command: type[C], dataset: Dataset, recipe: RunConfig, args: 
     Raises:
         InputError: An option was renamed, is not used by the data set, or the file is not as expected.
     """
-    left, values = take_config_file(args)
+    left, preset = take_option(args, "--preset")
+    if preset is not None:
+        recipe = apply_preset(recipe, dataset, preset)
+    left, values = take_config_file(left)
     base = recipe if values is None else from_dict(RunConfig, values, "--config", recipe)
     if base.dataset != recipe.dataset:
         raise InputError(f"--config: is of {base.dataset}, not of {recipe.dataset}")
@@ -60,6 +63,7 @@ def parse_settings(command: type[C], dataset: Dataset, recipe: RunConfig, args: 
     if show_all or "-h" in left or "--help" in left:
         hidden = unused if show_all else (*unused, *_uncommon(base))
         note = "" if show_all else " Common options only; --help-all shows every one."
+        note += "".join(f" --preset {name}: {preset.summary}." for name, preset in dataset.presets().items())
         left = ["--help"]
     else:
         hidden, note = unused, ""
@@ -88,18 +92,50 @@ def take_config_file(args: Sequence[str]) -> tuple[list[str], Mapping[str, Any] 
         >>> take_config_file(["--out", "run"])
         (['--out', 'run'], None)
     """
-    left, path = [], None
+    left, path = take_option(args, "--config")
+    return left, None if path is None else read_config_file(Path(path))
+
+
+def take_option(args: Sequence[str], name: str) -> tuple[list[str], str | None]:
+    """The other arguments, and the value of an option, if it is given.
+
+    Raises:
+        InputError: The value is missing.
+
+    Example:
+        >>> take_option(["--preset", "a", "--out=run"], "--preset")
+        (['--out=run'], 'a')
+    """
+    left, value = [], None
     items = iter(args)
     for item in items:
-        if item == "--config":
-            path = next(items, None)
-            if path is None:
-                raise InputError("--config: expected a file")
-        elif item.startswith("--config="):
-            path = item.removeprefix("--config=")
+        if item == name:
+            value = next(items, None)
+            if value is None:
+                raise InputError(f"{name}: expected a {'file' if name == '--config' else 'name'}")
+        elif item.startswith(f"{name}="):
+            value = item.removeprefix(f"{name}=")
         else:
             left.append(item)
-    return left, None if path is None else read_config_file(Path(path))
+    return left, value
+
+
+def apply_preset(recipe: RunConfig, dataset: Dataset, name: str) -> RunConfig:
+    """The recipe with a preset's settings.
+
+    Raises:
+        InputError: The data set has no such preset.
+
+    Example:
+        >>> from mmcl.datasets import get_dataset
+        >>> xd = get_dataset("xd-violence")
+        >>> apply_preset(xd.default_config(), xd, "macil-sd-code").loss.semibag.swap_scores
+        True
+    """
+    presets = dataset.presets()
+    if name not in presets:
+        raise InputError(f"--preset {name}: expected one of {', '.join(presets) or 'none'} of {dataset.name}")
+    return override(recipe, presets[name].settings)
 
 
 def check_options(args: Sequence[str], unused: Sequence[str], dataset: str) -> None:

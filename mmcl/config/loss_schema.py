@@ -88,6 +88,9 @@ class SemibagContrastConfig(ContrastConfig):
     """Each event bag counts the same (the paper), or by its number of event snippets (the authors' code)."""
     clustering: Literal["topk", "2-means", "3-means"] = "2-means"
     """How a bag's snippets are clustered by score: as many as the pooling takes (MACIL-SD), or by k-means."""
+    overlap: bool = False
+    """Of clustering topk, the lowest-scored snippets are background even where they are among the highest-scored ones:
+    a lone snippet is in both semi-bags, as in the authors' code."""
     assign: Literal["label", "predicted"] = "label"
     """Event bags: by their label, or by a predicted score above 0.5 (MACIL-SD)."""
     swap_scores: bool = False

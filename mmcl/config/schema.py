@@ -159,6 +159,8 @@ class ModelConfig:
     """Size of the projection heads; 0 = contrast the embeddings themselves (MACIL-SD)."""
     projection_layers: Literal[1, 2] = 1
     """Layers of the projection heads; one makes the embeddings themselves agree across modalities."""
+    attend_to_padding: bool = False
+    """Attention of macil-sd's network sees what bags are padded with, in training, as in the authors' code."""
     linear_path: bool = False
     """Begin with the linear baseline, which the network learns to correct (features only): without any correction, as
     selected where validation says so, the run is the baseline."""
@@ -219,6 +221,9 @@ class TrainerConfig:
     min_gain: float = limited(0.0, 0, 1)
     """Where a run begins with the linear baseline (--model.linear-path): smallest gain of the validation metric for
     which an epoch of training is taken instead. Small validation splits show smaller ones by chance."""
+    select_on: Literal["validation", "test"] = "validation"
+    """Split that selects the epoch. test is what MACIL-SD's authors do, to compare with their figures only: the test
+    metrics then are too high, and metrics.json says so."""
     validate_every: int = limited(1, 1)
     """Epochs between validations; the last epoch always is validated."""
     save_every: int = limited(1, 1)

@@ -35,6 +35,8 @@ def check_config(config: RunConfig, task: Task) -> None:
     _check_losses(config.loss, config.data, config.model, config.teacher, task)
     _check_teachers(config)
     _check_labels(config, task)
+    if config.trainer.select_on == "test" and (config.refits or config.model.linear_path):
+        raise InputError("--trainer.select-on test: not with --trainer.refit, nor with --model.linear-path")
     if config.loss.mil.weight == 0:
         _check_without_labels(config.loss, config.data, config.teacher, config.labels, task)
     _check_recording_contrast(config)
@@ -112,6 +114,8 @@ def check_model(model: ModelConfig) -> None:
         raise InputError(f"--model.dim {model.dim}: expected a multiple of --model.n-heads {model.n_heads}")
     if model.score_smoothing % 2 == 0:
         raise InputError(f"--model.score-smoothing: expected an odd number from 1 on, got {model.score_smoothing}")
+    if model.attend_to_padding and model.architecture != "macil-sd":
+        raise InputError("--model.attend-to-padding: belongs to --model.architecture macil-sd")
     if model.kernel and model.kernel % 2 == 0:
         raise InputError(f"--model.kernel: expected an odd number, or 0, got {model.kernel}")
 
@@ -122,6 +126,8 @@ def _check_losses(loss: LossConfig, data: DataConfig, model: ModelConfig, teache
         raise InputError("--loss.semibag.against: expected one kind at least; --loss.semibag.weight 0 switches it off")
     if loss.mil.multiclass and task != "recognition":
         raise InputError("--loss.mil.multiclass: the labels of this data set do not exclude each other")
+    if loss.semibag.overlap and loss.semibag.clustering != "topk":
+        raise InputError("--loss.semibag.overlap: belongs to --loss.semibag.clustering topk")
     if loss.semibag.swap_scores and len(data.modalities) != 2:
         raise InputError("--loss.semibag.swap-scores: needs two modalities")
     if loss.recording.weight > 0 and (model.architecture != "mmcl" or not several):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +21,23 @@ UNUSED = {  # settings that mean nothing for a task
     "recognition": ("augment.insertion", "augment.insertion_start", "loss.mil.normal"),
     "detection": ("labels", "loss.mil.multiclass", "loss.mil.label_smoothing"),
 }
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings to choose together.
+
+    Attributes:
+        summary: What they are, for the command line.
+        settings: Values by path.
+
+    Example:
+        >>> Preset("fewer epochs", {"optim.epochs": 3}).summary
+        'fewer epochs'
+    """
+
+    summary: str
+    settings: Mapping[str, Any]
 
 
 class Dataset(ABC):
@@ -80,6 +97,10 @@ class Dataset(ABC):
         Raises:
             FileError: The data are not as expected.
         """
+
+    def presets(self) -> Mapping[str, Preset]:
+        """Sets of settings by name, to choose together (``--preset``)."""
+        return {}
 
     def implied_settings(self, options: DataConfig) -> dict[str, Any]:
         """Settings elsewhere that its own options leave no choice about.

@@ -14,7 +14,7 @@ from mmcl.config.files import override
 from mmcl.config.limits import limited
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
-from mmcl.datasets._base import Dataset, Metrics
+from mmcl.datasets._base import Dataset, Metrics, Preset
 from mmcl.datasets.sources.draw_share import draw_share
 from mmcl.datasets.sources.recipes import one_row_a_snippet
 from mmcl.datasets.sources.xd_violence_files import (
@@ -120,6 +120,18 @@ class XdViolence(Dataset):
                 "loader.batch_size": 128,
             },
         )
+
+    def presets(self) -> Mapping[str, Preset]:
+        """See ``Dataset.presets``."""
+        departures = {
+            "data.validation_share": 0.0,
+            "trainer.select_on": "test",
+            "loss.semibag.swap_scores": True,
+            "loss.semibag.bag_weight": "snippets",
+            "loss.semibag.overlap": True,
+            "model.attend_to_padding": True,
+        }
+        return {"macil-sd-code": Preset("where MACIL-SD's code departs from its paper, as the code does", departures)}
 
     def unused_settings(self) -> tuple[str, ...]:
         """See ``Dataset.unused_settings``."""

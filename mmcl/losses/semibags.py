@@ -66,9 +66,14 @@ class SemiBags:
 
 
 def cluster(
-    score: Tensor, mask: Tensor, clustering: Clustering = "topk", topk_divisor: int = 16, min_gap: float = 0.1
+    score: Tensor,
+    mask: Tensor,
+    clustering: Clustering = "topk",
+    topk_divisor: int = 16,
+    min_gap: float = 0.1,
+    overlap: bool = False,
 ) -> tuple[SnippetSelection, SnippetSelection]:
-    """The high-scored and the low-scored snippets of each bag, which never overlap.
+    """The high-scored and the low-scored snippets of each bag, which do not overlap unless told to.
 
     Args:
         score: ``(bag, snippet)`` in [0, 1].
@@ -79,9 +84,10 @@ def cluster(
         topk_divisor: Of "topk".
         min_gap: A bag whose outer centroids are closer is one cluster: high if its mean is 0.5 or more, else low, its
             top snippet excepted.
+        overlap: Of "topk": the lowest-scored snippets are low even where they are high too, as in a bag of one.
 
     Returns:
-        High-scored and low-scored selection. A bag of one snippet has a high one only.
+        High-scored and low-scored selection. Without overlap a bag of one snippet has a high one only.
 
     Reference:
         MACIL-SD (arXiv 2207.05500), section 3.3; k-means is ours.
@@ -92,20 +98,20 @@ def cluster(
         (tensor([1]), tensor([2]))
     """
     if clustering == "topk":
-        return _topk(score, mask, topk_divisor)
+        return _topk(score, mask, topk_divisor, overlap)
     high, low = _means(score, mask, 2 if clustering == "2-means" else 3, min_gap)
     idx = torch.arange(score.shape[1], device=score.device).expand_as(mask)
     return SnippetSelection(idx, high), SnippetSelection(idx, low)
 
 
-def _topk(score: Tensor, mask: Tensor, topk_divisor: int) -> tuple[SnippetSelection, SnippetSelection]:
+def _topk(score: Tensor, mask: Tensor, topk_divisor: int, overlap: bool) -> tuple[SnippetSelection, SnippetSelection]:
     lengths = mask.sum(1)
     k = torch.minimum(n_top(lengths, topk_divisor), lengths)
     k_max = min(mask.shape[1] // topk_divisor + 1, mask.shape[1])
     rank = torch.arange(k_max, device=score.device)
     high = score.masked_fill(~mask, -math.inf).topk(k_max, dim=1).indices
     low = score.masked_fill(~mask, math.inf).topk(k_max, dim=1, largest=False).indices
-    n_low = torch.minimum(k, lengths - k)
+    n_low = k if overlap else torch.minimum(k, lengths - k)
     return SnippetSelection(high, rank < k[:, None]), SnippetSelection(low, rank < n_low[:, None])
 
 
@@ -160,6 +166,7 @@ def semi_bags(
     clustering: Clustering = "topk",
     topk_divisor: int = 16,
     min_gap: float = 0.1,
+    overlap: bool = False,
 ) -> SemiBags:
     """Cluster every modality's snippets by that modality's scores. No gradient flows.
 
@@ -172,6 +179,7 @@ def semi_bags(
         clustering: As of ``cluster``.
         topk_divisor: As of ``cluster``.
         min_gap: As of ``cluster``.
+        overlap: As of ``cluster``.
 
     Reference:
         MACIL-SD (arXiv 2207.05500), section 3.3.
@@ -183,7 +191,7 @@ def semi_bags(
     """
     event, background, normal = {}, {}, {}
     for m, s in score.items():
-        high, low = cluster(s.detach(), mask, clustering, topk_divisor, min_gap)
+        high, low = cluster(s.detach(), mask, clustering, topk_divisor, min_gap, overlap)
         event[m] = SnippetSelection(high.idx, high.mask & is_event[:, None])
         normal[m] = SnippetSelection(high.idx, high.mask & ~is_event[:, None])
         background[m] = low

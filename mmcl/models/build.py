@@ -104,7 +104,14 @@ def create_model(
         if raw:
             raise InputError(f"--model.architecture macil-sd: takes precomputed features, not raw {raw[0]} signals")
         widths = {m: math.prod(spec.shape) for m, spec in inputs.items()}
-        return MacilSdNetwork(widths, config.dim, n_classes, n_heads=config.n_heads, dropout=config.dropout)
+        return MacilSdNetwork(
+            widths,
+            config.dim,
+            n_classes,
+            n_heads=config.n_heads,
+            dropout=config.dropout,
+            attend_to_padding=config.attend_to_padding,
+        )
     linear_path = None
     if config.linear_path:
         raw = [m for m, spec in inputs.items() if spec.kind != "features"]

@@ -30,6 +30,8 @@ class MacilSdNetwork(nn.Module):
         n_classes: Number of classes.
         n_heads: Attention heads.
         dropout: Dropout.
+        attend_to_padding: In training, attention sees padded snippets too, as in the authors' code; their features are
+            zeros, their embeddings the encoders' biases.
 
     Reference:
         Yu et al., ACM MM 2022 (arXiv 2207.05500), section 3.1.
@@ -49,8 +51,10 @@ class MacilSdNetwork(nn.Module):
         *,
         n_heads: int = 4,
         dropout: float = 0.1,
+        attend_to_padding: bool = False,
     ):
         super().__init__()
+        self.attend_to_padding = attend_to_padding
         self.modalities, self.n_channels = tuple(n_channels), dict(n_channels)
         self.projection_size, self.n_classes = dim, n_classes
         self.encoder = nn.ModuleDict({m: LinearEncoder(n, dim) for m, n in n_channels.items()})
@@ -60,9 +64,11 @@ class MacilSdNetwork(nn.Module):
         self.classifier = nn.Linear(dim, n_classes)
 
     def forward(self, bags: Bags) -> ModelOutput:
-        packing = bags.packing
+        sees_padding = self.attend_to_padding and self.training
+        packing = None if sees_padding else bags.packing
         if packing is None or bags.present or set(self.modalities) - set(bags.x):  # a missing modality: padded
-            fused = self.fusion(encode(self.encoder, bags), bags.mask)
+            mask = torch.ones_like(bags.mask) if sees_padding else bags.mask
+            fused = self.fusion(encode(self.encoder, bags), mask)
             logit = {m: self.classifier(e) for m, e in fused.items()}
         else:
             own = {m: encoder(bags.packed[m], packing.valid) for m, encoder in self.encoder.items()}

@@ -149,9 +149,13 @@ def _train(
     learns_labels = config.loss.mil.weight > 0
     evaluate = partial(evaluate_model, grid=grid, mil=config.loss.mil)
 
+    chosen = config.trainer.select_on
+    if chosen == "test":
+        print("--trainer.select-on test: the test split selects the epoch, so its metrics are too high", flush=True)
+
     def validate(network: nn.Module, on: torch.device) -> Metrics:
-        metrics = evaluate(network, splits, "validation", device=on)
-        return {f"validation {k}": v for k, v in metrics.items()}
+        metrics = evaluate(network, splits, chosen, device=on)
+        return {f"{chosen} {k}": v for k, v in metrics.items()}
 
     selected = dataset.selection_metric(splits.validation) if learns_labels else "linear probe accuracy"
     fit = partial(fit_network, config, grid=grid, data=data, start_from=start_from, accelerator=accelerator)
@@ -163,12 +167,14 @@ def _train(
         baseline,
         out,
         resume=resume,
-        validate=validate if splits.validation else None,
+        validate=validate if splits.of(chosen) else None,
         validate_start=config.model.linear_path and learns_labels,
-        select_by=f"validation {selected}",
+        select_by=f"{chosen} {selected}",
         select=learns_labels,  # labels must not select what was learned without them
     )
     others = of_missing | evaluate_baseline(baseline, splits, "validation")
+    if chosen == "test":
+        others["selected on the test split"] = 1.0
     if config.refits and splits.validation:
         n_epochs = broadcast_object_list([progress.best_epoch])[0]
         everything = replace(splits, train=join_recordings(splits.train, splits.validation), validation=[])

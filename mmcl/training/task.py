@@ -193,6 +193,7 @@ def semibag_losses(
             is_event,
             clustering=semibag.clustering,
             topk_divisor=loss.mil.topk_divisor,
+            overlap=semibag.overlap,
         )
         clusters = clusters.only(bags.has_all) if bags.present else clusters
     terms = semibag_contrast(
