@@ -17,6 +17,7 @@ from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.training import train
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start: two workers share two cores
 _cache = tempfile.TemporaryDirectory(prefix="mmcl-tests-")  # nothing goes into the user's
 os.environ["MMCL_CACHE"] = _cache.name
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
