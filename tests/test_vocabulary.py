@@ -14,7 +14,7 @@ CODE = [p for folder in ("mmcl", "tools", "pipelines", "examples") for p in (ROO
 TESTS = list((ROOT / "tests").rglob("*.py"))
 MIGRATIONS = ROOT / "mmcl" / "config" / "migrations.py"  # has the old names of settings
 SETTINGS = ROOT / "mmcl" / "cli" / "settings.py"  # has the old names of options
-DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 # Names in code; in brackets what they are called now.
 NAMES = {

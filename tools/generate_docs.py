@@ -1,4 +1,4 @@
-"""Write the tables of docs/objectives.md and docs/extending.md from the classes: `python tools/generate_docs.py`.
+"""Write the tables of the documents from the classes: `python tools/generate_docs.py`.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``. `--check` writes nothing and exits with 1 where a
 table is stale.
@@ -23,7 +23,8 @@ from mmcl.models.encoders import REGISTRY as ENCODERS
 from mmcl.readers.kinds import REGISTRY as KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("docs/objectives.md", "docs/extending.md")
+FILES = ("docs/objectives.md", *(f"docs/contributing/{n}.md" for n in ("data-set", "extractor", "encoder", "sensor")))
+MECHANISMS = "docs/results/mechanisms.md"
 TABLE = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- end -->)", re.S)
 
 Row = tuple[str, ...]
@@ -39,9 +40,20 @@ def is_own(cls: Any) -> bool:
     return cls.__module__.startswith("mmcl.")
 
 
+def effects() -> dict[str, str]:
+    """What each component did to the default, by the table of measured mechanisms."""
+    effect = {}
+    for line in (ROOT / MECHANISMS).read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 7 and cells[2][:1] in ("+", "-") and cells[2][1:2].isdigit():
+            effect[cells[0]] = f"{cells[2]} (p {cells[3]})"
+    return effect
+
+
 def components(slot: str) -> Iterator[Row]:
     """A row a component of a slot."""
-    head: Row = ("name", "what it does", "when to use it", "formula", "requires", "source")
+    measured = effects()
+    head: Row = ("name", "what it does", "when to use it", "formula", "effect", "requires", "source")
     yield (*head, "weight") if slot in WEIGHTED else head
     for name in registry(slot).names():
         cls: Any = registry(slot).resolve(name)
@@ -50,7 +62,9 @@ def components(slot: str) -> Iterator[Row]:
         requires = ", ".join(sorted(getattr(cls, "requires", ())))
         if optional := ", ".join(sorted(getattr(cls, "optional", ()))):
             requires = f"{requires} ({optional})".strip()
-        cells = (f"`{name}`", first_line(cls), cls.use_when, cls.formula, requires, cls.source)
+        link = f"[`{name}`][{cls.__module__}.{cls.__name__}]"
+        formula = f"${cls.formula}$"
+        cells: Row = (link, first_line(cls), cls.use_when, formula, measured.get(name, ""), requires, cls.source)
         yield (*cells, f"{cls.default_weight:g}") if slot in WEIGHTED else cells
 
 

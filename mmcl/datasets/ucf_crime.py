@@ -143,7 +143,7 @@ class UcfCrime(Dataset):
         positive = [event_frames(self.truth.get(name, ()), len(x), per_row) for name, x in curves.items()]
         codes = tuple(() if class_of(name) == "Normal" else (class_of(name),) for name in crops)
         n = np.array([len(x) for x in curves.values()])
-        truth = FrameTruth(tuple(crops), n, np.concatenate(positive), codes, per_row)
+        truth = FrameTruth(tuple(crops), n, np.concatenate(positive), codes, per_row, FPS)
         return metrics | frame_metrics(np.concatenate(list(curves.values())), truth, {c: c for c in CLASSES})
 
 

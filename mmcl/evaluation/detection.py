@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcl.evaluation.event_level import event_metrics
 from mmcl.evaluation.metrics import average_precision, roc_auc, trapezoid_pr_auc
 from mmcl.evaluation.recognition import shares_with
 from mmcl.evaluation.snippet_truth import snippet_truth
@@ -49,6 +50,7 @@ def detection_metrics(
         **bag,
         "share of event snippets": float(truth.mean()),
     }
+    metrics |= event_metrics(joint, truth, [len(s.score) for s in scores], grid.hop_s)
     starts = np.cumsum([0, *(len(s.score) for s in scores)])
     for m in dict.fromkeys(m for s in scores for m in s.modality_score):
         has = [i for i, s in enumerate(scores) if m in s.modality_score]

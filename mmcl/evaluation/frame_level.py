@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmcl.evaluation.event_level import event_metrics
 from mmcl.evaluation.metrics import Ranking, roc_auc
 
 
@@ -23,6 +24,7 @@ class FrameTruth:
         positive: ``(snippet of all videos,)``, annotated frames of each snippet.
         codes: Codes of the classes that each video shows; empty = normal.
         frames_per_snippet: Frames that a snippet stands for.
+        frames_per_s: Frames a second.
 
     Example:
         >>> truth = FrameTruth(("a", "b"), np.array([2, 1]), np.array([16, 0, 4]), (("B1",), ("G",)))
@@ -35,6 +37,7 @@ class FrameTruth:
     positive: np.ndarray
     codes: tuple[tuple[str, ...], ...]
     frames_per_snippet: int = 16
+    frames_per_s: float = 24.0
 
     @property
     def video(self) -> np.ndarray:
@@ -105,5 +108,8 @@ def frame_metrics(
     starts = np.append(0, truth.n_snippets.cumsum()[:-1])
     metrics["video ROC-AUC of the highest score"] = roc_auc(positive, np.maximum.reduceat(score, starts))
     n_frames = truth.frames_per_snippet * len(score)
+    is_event = truth.positive >= truth.frames_per_snippet / 2
+    hop_s = truth.frames_per_snippet / truth.frames_per_s
+    metrics |= event_metrics(score, is_event, truth.n_snippets.tolist(), hop_s)
     metrics["share of positive frames"] = float(truth.positive.sum() / n_frames)
     return metrics

@@ -35,7 +35,7 @@ class BadPairs(nn.Module):
         torch.Size([4])
     """
 
-    formula = "density at mu, sd"
+    formula = r"w_i = e^{-(m_i - \mu)^2 / 2 \sigma^2}"
     use_when = "modalities that sometimes do not match"
     source = "DBPM [C]"
 

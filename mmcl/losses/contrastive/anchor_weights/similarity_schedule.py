@@ -31,7 +31,7 @@ class SimilaritySchedule:
         torch.Size([4])
     """
 
-    formula = "p + (1 - p) h(cos)"
+    formula = r"w_i = p + (1 - p)\, h(\cos_{ii})"
     use_when = "noisy pairs"
     source = "ASP [C]"
 

@@ -31,7 +31,7 @@ class ClusterCount:
         torch.Size([4, 6])
     """
 
-    formula = "1 - share of clusterings together"
+    formula = r"1 - \tfrac{1}{C}\sum_c [k_c(i) = k_c(j)]"
     use_when = "many false negatives, no labels"
     source = "MEOW [C]"
 

@@ -26,7 +26,7 @@ class Concentration:
         torch.Size([4, 6])
     """
 
-    formula = "exp(beta s), mean 1"
+    formula = r"w_{ij} = e^{\beta s_{ij}} / \overline{e^{\beta s_{i\cdot}}}"
     use_when = "when few negatives are false"
     source = "Robinson 2021; Choi 2023 [C]"
 

@@ -30,7 +30,7 @@ class Confidence:
         torch.Size([4, 6])
     """
 
-    formula = "1 - max(0, cos of teacher)^p"
+    formula = r"w_{ij} = 1 - \max(0, \cos(t_i, t_j))^p"
     use_when = "a teacher or scores are there"
     source = "CET [A], ours"
 

@@ -19,7 +19,7 @@ class ExcludeSameLabel:
         torch.Size([4, 6])
     """
 
-    formula = "1 - Jaccard of labels"
+    formula = r"w_{ij} = 1 - J(y_i, y_j)"
     use_when = "labels are there"
     source = "Choi 2023"
 

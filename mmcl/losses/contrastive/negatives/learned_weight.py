@@ -29,7 +29,7 @@ class LearnedWeight(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "sigmoid(MLP(z_i + z_j)), mean 1"
+    formula = r"w_{ij} = \sigma(\mathrm{MLP}(z_i + z_j)) / \overline{w}"
     use_when = "large data"
     source = "AdaMEOW [C]"
 

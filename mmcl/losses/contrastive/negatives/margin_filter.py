@@ -26,7 +26,7 @@ class MarginFilter:
         torch.Size([4, 6])
     """
 
-    formula = "keep cos_ij < cos_ii - margin"
+    formula = r"w_{ij} = [\cos_{ij} < \cos_{ii} - m]"
     use_when = "beside concentration"
     source = "LG-ANNA [A]"
 

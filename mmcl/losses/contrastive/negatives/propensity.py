@@ -26,7 +26,7 @@ class Propensity:
         torch.Size([4, 6])
     """
 
-    formula = "(1 + cos) / (1 + raw cos), mean 1"
+    formula = r"w_{ij} = \frac{1 + \cos_{ij}}{1 + \cos(x_i, x_j)} / \overline{w}"
     use_when = "raw features say little of the class"
     source = "DebCSE [A], ours"
 

@@ -28,7 +28,7 @@ class WithinCluster:
         torch.Size([4, 6])
     """
 
-    formula = "-inf across clusters"
+    formula = r"w_{ij} = [k(i) = k(j)]"
     use_when = "to make training hard late"
     source = "LEMON [A]"
 

@@ -29,7 +29,7 @@ class WithinGroup:
         torch.Size([4, 6])
     """
 
-    formula = "-inf across groups"
+    formula = r"w_{ij} = [g_i = g_j]"
     use_when = "several people, no labels: the default of pre-training"
     source = "Cheng 2020 [A]"
 

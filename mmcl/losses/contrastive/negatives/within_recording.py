@@ -22,7 +22,7 @@ class WithinRecording:
         torch.Size([4, 6])
     """
 
-    formula = "-inf across recordings"
+    formula = r"w_{ij} = [r_i = r_j]"
     use_when = "grounded negatives, long recordings"
     source = "DeGLA [C], ours"
 

@@ -37,7 +37,7 @@ class Adversarial:
         torch.Size([4])
     """
 
-    formula = "b +- e g / norm g"
+    formula = r"z \leftarrow z \pm \epsilon\, \nabla_z L / \lVert \nabla_z L \rVert"
     use_when = "robustness"
     source = "CLAPS [C], task ours"
 

@@ -32,7 +32,7 @@ class CACR:
         torch.Size([4])
     """
 
-    formula = "sum softmax(t c) c - sum softmax(-t d) d"
+    formula = r"\sum_v \mathrm{softmax}_v(t^+ c_v)\, \alpha c_v - \beta \sum_j \mathrm{softmax}_j(-t^- d_j)\, d_j"
     use_when = "imbalanced data"
     source = "CACR [C]"
 

@@ -34,7 +34,7 @@ class ClusterProxy:
         torch.Size([4])
     """
 
-    formula = "-log sum e^cos + mean log sum e^cos of sums"
+    formula = r"-\log \sum_{p \in A(i)} e^{t \cos(a_i, p)} + \overline{\log \sum_{q'} e^{t \cos(A_q, B_{q'})}}"
     use_when = "very many negatives"
     source = "PamC [C]"
 

@@ -31,7 +31,7 @@ class DCL:
         torch.Size([4])
     """
 
-    formula = "-w s_ii + log sum exp(s_ij)"
+    formula = r"-w_i s_{ii} + \log \sum_j e^{s_{ij}}"
     use_when = "small batches"
     source = "DCL, DCLW [C]"
 

@@ -35,7 +35,7 @@ class GroCo:
         torch.Size([4])
     """
 
-    formula = "BCE of a soft odd-even sort"
+    formula = r"\mathrm{BCE}(P_{\mathrm{sort}}, I)"
     use_when = "ranking matters"
     source = "GroCo [C]"
 

@@ -23,7 +23,7 @@ class InfoNCE:
         torch.Size([4])
     """
 
-    formula = "above"
+    formula = r"\log(1 + e^{N_i - s_{ii}})"
     use_when = "always to compare with"
     source = "van den Oord 2018"
 

@@ -31,7 +31,7 @@ class OrdinalMix:
         torch.Size([4])
     """
 
-    formula = "l a + (1 - l) z_j"
+    formula = r"z_\lambda = \lambda a + (1 - \lambda) z_j"
     use_when = "a score orders recordings"
     source = "SupReMix [A, M]"
 

@@ -35,7 +35,7 @@ class Ranker(nn.Module):
         torch.Size([4])
     """
 
-    formula = "CE + distil + reward"
+    formula = r"-\log \mathrm{softmax}(f)_+ - (1 - \rho) \sum_j q_j \log p_j + \rho \sum_j r_j \log p_j"
     use_when = "embeddings too weak"
     source = "AR2 [C]"
 

@@ -25,7 +25,7 @@ class AdaptiveMargin:
         torch.Size([])
     """
 
-    formula = "mean max(0, s+ - lo) + ..."
+    formula = r"\overline{\max(0, s^+ - l)} + \overline{\max(0, u - s^-)}"
     use_when = "with `learned-view`"
     source = "MCLRec [C]"
 

@@ -26,7 +26,7 @@ class AlignUniform:
         torch.Size([])
     """
 
-    formula = "mean d^2 + log mean e^(-2 d^2)"
+    formula = r"\overline{\lVert a - b \rVert^2} + \log \overline{e^{-2 \lVert a_i - a_j \rVert^2}}"
     use_when = "to monitor and to balance the two"
     source = "Wang 2020 [C]"
 

@@ -33,7 +33,7 @@ class Bottleneck(nn.Module):
         torch.Size([])
     """
 
-    formula = "InfoNCE(h, z) + KL"
+    formula = r"\mathrm{InfoNCE}(a, z) + \lambda\, \tfrac{1}{2} \log(1 + \mu^2 / \sigma^2)"
     use_when = "noise"
     source = "CVIB [M]"
 

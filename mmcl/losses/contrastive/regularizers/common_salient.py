@@ -40,7 +40,10 @@ class CommonSalient:
         torch.Size([])
     """
 
-    formula = "SepCLR's terms"
+    formula = (
+        r"\alpha (A + 2 U)(c) + \beta (A + 2 U)(s \mid y = 1) + \gamma \overline{\lVert s \rVert^2}_{y = 0} "
+        r"+ \delta\, \overline{\log \overline{K(c_i, c_j) K(s_i, s_j)}}"
+    )
     use_when = "normal against target"
     source = "SepCLR [C]"
 

@@ -37,7 +37,7 @@ class Community(nn.Module):
         torch.Size([])
     """
 
-    formula = "DeCA + InfoNCE to means"
+    formula = r"e^{-p} L_{\mathrm{DeCA}} + (1 - e^{-p}) L_{\mathrm{NCE}}(b, \bar c)"
     use_when = "groups without labels"
     source = "gCooL [C]"
 

@@ -30,7 +30,7 @@ class Compactness:
         torch.Size([])
     """
 
-    formula = "BCE(a.(b - m) - eps norm)"
+    formula = r"\mathrm{BCE}(a^\top (b - m) - \epsilon \lVert b - m \rVert,\; 1)"
     use_when = "robustness, diagnosis"
     source = "POT [C], ours"
 

@@ -25,7 +25,7 @@ class CrossBarlow:
         torch.Size([])
     """
 
-    formula = "sum (C_dd - 1)^2 + off C_de^2"
+    formula = r"\sum_d (C_{dd} - 1)^2 + \lambda \sum_{d \neq e} C_{de}^2"
     use_when = "small batches"
     source = "clip-rocket [C]"
 

@@ -33,7 +33,7 @@ class DirectPredictor(nn.Module):
         torch.Size([])
     """
 
-    formula = "-2 cos(W a, b)"
+    formula = r"-2 \cos(W a, b),\; W = U (\sqrt{d / d_{\max}} + \epsilon) U^\top"
     use_when = "no negatives wanted"
     source = "DirectPred [C]"
 

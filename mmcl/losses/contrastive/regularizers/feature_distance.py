@@ -25,7 +25,7 @@ class FeatureDistance:
         torch.Size([])
     """
 
-    formula = "sum (a - teacher)^2"
+    formula = r"\sum_d (a_d - t_d)^2"
     use_when = "forgetting"
     source = "DeGLA [C]"
 

@@ -27,7 +27,7 @@ class Predictor(nn.Module):
         torch.Size([])
     """
 
-    formula = "2 - 2 cos(p(a), b)"
+    formula = r"2 - 2 \cos(p(a), b)"
     use_when = "no negatives wanted"
     source = "clip-rocket [C]"
 

@@ -31,7 +31,7 @@ class ProtoNCE:
         torch.Size([])
     """
 
-    formula = "-log softmax(a.c / phi)"
+    formula = r"-\log \mathrm{softmax}_q(a^\top c_q / \phi_q)"
     use_when = "beside `cluster-count`"
     source = "MEOW [C]"
 

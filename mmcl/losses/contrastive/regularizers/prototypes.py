@@ -34,7 +34,7 @@ class Prototypes:
         torch.Size([])
     """
 
-    formula = "CE to softmax of clusters"
+    formula = r"\mathrm{CE}(a_i^\top C^a / \tau,\; \mathrm{softmax}_q(C^b_{k(i)} \cdot C^b_q / t))"
     use_when = "a gap between modalities"
     source = "ProtoCLIP [C]"
 

@@ -25,7 +25,7 @@ class StdHinge:
         torch.Size([])
     """
 
-    formula = "mean max(0, 1/sqrt D - sd)"
+    formula = r"\overline{\max(0, D^{-1/2} - \sigma_d)}"
     use_when = "with `masked-prediction`"
     source = "AD-L-JEPA [C]"
 

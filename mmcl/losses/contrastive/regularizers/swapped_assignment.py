@@ -31,7 +31,7 @@ class SwappedAssignment:
         torch.Size([])
     """
 
-    formula = "CE with Sinkhorn"
+    formula = r"\mathrm{CE}(\mathrm{Sinkhorn}(b a^\top / \epsilon),\; a b^\top / \tau)"
     use_when = "soft targets"
     source = "clip-rocket [C]"
 

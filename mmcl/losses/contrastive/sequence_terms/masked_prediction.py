@@ -30,7 +30,7 @@ class MaskedPrediction(nn.Module):
         torch.Size([])
     """
 
-    formula = "1 - cos to the average"
+    formula = r"1 - \cos(\hat z_t, \bar z_t)"
     use_when = "long recordings"
     source = "AD-L-JEPA [C]"
 

@@ -32,7 +32,7 @@ class OverlapPrediction:
         torch.Size([])
     """
 
-    formula = "VoCo's terms"
+    formula = r"-\frac{\sum_w o_w \log(1 - \lvert o_w - l_w \rvert)}{\sum_w o_w}"
     use_when = "long recordings"
     source = "VoCo [C], 1-D"
 

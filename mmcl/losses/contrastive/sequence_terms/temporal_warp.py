@@ -34,7 +34,7 @@ class TemporalWarp(nn.Module):
         torch.Size([])
     """
 
-    formula = "flow, smoothness"
+    formula = r"\lambda \overline{(f_{t+1} - f_t)^2} + \overline{1 - \cos(a_t, b_{t + f_t})}"
     use_when = "sensors with delays"
     source = "GEMINI [C], 1-D"
 

@@ -32,7 +32,7 @@ class ClassGate(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "sum a k g(y, y')^2"
+    formula = r"\sum_d a_d\, k_d\, g_d(y_i, y_j)^2 / \tau"
     use_when = "labels are there"
     source = "SimLAP [C]"
 

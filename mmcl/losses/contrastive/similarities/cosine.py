@@ -20,7 +20,7 @@ class Cosine(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "cos / T"
+    formula = r"\cos(z_i, z_j) / \tau"
     use_when = "the default"
     source = ""
 

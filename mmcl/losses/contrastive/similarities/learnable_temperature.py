@@ -28,7 +28,7 @@ class LearnableTemperature(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "cos / exp(p)"
+    formula = r"\cos(z_i, z_j) / e^{p}"
     use_when = "the temperature is not known"
     source = "CLIP [C]"
 

@@ -35,7 +35,7 @@ class MultiHead(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "sum cos_h / t_ij^h"
+    formula = r"\sum_h \cos_h(z_i, z_j) / \tau^h_{ij}"
     use_when = 'several senses of "alike"'
     source = "AMCL [P]"
 

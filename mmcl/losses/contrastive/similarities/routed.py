@@ -29,7 +29,7 @@ class Routed(nn.Module):
         torch.Size([4, 6])
     """
 
-    formula = "unit(x + W_e x)"
+    formula = r"\cos(x_i + W_{e(i)} x_i,\; x_j + W_{e(j)} x_j) / \tau"
     use_when = "domains that differ"
     source = "MoE [A]"
 

@@ -22,7 +22,7 @@ class LabelOverlap:
         torch.Size([4, 6])
     """
 
-    formula = "t = f / (1 + sum f), f Jaccard"
+    formula = r"t_{ij} = \frac{J(y_i, y_j)}{1 + \sum_k J(y_i, y_k)}"
     use_when = "several labels a recording"
     source = "SPACE-2 [C, M]"
 

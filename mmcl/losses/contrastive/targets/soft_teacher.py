@@ -28,7 +28,7 @@ class SoftTeacher:
         torch.Size([4, 6])
     """
 
-    formula = "t = share softmax(cos of teacher)"
+    formula = r"t_{ij} = \alpha\,\mathrm{softmax}_j(\cos(t_i, t_j) / \tau)"
     use_when = "with the EMA model"
     source = "LG-ANNA [A], AR2 [C]"
 

@@ -22,7 +22,7 @@ class SupCon:
         torch.Size([4, 6])
     """
 
-    formula = "t = 1 / (1 + n)"
+    formula = r"t_{ij} = \frac{[y_i = y_j]}{1 + n_i}"
     use_when = "labels are there"
     source = "SupCon [C]"
 

@@ -28,7 +28,7 @@ class Extrapolate:
         torch.Size([4, 8])
     """
 
-    formula = "l a + (1 - l) b, l > 1"
+    formula = r"\lambda a + (1 - \lambda) b,\quad \lambda > 1"
     use_when = "pairs are too easy"
     source = "FT [C]"
 

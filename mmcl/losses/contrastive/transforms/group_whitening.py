@@ -34,7 +34,7 @@ class GroupWhitening:
         torch.Size([4, 8])
     """
 
-    formula = "ZCA a group"
+    formula = r"\Sigma_g^{-1/2} (z_g - \mu_g)"
     use_when = "dimensions collapse"
     source = "WhitenedCSE [C]"
 

@@ -31,7 +31,7 @@ class LearnedView(nn.Module):
         torch.Size([4, 8])
     """
 
-    formula = "unit(z + MLP z)"
+    formula = r"(z + \mathrm{MLP}(z)) / \lVert\cdot\rVert"
     use_when = "with `adaptive-margin`"
     source = "MCLRec [C], no meta steps"
 

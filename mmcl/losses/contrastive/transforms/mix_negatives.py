@@ -30,7 +30,7 @@ class MixNegatives:
         torch.Size([4, 8])
     """
 
-    formula = "u n + (1 - u) n'"
+    formula = r"u\,n_j + (1 - u)\,n_{\pi(j)}"
     use_when = "few negatives"
     source = "FT [C]"
 

@@ -35,7 +35,7 @@ class NeighbourPositive(nn.Module):
         torch.Size([4, 8])
     """
 
-    formula = "sum g_r z_r"
+    formula = r"\sum_r g_r z_r / \lVert\cdot\rVert"
     use_when = "few views"
     source = "SRA-CL [C]"
 

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # foreign_network
+
+# %%
+print(1)

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # hard_negatives
+
+# %%
+print(1)

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # own_videos
+
+# %%
+print(1)

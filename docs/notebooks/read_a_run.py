@@ -1,0 +1,5 @@
+# %% [markdown]
+# # read_a_run
+
+# %%
+print(1)

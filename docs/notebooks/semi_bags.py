@@ -1,0 +1,5 @@
+# %% [markdown]
+# # semi_bags
+
+# %%
+print(1)
