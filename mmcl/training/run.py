@@ -340,7 +340,10 @@ def fit_statistics(network: nn.Module, recordings: Sequence[Recording]) -> None:
             x = np.asarray(recording.signal[m], np.float64)
             n, total, square = n + len(x), total + x.sum(0), square + (x * x).sum(0)
         if n == 0:
-            raise InputError(f"--data.modalities {m}: no training recording has it")
+            raise InputError(
+                f"--data.modalities {m}: no training recording has it; leave it out, or draw another split (of own "
+                "videos --data.fold-seed)"
+            )
         mean = total / n
         std = np.sqrt(np.maximum(square / n - mean**2, 0))
         encoder.fit(torch.from_numpy(mean), torch.from_numpy(std))  # type: ignore[operator]

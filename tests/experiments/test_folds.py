@@ -28,6 +28,8 @@ def test_every_fold_is_tested_on_and_stopped_runs_go_on(class_folders, tmp_path,
         "calm",
         "--features.visual",
         "motion",
+        "--data.modalities",  # how folds are drawn depends on scikit-learn's version, and a third of the cameras is silent
+        "visual",
         "--optim.epochs",
         "1",
         "--trainer.tracker",
