@@ -28,7 +28,7 @@ def test_every_fold_is_tested_on_and_stopped_runs_go_on(class_folders, tmp_path,
         "calm",
         "--features.visual",
         "motion",
-        "--data.modalities",  # how folds are drawn depends on scikit-learn's version, and a third of the cameras is silent
+        "--data.modalities",  # folds depend on the version of scikit-learn, and cameras are silent
         "visual",
         "--optim.epochs",
         "1",
