@@ -11,7 +11,7 @@ import numpy as np
 from mmcl.config import RunConfig, override
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import DataSplits, get_dataset, load_splits
-from mmcl.datasets.utd_mhad import ACTIONS, UtdMhadConfig
+from mmcl.datasets.utd_mhad import ACTIONS, UtdMhadRecognitionConfig
 from mmcl.inference import Predictor
 from mmcl.models.build import create_model
 from mmcl.training.run import check_run
@@ -70,7 +70,7 @@ def read_utd_mhad(folder: Path, subjects=tuple(range(1, 9))) -> list[Recording]:
     train = tuple(s for s in range(1, 9) if s not in test) or (1,)
     if len(test) == 8:
         test = tuple(s for s in test if s != 1)
-    config = UtdMhadConfig(train_subjects=train, test_subjects=test, validation_subjects=())
+    config = UtdMhadRecognitionConfig(train_subjects=train, test_subjects=test, validation_subjects=())
     index = get_dataset("utd-mhad").index(folder, config)
     chosen = [row for row in index.rows if int(row.group) in subjects]
     return [row.load(config.modalities, ACTIONS) for row in chosen]

@@ -10,18 +10,22 @@ camera and a wearable inertial sensor", ICIP 2015. Layout::
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
 
 from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
-from mmcl.datasets._base import Dataset
+from mmcl.datasets._base import Dataset, Metrics
 from mmcl.datasets.sources.recipes import recognition_recipe
 from mmcl.errors import FileError, InputError
 from mmcl.readers.utd_mhad_mat import INERTIAL_HZ, read_mat
+from mmcl.types import Recording, SnippetGrid, SnippetScores
 
 __all__ = ["UtdMhad"]
 
@@ -56,31 +60,82 @@ class UtdMhadConfig(DataConfig):
     them and keeps the last epoch, as final metrics do."""
 
 
+@dataclass(frozen=True)
+class UtdMhadRecognitionConfig(UtdMhadConfig):
+    """Which subjects or recordings train, validate and test.
+
+    Example:
+        >>> UtdMhadRecognitionConfig().protocol
+        'subjects'
+    """
+
+    protocol: Literal["subjects", "random"] = "subjects"
+    """Split by subjects; or a random fifth of each action's recordings tests, drawn by the seed, without validation.
+    The latter leaks: every person is in both splits. It is there to stand beside papers that report it, and
+    metrics.json says so."""
+
+
 class UtdMhad(Dataset):
     """Recognition of trimmed recordings: each is a bag of one class."""
 
     summary = "recognize 27 actions in trimmed recordings"
     data_help = "Folder with Inertial/ and Skeleton/, the data set's .mat files."
     task = "recognition"
-    Config = UtdMhadConfig
+    Config = UtdMhadRecognitionConfig
     primary_metric = "accuracy"
+    leaks = False
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"data": UtdMhadConfig()})
+        return override(recognition_recipe(), {"data": UtdMhadRecognitionConfig()})
 
     def check(self, options: DataConfig) -> None:
         """See ``Dataset.check``."""
         split_of_subject(options)
 
+    def implied_settings(self, options: DataConfig) -> dict[str, Any]:
+        """See ``Dataset.implied_settings``."""
+        assert isinstance(options, UtdMhadRecognitionConfig)
+        return {"data.validation_subjects": ()} if options.protocol == "random" else {}
+
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""
+        assert isinstance(options, UtdMhadRecognitionConfig)
         split = split_of_subject(options)
-        rows = [
-            row_of(action, subject, trial, files, split.get(subject, ""))
-            for (action, subject, trial), files in find_pairs(data).items()
-        ]
+        pairs = find_pairs(data)
+        tested = draw_fifth(pairs, seed) if options.protocol == "random" else frozenset()
+        self.leaks = bool(tested)
+
+        def split_of(key: tuple[int, int, int]) -> str:
+            return split.get(key[1], "") if not tested else "test" if key in tested else "train"
+
+        rows = [row_of(*key, files, split_of(key)) for key, files in pairs.items()]
         return RecordingIndex(tuple(rows), ACTIONS, data)
+
+    def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
+        """See ``Dataset.evaluate``; a split that leaks is told."""
+        metrics = super().evaluate(recordings, scores, grid)
+        return metrics | {"share of subjects that were trained on": 1.0} if self.leaks else metrics
+
+
+def draw_fifth(keys: Iterable[tuple[int, int, int]], seed: int) -> frozenset[tuple[int, int, int]]:
+    """A random fifth of each action's recordings.
+
+    Args:
+        keys: (action, subject, trial) of each.
+        seed: Of the draw.
+
+    Example:
+        >>> len(draw_fifth([(1, s, t) for s in range(1, 6) for t in (1, 2)], 0))
+        2
+    """
+    rng = np.random.default_rng(seed)
+    by_action: dict[int, list[tuple[int, int, int]]] = {}
+    for key in sorted(keys):
+        by_action.setdefault(key[0], []).append(key)
+    return frozenset(
+        members[i] for members in by_action.values() for i in rng.permutation(len(members))[: round(len(members) / 5)]
+    )
 
 
 def row_of(action: int, subject: int, trial: int, files: Mapping[str, Path], split: str) -> RecordingRow:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 import scipy.io
 from support import read_utd_mhad
 
+from mmcl.cli.main import main
+from mmcl.datasets import get_dataset
+from mmcl.datasets.utd_mhad import UtdMhadRecognitionConfig
 from mmcl.errors import FileError
 
 
@@ -62,3 +67,21 @@ def test_bad_files_are_named(dataset_dir, tmp_path):
     breaks(r"not a UTD-MHAD file name", lambda d: (d / inertial).rename(d / "Inertial/copy of a1.mat"))
     breaks(r"Skeleton: holds no .mat files", lambda d: [p.unlink() for p in (d / "Skeleton").iterdir()])
     breaks(r"Inertial: no such folder", lambda d: shutil.rmtree(d / "Inertial"))
+
+
+def test_a_random_fifth_leaks_and_says_so(dataset_dir, tmp_path, capsys):
+    dataset = get_dataset("utd-mhad")
+    options = UtdMhadRecognitionConfig(protocol="random", validation_subjects=())
+    rows = dataset.index(dataset_dir, options, seed=3).rows
+
+    def tested_by(seed: int) -> set[str]:
+        return {row.name for row in dataset.index(dataset_dir, options, seed).rows if row.split == "test"}
+
+    assert {row.split for row in rows} == {"train", "test"}
+    assert len(tested_by(3)) == sum(round(n / 5) for n in Counter(row.labels for row in rows).values())
+    assert tested_by(3) == tested_by(3)
+    assert tested_by(3) != tested_by(4)
+    command = ["train", "utd-mhad", "--data", str(dataset_dir), "--out", str(tmp_path / "r"), "--optim.epochs", "1"]
+    command += ["--model.dim", "16", "--trainer.tracker", "none", "--data.protocol", "random"]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "r" / "metrics.json").read_text())["test share of subjects that were trained on"] == 1
