@@ -40,6 +40,11 @@ class Model:
         predictor: Its network, with what its scores mean.
         info: Its settings.
         options: Of the extractors of videos.
+
+    Example:
+        >>> load("no/run")
+        Traceback (most recent call last):
+        mmcl.errors.FileError: no/run: no such folder; give a run's folder, or hub:OWNER/NAME
     """
 
     folder: Path
@@ -186,6 +191,11 @@ def load(
 
     Raises:
         InputError: There is no such model, it is not readable, or has no scores.
+
+    Example:
+        >>> load("no/run")
+        Traceback (most recent call last):
+        mmcl.errors.FileError: no/run: no such folder; give a run's folder, or hub:OWNER/NAME
     """
     if runtime not in ("torch", "onnx"):
         raise InputError(f"runtime: expected torch or onnx, got {runtime}")

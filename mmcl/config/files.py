@@ -136,6 +136,13 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     Raises:
         FileError: The file cannot be read, or holds no settings by name.
+
+    Example:
+        >>> import json, tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "settings.json"
+        >>> _ = path.write_text(json.dumps({"optim": {"epochs": 3}}))
+        >>> read_config_file(path)["optim"]
+        {'epochs': 3}
     """
     import yaml
 

@@ -53,6 +53,11 @@ class Dataset(ABC):
         primary_metric: Selects the epoch and heads reports.
         finer_metric: Heads reports where the test split's truth is known that finely.
         name: How it was named.
+
+    Example:
+        >>> from mmcl.datasets import get_dataset
+        >>> isinstance(get_dataset("xd-violence"), Dataset)
+        True
     """
 
     summary: ClassVar[str] = ""

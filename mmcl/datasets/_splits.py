@@ -32,6 +32,11 @@ class DataSplits:
         extractors: What made the features, where it is known.
         repeats: Times that an epoch goes through the training split.
         features: How features of media files are made.
+
+    Example:
+        >>> from mmcl.datasets import get_dataset
+        >>> DataSplits(get_dataset("events"), ("fall",), [], [], [], {}).of("test")
+        []
     """
 
     dataset: Dataset
@@ -74,6 +79,14 @@ def load_splits(
 
     Raises:
         FileError: A file is not as expected.
+
+    Example:
+        >>> from mmcl.datasets import get_dataset
+        >>> dataset = get_dataset("utd-mhad")
+        >>> config = dataset.default_config()
+        >>> load_splits(dataset, Path("nowhere"), config.data)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mmcl.errors.FileError: nowhere/Inertial: no such folder; ...
     """
     index = hold_streams(dataset.index(data, options, seed))
     modalities = options.modalities or tuple(index.kinds)

@@ -36,7 +36,12 @@ class EventsConfig(ManifestConfig):
 
 
 class Events(OwnDataset):
-    """Detection: a recording without a label, or of the normal class, holds no event."""
+    """Detection: a recording without a label, or of the normal class, holds no event.
+
+    Example:
+        >>> Events().task
+        'detection'
+    """
 
     summary = "detect events in your own videos or sensor recordings from a label each"
     data_help = DATA_HELP + " A column events (12.5-14;30-31.2, seconds) is evaluated where it is known."

@@ -46,7 +46,12 @@ class FightsConfig(DataConfig):
 
 
 class Fights(Dataset):
-    """Detection: fight or not, a label a clip."""
+    """Detection: fight or not, a label a clip.
+
+    Example:
+        >>> Fights().primary_metric
+        'bag ROC-AUC'
+    """
 
     summary = "detect fights in short surveillance clips, sources held out"
     data_help = "Folder with fights.csv (name, label, group, video) and the clips it names."

@@ -58,7 +58,12 @@ class FightsStreamsConfig(DataConfig):
 
 
 class FightsStreams(Dataset):
-    """Detection of fights in untrimmed streams, from one label a stream."""
+    """Detection of fights in untrimmed streams, from one label a stream.
+
+    Example:
+        >>> FightsStreams().task
+        'detection'
+    """
 
     summary = "detect fights in untrimmed streams of surveillance clips, from one label a stream"
     data_help = Fights.data_help

@@ -58,7 +58,12 @@ class MmactConfig(DataConfig):
 
 
 class Mmact(Dataset):
-    """Recognition of trimmed recordings, selected and evaluated by macro F1."""
+    """Recognition of trimmed recordings, selected and evaluated by macro F1.
+
+    Example:
+        >>> Mmact().primary_metric
+        'macro F1'
+    """
 
     summary = "recognize 36 actions in MMAct's trimmed recordings"
     data_help = "Folder with acc_phone_clip/, acc_watch_clip/, gyro_clip/, orientation_clip/ and pose/."

@@ -18,7 +18,12 @@ __all__ = ["Recordings"]
 
 
 class Recordings(OwnDataset):
-    """Recognition: each recording shows one class as a whole."""
+    """Recognition: each recording shows one class as a whole.
+
+    Example:
+        >>> Recordings().task
+        'recognition'
+    """
 
     summary = "recognize what your own videos or sensor recordings show"
     task = "recognition"

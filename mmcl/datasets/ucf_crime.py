@@ -68,7 +68,12 @@ class UcfCrimeConfig(DataConfig):
 
 
 class UcfCrime(Dataset):
-    """Detection of anomalies."""
+    """Detection of anomalies.
+
+    Example:
+        >>> UcfCrime().task
+        'detection'
+    """
 
     summary = "detect anomalies in surveillance videos from one label a video, on published features"
     data_help = (

@@ -76,7 +76,12 @@ class UtdMhadRecognitionConfig(UtdMhadConfig):
 
 
 class UtdMhad(Dataset):
-    """Recognition of trimmed recordings: each is a bag of one class."""
+    """Recognition of trimmed recordings: each is a bag of one class.
+
+    Example:
+        >>> UtdMhad().recipe().data.test_subjects
+        (2, 4, 6, 8)
+    """
 
     summary = "recognize 27 actions in trimmed recordings"
     data_help = "Folder with Inertial/ and Skeleton/, the data set's .mat files."

@@ -56,7 +56,12 @@ class UtdMhadStreamsConfig(UtdMhadConfig):
 
 
 class UtdMhadStreams(Dataset):
-    """Detection of target actions in untrimmed streams, from one label a stream."""
+    """Detection of target actions in untrimmed streams, from one label a stream.
+
+    Example:
+        >>> UtdMhadStreams().recipe().data.targets
+        (13, 5, 18, 19)
+    """
 
     summary = "detect actions in untrimmed streams from one label a stream"
     data_help = "Folder with Inertial/ and Skeleton/, UTD-MHAD's .mat files."

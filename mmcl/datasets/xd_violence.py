@@ -65,7 +65,12 @@ class XdViolenceConfig(DataConfig):
 
 class XdViolence(Dataset):
     """Detection of violence; MACIL-SD with the authors' settings and, where their code departs from their paper, the
-    paper's."""
+    paper's.
+
+    Example:
+        >>> list(XdViolence().presets())
+        ['macil-sd-code']
+    """
 
     summary = "detect violence in videos from one label a video, on features from the disk"
     data_help = (

@@ -58,6 +58,15 @@ def embed(
         grid: How they are cut into snippets.
         device: Where to compute.
         shared: Shared out over the processes of a training, which all have to ask for it.
+
+    Example:
+        >>> from mmcl.models.encoders.linear import LinearEncoder
+        >>> from mmcl.models.network import MultimodalNetwork
+        >>> network = MultimodalNetwork({"clip": LinearEncoder(8, 16)}, 16, 1)
+        >>> grid = SnippetGrid(1.0, 1.0, {"clip": 1}, kinds={"clip": "features"})
+        >>> recording = Recording("r", {"clip": np.zeros((5, 8), np.float32)}, {"clip": 1.0})
+        >>> embed(network, [recording], grid).features(["clip"]).shape
+        (1, 16)
     """
     was_training = network.training
     network.eval()

@@ -36,6 +36,16 @@ class Predictor:
         topk_divisor: Of the pooling.
         multiclass: Classes exclude each other.
         device: Where to compute.
+
+    Example:
+        >>> from mmcl.models.encoders.linear import LinearEncoder
+        >>> from mmcl.models.network import MultimodalNetwork
+        >>> network = MultimodalNetwork({"clip": LinearEncoder(8, 16)}, 16, 1)
+        >>> grid = SnippetGrid(1.0, 1.0, {"clip": 1}, kinds={"clip": "features"})
+        >>> predictor = Predictor(network, grid, ("fall",), 16, False)
+        >>> recording = Recording("r", {"clip": np.zeros((5, 8), np.float32)}, {"clip": 1.0})
+        >>> next(predictor.predict([recording])).score.shape
+        (5, 1)
     """
 
     network: nn.Module
@@ -191,6 +201,11 @@ def load_predictor(run: Path | str, device: str = "auto") -> Predictor:
 
     Raises:
         InputError: The run is not readable, or has no scores.
+
+    Example:
+        >>> load_predictor("no/run", "cpu")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mmcl.errors.FileError: no/run/config.json: no such file; ...
     """
     return Predictor.from_run(run, resolve_device(device))
 

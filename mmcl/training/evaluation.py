@@ -86,6 +86,11 @@ def evaluate(
 
     Raises:
         InputError: The run or the data are not as expected, or the split is empty.
+
+    Example:
+        >>> evaluate(Path("no/run"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mmcl.errors.FileError: no/run/config.json: no such file; ...
     """
     run, data = Path(run), None if data is None else Path(data)
     where = device_of_process(device)

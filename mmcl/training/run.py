@@ -75,6 +75,12 @@ def train(
 
     Raises:
         InputError: An option, a file or the folder is not as expected; nothing that was made is lost.
+
+    Example:
+        >>> from mmcl.datasets import get_dataset
+        >>> train(get_dataset("utd-mhad").default_config(), Path("nowhere"), Path("out"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        mmcl.errors.FileError: nowhere/Inertial: no such folder; ...
     """
     data, out = Path(data), Path(out)
     start_from = None if start_from is None else Path(start_from)

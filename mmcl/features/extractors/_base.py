@@ -25,6 +25,11 @@ class Extractor(nn.Module):
         extra: Of this package that has what it needs, "" = nothing more.
         bf16: Computes in bfloat16 where PyTorch's autocast does; every extractor takes it, ``s3d(bf16=True)``.
         fetched: What is fetched when it is used first, where a model's name says what; "" = ``public_weights``.
+
+    Example:
+        >>> from mmcl.features.extractor_set import create_extractor
+        >>> create_extractor("audio", "log-mel").card("log-mel").dim
+        128
     """
 
     modality: str
@@ -64,6 +69,10 @@ class VisualExtractor(Extractor):
 
     Attributes:
         short_side: Pixels of the shorter side that frames are scaled to.
+
+    Example:
+        >>> VisualExtractor.short_side
+        256
     """
 
     modality = "visual"
@@ -71,6 +80,11 @@ class VisualExtractor(Extractor):
 
 
 class AudioExtractor(Extractor):
-    """forward: the second of sound that ends with each snippet ``(snippet, 16000)`` -> ``(snippet, dim)``."""
+    """forward: the second of sound that ends with each snippet ``(snippet, 16000)`` -> ``(snippet, dim)``.
+
+    Example:
+        >>> AudioExtractor.modality
+        'audio'
+    """
 
     modality = "audio"

@@ -12,6 +12,10 @@ class Clip(Hf):
 
     Args:
         model: A folder, or OWNER/NAME; ViT-B/32 by default.
+
+    Example:
+        >>> Clip.modality
+        'visual'
     """
 
     modality = "visual"

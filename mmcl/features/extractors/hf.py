@@ -39,6 +39,10 @@ class Hf(Extractor):
 
     Raises:
         InputError: transformers is not installed, or the model or its processor is not there.
+
+    Example:
+        >>> Hf.extra
+        'hf'
     """
 
     modality = "any"

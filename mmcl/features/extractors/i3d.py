@@ -109,6 +109,10 @@ class I3d(VideoNetwork):
     Args:
         weights: A file or an address; "" = the public weights, None = random ones.
         n_crops: 1 (centre) or 5 (centre and corners).
+
+    Example:
+        >>> I3d.modality
+        'visual'
     """
 
     dim = 1024

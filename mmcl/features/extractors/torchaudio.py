@@ -29,6 +29,10 @@ class Torchaudio(AudioExtractor):
 
     Raises:
         InputError: There is no such bundle, or its weights are not there.
+
+    Example:
+        >>> Torchaudio.modality
+        'audio'
     """
 
     fetched = "weights of a bundle are fetched"

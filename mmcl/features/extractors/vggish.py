@@ -36,6 +36,10 @@ class Vggish(AudioExtractor):
         weights: A file or an address; "" = the public weights, None = random ones.
         pca: VGGish's post-processing (whitened, clipped to +-2, in 8 bits), a file with ``pca_eigen_vectors`` (128,
             128) and ``pca_means`` (128, 1).
+
+    Example:
+        >>> Vggish.dim
+        128
     """
 
     dim = 128

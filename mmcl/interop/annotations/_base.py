@@ -19,6 +19,10 @@ class Annotation:
         end_s: Its end [s].
         label: What it shows.
         score: Of a model, None of a person.
+
+    Example:
+        >>> Annotation(1.0, 2.5, "fall").score is None
+        True
     """
 
     start_s: float
@@ -36,6 +40,10 @@ class AnnotatedRecording:
         file: Name of the file below that folder, "" where it is not known.
         seconds: How long it is, 0 where it is not known.
         annotations: By their begin; none = somebody looked, and there is nothing.
+
+    Example:
+        >>> AnnotatedRecording("day/clip", "day/clip.mp4", 12.0).annotations
+        ()
     """
 
     name: str

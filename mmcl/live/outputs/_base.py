@@ -8,7 +8,12 @@ Message = dict[str, Any]  # "type" is begin, snippet, event, gap, dropped or end
 
 
 class Output:
-    """Takes messages, and neither waits for a receiver nor fails with it."""
+    """Takes messages, and neither waits for a receiver nor fails with it.
+
+    Example:
+        >>> Output().describe()
+        ''
+    """
 
     def send(self, message: Message) -> None:
         """Take a message."""

@@ -45,6 +45,10 @@ class ContrastOutput:
     Attributes:
         anchor_loss: ``(query,)``, weighted; 0 for a query without negatives.
         extra_terms: Scalars of the regularizers by name.
+
+    Example:
+        >>> ContrastOutput(torch.zeros(4)).extra_terms
+        {}
     """
 
     anchor_loss: Tensor

@@ -38,6 +38,15 @@ class ShardStore:
 
     Raises:
         FileError: A part is missing, torn or of another store, or two parts hold a recording.
+
+    Example:
+        >>> import tempfile
+        >>> from mmcl.readers.shards import ShardWriter, StoredModality
+        >>> place = Path(tempfile.mkdtemp()) / "store"
+        >>> with ShardWriter(place, {"wrist": StoredModality("inertial", (6,))}) as writer:
+        ...     writer.add("walk", {"wrist": np.zeros((50, 6))}, {"wrist": 50.0})
+        >>> len(ShardStore(place))
+        1
     """
 
     def __init__(self, place: Path | str):
@@ -180,6 +189,15 @@ class StoredArray:
         part: Number of its part.
         start: Its first row there.
         n: Its rows.
+
+    Example:
+        >>> import tempfile
+        >>> from mmcl.readers.shards import ShardStore, ShardWriter, StoredModality
+        >>> place = Path(tempfile.mkdtemp()) / "store"
+        >>> with ShardWriter(place, {"wrist": StoredModality("inertial", (6,))}) as writer:
+        ...     writer.add("walk", {"wrist": np.ones((50, 6))}, {"wrist": 50.0})
+        >>> float(ShardStore(place).array(0, "wrist")[10:12].sum())
+        12.0
     """
 
     def __init__(self, store: ShardStore, modality: str, part: int, start: int, n: int):
