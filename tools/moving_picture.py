@@ -40,7 +40,7 @@ class MovingPicture:
     """File to write."""
     threshold: float = 0.5
     """Of events."""
-    every: int = 3
+    step: int = 3
     """Frames at 24 a second that one is drawn of."""
     width: int = 560
     """Pixels."""
@@ -85,7 +85,7 @@ def draw_frames(options: MovingPicture) -> list[Image.Image]:
             sys.exit(f"{options.video}: has no picture")
         for frame in snippet.frames:
             i += 1
-            if (i - 1) % options.every:
+            if (i - 1) % options.step:
                 continue
             now_s = i / FPS
             page = Image.new("RGB", (options.width, side + 130), DARK)
@@ -108,10 +108,10 @@ def main() -> None:
     options = tyro.cli(MovingPicture, description=__doc__)
     first, *others = draw_frames(options)
     buffer = BytesIO()
-    duration_ms = round(1000 * options.every / FPS)
+    duration_ms = round(1000 * options.step / FPS)
     first.save(buffer, "WEBP", save_all=True, append_images=others, duration=duration_ms, loop=0, quality=60, method=4)
     if buffer.tell() > options.max_kb * 1000:
-        sys.exit(f"{buffer.tell() / 1e3:.0f} kB are more than --max-kb {options.max_kb}; raise --every")
+        sys.exit(f"{buffer.tell() / 1e3:.0f} kB are more than --max-kb {options.max_kb}; raise --step")
     atomic_write(options.out, lambda to: to.write_bytes(buffer.getvalue()))
     print(f"written: {options.out} ({buffer.tell() / 1e3:.0f} kB, {len(others) + 1} pictures)")
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, set_seed
@@ -38,6 +37,7 @@ from mmcl.training.baseline import describe_choice, evaluate_baseline, fit_basel
 from mmcl.training.evaluation import evaluate_model
 from mmcl.training.optimizer import freeze_unused
 from mmcl.training.progress import Progress
+from mmcl.training.statistics import fit_statistics
 from mmcl.training.task import TrainingTask
 from mmcl.training.trainer import Trainer
 from mmcl.training.unimodal_teacher import ParameterPairs, parameter_pairs
@@ -46,7 +46,6 @@ from mmcl.training.warm_start import load_teacher, pseudo_label, warm_start
 from mmcl.types import Recording, SnippetGrid
 
 REFIT = "refit"  # folder of the second training, in the run's
-MAX_FOR_STATISTICS = 2000  # recordings whose mean and spread stand for all
 
 Metrics = dict[str, float]
 
@@ -326,30 +325,3 @@ def create_task(config: RunConfig, splits: DataSplits, grid: SnippetGrid) -> tup
             )
     finished = bool(config.loss.distill.teacher_run)
     return TrainingTask(student, teacher, config.loss, finished, len(splits.train)), pairs
-
-
-def fit_statistics(network: nn.Module, recordings: Sequence[Recording]) -> None:
-    """Give encoders that ask for it (``fits_statistics``) mean and spread of each channel of the training data.
-
-    Args:
-        network: With encoders by modality.
-        recordings: The training split; evenly spread ones of very many.
-    """
-    sample = recordings[:: -(-len(recordings) // MAX_FOR_STATISTICS)]
-    for m, encoder in network.get_submodule("encoder").named_children():
-        if not getattr(encoder, "fits_statistics", False):
-            continue
-        n, total, square = 0, 0.0, 0.0
-        for recording in sample:
-            if m not in recording.signal:
-                continue
-            x = np.asarray(recording.signal[m], np.float64)
-            n, total, square = n + len(x), total + x.sum(0), square + (x * x).sum(0)
-        if n == 0:
-            raise InputError(
-                f"--data.modalities {m}: no training recording has it; leave it out, or draw another split (of own "
-                "videos --data.fold-seed)"
-            )
-        mean = total / n
-        std = np.sqrt(np.maximum(square / n - mean**2, 0))
-        encoder.fit(torch.from_numpy(mean), torch.from_numpy(std))  # type: ignore[operator]
