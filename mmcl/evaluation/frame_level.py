@@ -86,8 +86,7 @@ def frame_metrics(
     if n_bootstrap:
         rng = np.random.default_rng(seed)
         drawn = [
-            ranking.counts(np.bincount(rng.integers(n, size=n), minlength=n)).average_precision
-            for _ in range(n_bootstrap)
+            ranking.average_precision(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(n_bootstrap)
         ]
         metrics["frame average precision, standard deviation over videos"] = float(np.nanstd(drawn))
         for name, q in (("2.5", 2.5), ("97.5", 97.5)):

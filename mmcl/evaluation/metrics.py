@@ -112,8 +112,34 @@ class Ranking:
         ordered = score[order]
         self.last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))  # of each distinct score
         self.positive, self.negative, self.recording = positive[order], negative[order], recording[order]
+        begins = np.zeros(len(order), int)
+        begins[self.last[:-1] + 1] = 1
+        tie = np.cumsum(begins)  # number of the distinct score
+        self.at = np.flatnonzero(self.positive)
+        self.end = self.last[tie[self.at]]  # the last one of its score
+        self.tie_end = np.searchsorted(tie[self.at], tie[self.at], "right") - 1  # the last positive of its score
+        self.frames = self.positive + self.negative
 
     def counts(self, weight: np.ndarray) -> RankedCounts:
         """weight: ``(recording,)`` how often each recording counts: 0 or 1 to choose, more to resample."""
         w = weight.astype(self.positive.dtype)[self.recording]
         return RankedCounts(*((w * frames).cumsum()[self.last] for frames in (self.positive, self.negative)))
+
+    def average_precision(self, weight: np.ndarray) -> float:
+        """``counts(weight).average_precision`` where positives are few, in a third of the time.
+
+        Args:
+            weight: ``(recording,)`` how often each recording counts.
+
+        Example:
+            >>> ranking = Ranking(np.array([0.9, 0.9, 0.1]), np.array([1, 0, 1]), np.array([0, 1, 0]), np.arange(3))
+            >>> ranking.average_precision(np.ones(3)) == ranking.counts(np.ones(3)).average_precision
+            True
+        """
+        w = weight.astype(self.positive.dtype)[self.recording]
+        gained = w[self.at] * self.positive[self.at]
+        true_positive = gained.cumsum()
+        if not len(gained) or true_positive[-1] == 0:
+            return float("nan")
+        above = (w * self.frames).cumsum()[self.end]
+        return float((gained * true_positive[self.tie_end] / np.maximum(above, 1)).sum() / true_positive[-1])

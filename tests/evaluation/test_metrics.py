@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmcl.evaluation.metrics import accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
+from mmcl.evaluation.metrics import Ranking, accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
 
 
 def test_metrics_equal_plain_definitions(rng):
@@ -20,3 +20,17 @@ def test_metrics_equal_plain_definitions(rng):
     assert np.isnan(average_precision(np.zeros(3, bool), np.ones(3)))
     assert accuracy(np.array([0, 1, 1]), np.array([0, 1, 0])) == pytest.approx(2 / 3)
     assert macro_f1(np.array([0, 1, 1]), np.array([0, 1, 0])) == pytest.approx((2 / 3 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_fast_average_precision_of_a_resampling(seed):
+    """With ties, recordings that count never or twice, and no positive at all."""
+    rng = np.random.default_rng(seed)
+    n = 300
+    score = rng.integers(0, 20, n) / 20 if seed % 2 else rng.random(n)
+    positive = rng.integers(0, 17, n) * (rng.random(n) < (0.0 if seed == 7 else 0.3))
+    ranking = Ranking(score, positive, 16 - positive, rng.integers(0, 12, n))
+    for _ in range(20):
+        weight = np.bincount(rng.integers(12, size=12), minlength=12)
+        expected = ranking.counts(weight).average_precision
+        assert ranking.average_precision(weight) == pytest.approx(expected, nan_ok=True)
