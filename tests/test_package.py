@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -74,9 +75,14 @@ def environment(built, tmp_path_factory) -> Path:
     return folder / "bin"
 
 
+def alone() -> dict[str, str]:
+    """The variables without a path of modules, which would come before the environment's own."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+
+
 def run(environment: Path, *words: object, status: int = 0) -> subprocess.CompletedProcess:
     command = [str(environment / "mmcl"), *map(str, words)]
-    done = subprocess.run(command, cwd=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=environment, capture_output=True, text=True, timeout=300, env=alone())
     assert done.returncode == status, done.stdout[-2000:] + done.stderr[-2000:]
     return done
 
@@ -109,7 +115,7 @@ def test_the_wheel_trains_and_scores_without_extras(environment, tmp_path):
     run(environment, "score", tmp_path / "run", tmp_path / "own.csv", "--out", tmp_path / "scores")
     assert (tmp_path / "scores" / "r9.json").exists()
     command = [environment / "python", "-c", "import mmcl; print(mmcl.__file__)"]
-    origin = subprocess.run(command, cwd=environment, capture_output=True, text=True, check=True)
+    origin = subprocess.run(command, cwd=environment, capture_output=True, text=True, check=True, env=alone())
     assert str(environment.parent) in origin.stdout  # not this checkout
 
 
