@@ -55,7 +55,7 @@ def built(tmp_path_factory) -> dict[str, Path]:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=alone())
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     (wheel,), (archive,) = out.glob("*.whl"), out.glob("*.tar.gz")
     return {"wheel": wheel, "archive": archive}
@@ -65,10 +65,10 @@ def built(tmp_path_factory) -> dict[str, Path]:
 def environment(built, tmp_path_factory) -> Path:
     """A fresh environment with the wheel; what it depends on comes from this one, extras are hidden."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, env=alone())
     python = folder / "bin" / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps", "--quiet", built["wheel"]]
-    subprocess.run(install, check=True)
+    subprocess.run(install, check=True, env=alone())
     (place,) = (folder / "lib").glob("python3*/site-packages")
     (place / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
     (place / "sitecustomize.py").write_text(WITHOUT)
