@@ -137,6 +137,14 @@ def test_a_missing_extra_is_named_in_one_line(environment, class_folders, video_
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_a_folder_of_that_name_does_not_hide_the_package(tmp_path):
+    """As where the clone lies beside one's own folders."""
+    (tmp_path / "mmcl" / "mmcl").mkdir(parents=True)
+    command = [sys.executable, "-m", "mmcl", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=alone())
+    assert done.stdout == f"mmcl {mmcl.__version__}\n", done.stderr
+
+
 def test_versions_agree():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == mmcl.__version__

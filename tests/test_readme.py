@@ -181,7 +181,7 @@ def test_code_of_the_readme(folder, monkeypatch):
     if Path("demo/run/config.json").exists():
         exec(load, scope)
         assert scope["model"].classes == ("violence",)
-        assert len(scope["scores"]) == 14
+        assert len(scope["scores"]) == 17
         (in_python,) = python_blocks(PAGES["python.md"])
         exec(in_python, scope)
         assert len(scope["scores"]) == 4

@@ -37,7 +37,7 @@ class Index:
         from mmcl.datasets.sources.write_manifest import write_manifest
 
         print(write_manifest(self.folder, self.out, self.group_by, self.folds, self.seed))
+        print(f"manifest: {self.out}   train: mmcl train events --data {self.out} --out RUN (when something happens;")
         print(
-            f"manifest: {self.out}   train: mmcl train recordings --data {self.out} --out RUN (what each video shows)"
+            "   --data.normal CLASS where it is not clear which has none), or mmcl train recordings (what each shows)"
         )
-        print("   or mmcl train events (when something happens; --data.normal CLASS without events)")

@@ -146,7 +146,11 @@ def model_card(name: str, info: RunInfo, metrics: Mapping[str, float]) -> str:
         if info.has_scores
         else "It gives embeddings, no scores: it learned from pairs of modalities without labels."
     )
-    rows = "\n".join(f"| {k} | {v:.4f} |" for k, v in metrics.items()) or "| none was measured | |"
+    rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in metrics.items()) or "| none was measured | |"
+    is_linear = config.model.linear_path and metrics.get("selected epoch") == 0
+    kind = "The linear model of every run's baseline (no epoch of the network was better on validation recordings)"
+    kind = f"{kind} for" if is_linear else "A network of mmcl for"
+    losses = "The linear model uses none." if is_linear else used_components(config.loss)
     names = {m: card.name for m, card in info.extractors.items()}
     made_by = f"\nFeatures come from: {json.dumps(names)}.\n" if names else ""
     return f"""---
@@ -156,7 +160,7 @@ tags: [multimodal, contrastive-learning, weak-labels]
 
 # {name}
 
-A network of mmcl for {" + ".join(info.inputs)}, trained on `{config.dataset}` (seed {config.seed},
+{kind} {" + ".join(info.inputs)}, trained on `{config.dataset}` (seed {config.seed},
 {config.optim.epochs} epochs). {what}
 {made_by}
 ## Use
@@ -167,7 +171,7 @@ or `mmcl.load("FOLDER")` in Python; `config.json` holds every setting.
 
 ## Contrastive losses
 
-{used_components(config.loss)}
+{losses}
 
 ## Metrics
 

@@ -71,6 +71,7 @@ class ScoreFiles:
     pages: PageOptions = field(default_factory=PageOptions)
     timeout_s: float = 60.0
     rows: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False)
+    highest: list[float] = field(default_factory=list, init=False, compare=False)  # score of each recording
 
     @property
     def place(self) -> str:
@@ -97,6 +98,11 @@ class ScoreFiles:
         rows = [*self.rows, *(failed_row(name, problem) for name, problem in failures.items())]
         if self.folder is not None and self.pages.page and rows:
             write_index(self.folder, rows)
+        if not self.multiclass and self.highest and max(self.highest) < self.rule.high:
+            self.log(
+                f"no event in any of them: the highest score is {max(self.highest):.2f}, and events reach --threshold "
+                f"{self.rule.high:g}; a lower one finds more and raises more false alarms"
+            )
 
     def log(self, text: str) -> None:
         """Show a line beside the progress bar."""
@@ -115,6 +121,7 @@ class ScoreFiles:
             FileError: A file cannot be written.
         """
         scores = scored.scores
+        self.highest.append(float(scores.score.max()))
         content = {**to_json(scores, self.rule, self.multiclass), **scored.metadata}
         if self.lines:
             sys.stdout.write(json.dumps(content, allow_nan=False) + "\n")

@@ -130,7 +130,8 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
         _warned.add(index.path)
         print(
             f"{index.path}: names no groups, so that recordings of one source (camera, place, person) may be in train "
-            "and test, and test metrics too good; add a column group (mmcl index --group-by)",
+            "and test, and test metrics too good; of a folder use --data.group-by (such as 'cam[0-9]+', found in file "
+            "names) or a folder a group, of a manifest a column group",
             flush=True,
         )
     number = {name: i for i, name in enumerate(sorted(counts))}
