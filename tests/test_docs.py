@@ -45,6 +45,15 @@ def test_every_component_is_in_the_tables():
     assert names == {name for slot in SLOTS for name in registry(slot).names()}
 
 
+def test_lines_that_include_files_are_whole():
+    """A formatter of Python takes them for arithmetic."""
+    lines = [line for path in DOCS for line in path.read_text().splitlines() if line.startswith("--8")]
+    assert len(lines) > 15
+    for line in lines:
+        (name,) = re.findall(r'^--8<-- "([^":]+)(?::[a-z]+)?"$', line)
+        assert (ROOT / name).exists(), line
+
+
 @pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
 def test_what_documents_name_exists(path):
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)

@@ -16,6 +16,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import yaml
 from support import write_csv
@@ -125,13 +126,20 @@ def test_the_wheel_trains_and_scores_without_extras(environment, tmp_path):
         (("extract", "CLIPS", "--out", "OUT", "--visual", "hf:some/model"), "hf"),
         (("extract", "CLIPS", "--out", "OUT", "--visual", "efficientnet-lite0"), "pretrained"),
         (("extract", "CLIPS", "--out", "OUT", "--engine", "ray"), "ray"),
+        (("train", "recordings", "--data", "TABLE", "--out", "OUT"), "parquet"),
         (("serve", "MODEL"), "serve"),
         (("export", "MODEL"), "onnx"),
         (("store", "convert", "CLIPS", "OUT", "--dataset", "recordings"), "store"),
     ],
 )
 def test_a_missing_extra_is_named_in_one_line(environment, class_folders, video_model, tmp_path, words, extra):
-    places = {"CLIPS": class_folders, "MODEL": video_model.folder, "OUT": tmp_path / "out"}
+    pandas.DataFrame({"name": ["a"], "wrist": ["a.npy"]}).to_parquet(tmp_path / "table.parquet")
+    places = {
+        "TABLE": tmp_path / "table.parquet",
+        "CLIPS": class_folders,
+        "MODEL": video_model.folder,
+        "OUT": tmp_path / "out",
+    }
     done = run(environment, *(places.get(word, word) for word in words), status=1)
     assert f"mmcl[{extra}]" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

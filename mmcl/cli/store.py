@@ -43,9 +43,11 @@ class ConvertStore:
         from mmcl.datasets.sources.convert_store import describe_store, pack, unpack
         from mmcl.io import check_writable
         from mmcl.readers.shards import is_store
+        from mmcl.readers.shards.layout import arrow
         from mmcl.runs.model import resolve_device
         from mmcl.runs.run_dir import check_holds_no_run
 
+        arrow()
         check_holds_no_run(self.out)
         if is_store(self.source):
             n = unpack(self.source, self.out)

@@ -146,7 +146,9 @@ def model_card(name: str, info: RunInfo, metrics: Mapping[str, float]) -> str:
         if info.has_scores
         else "It gives embeddings, no scores: it learned from pairs of modalities without labels."
     )
-    rows = "\n".join(f"| {k} | {v:.4g} |" for k, v in metrics.items()) or "| none was measured | |"
+    counts = ("selected epoch", "parameters of the network")
+    rows = "\n".join(f"| {k} | {v:.0f} |" if k in counts else f"| {k} | {v:.4f} |" for k, v in metrics.items())
+    rows = rows or "| none was measured | |"
     is_linear = config.model.linear_path and metrics.get("selected epoch") == 0
     kind = "The linear model of every run's baseline (no epoch of the network was better on validation recordings)"
     kind = f"{kind} for" if is_linear else "A network of mmcl for"

@@ -53,8 +53,8 @@ def class_table(recordings: Sequence[Recording], scores: Sequence[SnippetScores]
             (
                 name,
                 str(int(y.sum())),
-                f"{hits / y.sum():.2f}" if y.any() else "",
-                f"{hits / taken.sum():.2f}" if taken.any() else "",
+                f"{hits / y.sum():.2f}" if y.any() else "-",
+                f"{hits / taken.sum():.2f}" if taken.any() else "-",
                 f"{average_precision_score(y, x):.3f}" if both else "",
                 f"{roc_auc_score(y, x):.3f}" if both else "",
             )

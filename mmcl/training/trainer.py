@@ -307,10 +307,12 @@ class Trainer:
         return bool(total.isfinite())
 
     def _keep_best(self, value: float) -> None:
-        """Keep the weights of the epoch that is the best so far."""
+        """Keep the weights of the epoch that is the best so far: of equal ones the latest, which has learned most, but
+        never one that is only as good as the network was at the start."""
         progress = self.progress
         value = value if value == value else -float("inf")  # undefined, as AP without events
-        if value > progress.best or progress.best_epoch < 0:
+        is_equal = value == progress.best and progress.best_epoch > 0
+        if value > progress.best or is_equal or progress.best_epoch < 0:
             progress.best, progress.best_epoch = value, progress.epoch
             save_weights(self.out / BEST, self.evaluated_model)
 

@@ -112,6 +112,8 @@ def _read_table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             header, table = _read_csv(path)
     except FileError:
         raise
+    except ImportError:
+        raise FileError(path, "is read by pyarrow, which is not here", "pip install 'mmcl[parquet]'") from None
     except Exception as error:  # pandas' and pyarrow's own kinds
         raise FileError(
             path,
