@@ -198,7 +198,7 @@ def summarize(scores: SnippetScores, rule: EventRule, multiclass: bool) -> str:
         return f"{scores.name}: {scores.classes[best]} ({of_classes[best]:.2f})"
     top = scores.score.max(1)
     n = len(find_events(scores, rule))
-    at = scores.start_s[top.argmax()]
+    at = (scores.start_s[top.argmax()] + scores.end_s[top.argmax()]) / 2  # as an event's peak
     return f"{scores.name}: {n} event{'s' * (n != 1)}, highest score {top.max():.2f} at {at:.1f} s"
 
 
@@ -237,7 +237,8 @@ def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) ->
     Args:
         scores: Of a recording.
         rule: What an event is.
-        multiclass: Classes exclude each other; then the recording's score is the mean of the heads.
+        multiclass: Classes exclude each other; then the recording's score is the mean of the heads, and there are no
+            events: a recording shows one class.
     """
     of_recording = recording_score(scores, multiclass)
     snippets = [
@@ -249,9 +250,8 @@ def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) ->
         }
         for i in range(len(scores.score))
     ]
-    events = [
-        {k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()} for e in find_events(scores, rule)
-    ]
+    of_rule = [] if multiclass else find_events(scores, rule)
+    events = [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()} for e in of_rule]
     return {
         "name": scores.name,
         "classes": list(scores.classes),

@@ -31,7 +31,7 @@ def test_csv_has_a_column_a_head_and_class():
 
 
 def test_summaries():
-    assert summarize(scores(), EventRule(), False) == "r: 1 event, highest score 0.90 at 1.5 s"
+    assert summarize(scores(), EventRule(), False) == "r: 1 event, highest score 0.90 at 1.8 s"
     assert summarize(scores(("a", "b")), EventRule(), True) == "r: a (0.50)"  # both have 0.9, which is no distribution
 
 
