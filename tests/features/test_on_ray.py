@@ -83,11 +83,12 @@ def kill_workers(n: int, killed: list[int]) -> None:
     until = time.monotonic() + 60
     while len(killed) < n and time.monotonic() < until:
         for p in psutil.Process().children(recursive=True):
-            if p.pid not in killed and "ray::_Worker.work" in " ".join(p.cmdline()):
-                os.kill(p.pid, signal.SIGKILL)
-                killed.append(p.pid)
-                time.sleep(1.0)
-                break
+            with contextlib.suppress(psutil.Error):  # it may end meanwhile
+                if p.pid not in killed and "ray::_Worker.work" in " ".join(p.cmdline()):
+                    os.kill(p.pid, signal.SIGKILL)
+                    killed.append(p.pid)
+                    time.sleep(1.0)
+                    break
         time.sleep(0.02)
 
 
