@@ -56,7 +56,7 @@ def draw(n, generator):
 
 
 # %%
-def train(plugged, seed, steps=120):
+def train(plugged, seed, steps=80):
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     train_set = draw(64, generator)
