@@ -50,7 +50,7 @@ def parse_settings(command: type[C], dataset: Dataset, recipe: RunConfig, args: 
     Raises:
         InputError: An option was renamed, is not used by the data set, or the file is not as expected.
     """
-    left, preset = take_option(args, "--preset")
+    left, preset = take_option(args, "--preset", "a name")
     if preset is not None:
         recipe = apply_preset(recipe, dataset, preset)
     left, values = take_config_file(left)
@@ -92,18 +92,23 @@ def take_config_file(args: Sequence[str]) -> tuple[list[str], Mapping[str, Any] 
         >>> take_config_file(["--out", "run"])
         (['--out', 'run'], None)
     """
-    left, path = take_option(args, "--config")
+    left, path = take_option(args, "--config", "a file")
     return left, None if path is None else read_config_file(Path(path))
 
 
-def take_option(args: Sequence[str], name: str) -> tuple[list[str], str | None]:
+def take_option(args: Sequence[str], name: str, value_is: str) -> tuple[list[str], str | None]:
     """The other arguments, and the value of an option, if it is given.
+
+    Args:
+        args: Of the command line.
+        name: Of the option.
+        value_is: What its value is, for the error.
 
     Raises:
         InputError: The value is missing.
 
     Example:
-        >>> take_option(["--preset", "a", "--out=run"], "--preset")
+        >>> take_option(["--preset", "a", "--out=run"], "--preset", "a name")
         (['--out=run'], 'a')
     """
     left, value = [], None
@@ -112,7 +117,7 @@ def take_option(args: Sequence[str], name: str) -> tuple[list[str], str | None]:
         if item == name:
             value = next(items, None)
             if value is None:
-                raise InputError(f"{name}: expected a {'file' if name == '--config' else 'name'}")
+                raise InputError(f"{name}: expected {value_is}")
         elif item.startswith(f"{name}="):
             value = item.removeprefix(f"{name}=")
         else:
