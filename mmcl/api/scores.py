@@ -36,7 +36,7 @@ class Scores:
         >>> snippets = SnippetScores("clip", x, x + 1, of_snippets, {}, np.array([0.9]), {}, ("fight",))
         >>> scores = Scores(ScoredRecording(snippets))
         >>> scores
-        clip: 1 event, highest score 0.90 at 1.0 s
+        clip: 1 event, highest score 0.90 at 1.5 s
         >>> [(e.start_s, e.end_s) for e in scores.events(threshold=0.5)]
         [(1.0, 2.0)]
         >>> scores.to_pandas().columns.tolist()
