@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -57,30 +55,17 @@ def test_paired_test_is_scipys():
     assert plot_comparison(Comparison("accuracy", values, "a"))[:4] == b"\x89PNG"
 
 
-def test_compare_goes_on_where_it_was(data, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "mmcl",
-        "compare",
-        "utd-mhad-streams",
-        "--data",
-        str(data),
-        "--out",
-        str(tmp_path),
-    ]
+def test_compare_goes_on_where_it_was(data, tmp_path, capsys):
+    command = ["compare", "utd-mhad-streams", "--data", str(data), "--out", str(tmp_path)]
     command += ["--objectives", "default,ranker", "--seeds", "2", *STREAMS]
-    first = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert first.returncode == 0, first.stderr
-    assert "| ranker |" in first.stdout
+    assert main(command) == 0
+    assert "| ranker |" in capsys.readouterr().out
     kept = (tmp_path / "default" / "seed-1" / "metrics.json").read_text()
     shutil.rmtree(tmp_path / "ranker" / "seed-0")
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr
+    assert main(command) == 0
     assert (tmp_path / "default" / "seed-1" / "metrics.json").read_text() == kept
-    other = subprocess.run([*command, "--optim.epochs", "2"], capture_output=True, text=True, timeout=300)
-    assert other.returncode == 1
-    assert "was made with other settings or data" in other.stderr
+    assert main([*command, "--optim.epochs", "2"]) == 1
+    assert "was made with other settings or data" in capsys.readouterr().err
     printed = json.loads((tmp_path / "comparison.json").read_text())
     assert list(printed["values"]) == ["default", "ranker"]
     assert (tmp_path / "comparison.png").read_bytes()[:4] == b"\x89PNG"

@@ -123,13 +123,13 @@ def test_a_signal_saves_in_the_middle_of_an_epoch(dataset_dir, complete, tmp_pat
 
 def test_two_processes_save_within_an_epoch(dataset_dir, tmp_path):
     """What the first process saves lets both go on: the state of a killed pair is resumed to the same weights."""
-    options = ["--data.n-train-streams", "100", "--optim.epochs", "1", "--trainer.tracker", "none"]
+    options = ["--data.n-train-streams", "40", "--optim.epochs", "1", "--trainer.tracker", "none"]
     options += ["--trainer.save-every-minutes", "0.0001"]
     complete, out = tmp_path / "complete", tmp_path / "run"
     assert torchrun("-m", *command(dataset_dir, complete, *options)[2:]).returncode == 0
     code = (
         "import os, sys; from pathlib import Path; import mmcl.training.trainer as t; save = t.Trainer._save\n"
-        "def stop(self):\n    save(self)\n    if self.progress.step >= 20: os._exit(9)\n"
+        "def stop(self):\n    save(self)\n    if self.progress.step >= 7: os._exit(9)\n"
         "t.Trainer._save = stop\nfrom mmcl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     script = tmp_path / "killed.py"
