@@ -27,6 +27,7 @@ from mmcl.reporting.run_comparison import Table, comparison, find_runs, headline
 from mmcl.runs.run_dir import METRICS, read_run
 
 EVENTS = ("event F1 at IoU", "false alarms an hour at recall")
+CALIBRATION = ("calibration error", "snippet calibration error", "frame calibration error", "bag calibration error")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def rows_of(runs: Sequence[Path], folder: Path) -> pd.DataFrame:
         rows.append(
             {
                 "run": str(run.relative_to(folder)),
-                "group": re.sub(r"(/|^)seed-\d+$", "", str(run.relative_to(folder))) or run.name,
+                "group": re.sub(r"(/|^)seed-\d+(?=/|$)", "", str(run.relative_to(folder))).lstrip("/") or run.name,
                 "data set": info.config.dataset,
                 "metric": name,
                 "seed": info.config.seed,
@@ -68,13 +69,14 @@ def to_markdown(table: Table) -> str:
 
 
 def event_table(rows: pd.DataFrame) -> str:
-    """Event-level metrics, mean and standard deviation over the runs of a group; empty where there are none."""
-    names = [c for c in rows.columns if c.startswith(tuple(f"test {e}" for e in EVENTS)) and rows[c].notna().any()]
+    """Event-level metrics and calibration, mean and standard deviation over a group; empty where there are none."""
+    starts = tuple(f"test {e}" for e in (*EVENTS, *CALIBRATION))
+    names = [c for c in rows.columns if c.startswith(starts) and rows[c].notna().any()]
     if not names:
         return ""
     head = ["run", *(n.removeprefix("test ") for n in names)]
     body = [[str(group), *(_mean_spread(part[n]) for n in names)] for group, part in rows.groupby("group", sort=False)]
-    return to_markdown(Table("Events", "By the rule of `mmcl score`'s defaults.", head, body))
+    return to_markdown(Table("Events and calibration", "Events by the rule of `mmcl score`'s defaults.", head, body))
 
 
 def _mean_spread(values: pd.Series) -> str:
@@ -99,19 +101,33 @@ def draw_runs(rows: pd.DataFrame, title: str) -> bytes:
     return png(figure)
 
 
+def label_curves(rows: pd.DataFrame) -> tuple[dict[float, float], dict[str, pd.DataFrame]]:
+    """Where each number of labels lies, all labels (0) at twice the highest; mean and std of each series there."""
+    numbers = sorted(rows.loc[rows["labels"] > 0, "labels"].unique())
+    place = {n: n for n in numbers} | ({0.0: 2 * numbers[-1]} if numbers and (rows["labels"] == 0).any() else {})
+    of_labels = r"(^|/)(\d+-a-class|[\d.]+-percent-of-the-labels|all-labels)(?=/|$)"
+    name = rows["group"].str.replace(of_labels, "", regex=True)
+    curves = {}
+    for series, part in rows.assign(place=rows["labels"].map(place)).groupby(
+        name.where(name != "", "runs"), sort=False
+    ):
+        if part["place"].nunique() > 1:
+            curves[str(series)] = part.groupby("place")["value"].agg(["mean", "std"])
+    return place, curves
+
+
 def draw_labels(rows: pd.DataFrame, title: str) -> bytes | None:
-    """Labels against the metric, mean and spread; None where all runs have as many."""
-    labelled = rows[rows["labels"] > 0]
-    if labelled["labels"].nunique() < 2:
+    """Labels against the metric, mean and spread; None where no runs differ in them."""
+    place, curves = label_curves(rows)
+    if not curves:
         return None
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    series = labelled["group"].str.replace(r"(^|/)[^/]*a-class[^/]*", "", regex=True)
-    for name, part in labelled.groupby(series.where(series != "", "runs"), sort=False):
-        by_labels = part.groupby("labels")["value"]
-        mean, spread = by_labels.mean(), by_labels.std(ddof=1).fillna(0)
-        axes.errorbar(mean.index, mean, spread, marker="o", capsize=3, label=name)
+    for name, curve in curves.items():
+        axes.errorbar(curve.index, curve["mean"], curve["std"].fillna(0), marker="o", capsize=3, label=name)
     axes.set_xscale("log")
+    axes.set_xticks(list(place.values()), ["all" if n == 0 else f"{n:g}" for n in place])
+    axes.minorticks_off()
     axes.set_xlabel("labelled recordings: a class (1 and more), or their share (below 1)")
     axes.set_ylabel(title)
     axes.grid(alpha=0.3)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcl.evaluation.calibration import calibration_error
 from mmcl.evaluation.event_level import event_metrics
 from mmcl.evaluation.metrics import average_precision, roc_auc, trapezoid_pr_auc
 from mmcl.evaluation.recognition import shares_with
@@ -31,7 +32,11 @@ def detection_metrics(
     """
     label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
     of_bag = np.array([s.bag_score.max() for s in scores])
-    bag = {"bag average precision": average_precision(label, of_bag), "bag ROC-AUC": roc_auc(label, of_bag)}
+    bag = {
+        "bag average precision": average_precision(label, of_bag),
+        "bag ROC-AUC": roc_auc(label, of_bag),
+        "bag calibration error": calibration_error(label, of_bag),
+    }
     if not any(r.intervals for r in recordings):
         for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
             has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]
@@ -47,6 +52,7 @@ def detection_metrics(
         "snippet average precision": average_precision(truth, joint),
         "snippet trapezoid PR-AUC": trapezoid_pr_auc(truth, joint),
         "snippet ROC-AUC": roc_auc(truth, joint),
+        "snippet calibration error": calibration_error(truth, joint),
         **bag,
         "share of event snippets": float(truth.mean()),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmcl.evaluation.calibration import calibration_error
 from mmcl.evaluation.event_level import event_metrics
 from mmcl.evaluation.metrics import Ranking, roc_auc
 
@@ -82,6 +83,7 @@ def frame_metrics(
         "frame average precision": all_videos.average_precision,
         "frame trapezoid PR-AUC": all_videos.trapezoid_pr_auc,
         "frame ROC-AUC": all_videos.roc_auc,
+        "frame calibration error": calibration_error(truth.positive / truth.frames_per_snippet, score),
     }
     if n_bootstrap:
         rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmcl.evaluation.calibration import calibration_error
 from mmcl.evaluation.metrics import accuracy, macro_f1, roc_auc
 from mmcl.types import Recording, SnippetScores
 
@@ -21,8 +22,8 @@ def recording_score(scores: SnippetScores, multiclass: bool) -> np.ndarray:
 
 
 def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[SnippetScores]) -> dict[str, float]:
-    """Accuracy and macro F1 of the heads' mean score, of two classes also ROC-AUC; accuracy of each head, on the
-    recordings that have its modality.
+    """Accuracy and macro F1 of the heads' mean score, of two classes also ROC-AUC; the calibration error of the score
+    of the class that is taken; accuracy of each head, on the recordings that have its modality.
 
     Args:
         recordings: With their labels.
@@ -37,6 +38,7 @@ def recognition_metrics(recordings: Sequence[Recording], scores: Sequence[Snippe
     metrics = {"accuracy": accuracy(truth, mean.argmax(1)), "macro F1": macro_f1(truth, mean.argmax(1))}
     if joint.shape[1] == 2:
         metrics["ROC-AUC"] = roc_auc(truth == 1, mean[:, 1])
+    metrics["calibration error"] = calibration_error(truth == mean.argmax(1), mean.max(1))
     metrics["accuracy, joint head"] = accuracy(truth, joint.argmax(1))
     for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
         has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from mmcl.evaluation.calibration import calibration
 from mmcl.evaluation.events import EventRule
 from mmcl.evaluation.recognition import recording_score
 from mmcl.io import printable
@@ -21,7 +22,7 @@ from mmcl.reporting.run_comparison import Table
 from mmcl.reporting.score_page import write_page
 from mmcl.types import Recording, SnippetScores
 
-N_ERRORS, N_DRAWN, N_BINS = 10, 3, 10
+N_ERRORS, N_DRAWN = 10, 3
 ERRORS = "errors"  # folder of their pages, beside the run's
 
 
@@ -115,26 +116,6 @@ def worst_errors(recordings: Sequence[Recording], scores: Sequence[SnippetScores
     return sorted(errors, key=lambda e: -e.surety)
 
 
-def calibration(label: np.ndarray, score: np.ndarray, n_bins: int = N_BINS) -> tuple[np.ndarray, np.ndarray, float]:
-    """Mean score and share of the class in bins of equally many recordings, and the expected calibration error.
-
-    Args:
-        label: ``(recording,)`` of 0 and 1.
-        score: ``(recording,)``.
-        n_bins: Bins.
-
-    Example:
-        >>> mean, share, error = calibration(np.array([0, 1, 0, 1]), np.array([0.1, 0.1, 0.9, 0.9]), 2)
-        >>> share.tolist(), round(error, 2)
-        ([0.5, 0.5], 0.4)
-    """
-    order = np.argsort(score, kind="stable")
-    parts = [p for p in np.array_split(order, n_bins) if len(p)]
-    mean, share = (np.array([v[p].mean() for p in parts]) for v in (score, label))
-    weight = np.array([len(p) for p in parts]) / len(score)
-    return mean, share, float((weight * np.abs(mean - share)).sum())
-
-
 def result_sections(
     recordings: Sequence[Recording], scores: Sequence[SnippetScores], multiclass: bool, folder: Path
 ) -> tuple[list[Table], list[Section]]:
@@ -160,8 +141,8 @@ def result_sections(
     label, score = _labels(recordings).ravel(), recording_scores(scores, multiclass).ravel()
     mean, share, error = calibration(label, score)
     text = (
-        f"Expected calibration error {error:.3f}, bins of equally many. On the dotted line a score is the share of "
-        "such recordings that show the class; scores learned from bags need not be."
+        f"Expected calibration error {error:.3f}, bins of about equally many. On the dotted line a score is the share "
+        "of such recordings that show the class; scores learned from bags need not be."
     )
     alt = "share of the class over the score"
     sections.append(Section("Calibration of recordings", text, [Picture(alt, _draw(mean, share))]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "results.py"
 
@@ -46,3 +48,25 @@ def test_a_folder_without_runs(tmp_path):
     done = subprocess.run([sys.executable, str(TOOL), str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr == f"{tmp_path}: no finished run below it; give a folder that holds runs\n"
+
+
+def test_labels_against_the_metric():
+    """Seeds are gathered wherever they stand in the path, and all labels are the right end."""
+    spec = importlib.util.spec_from_file_location("results_tool", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = tool
+    spec.loader.exec_module(tool)
+    rows = [
+        {"group": f"{kind}/both/{folder}", "labels": labels, "value": value + 0.1 * seed}
+        for kind, value in (("fine-tuned", 0.8), ("from scratch", 0.7))
+        for labels, folder in ((1.0, "1-a-class"), (4.0, "4-a-class"), (0.0, "all-labels"))
+        for seed in (0, 1)
+    ]
+    rows.append({"group": "other", "labels": 0.0, "value": 0.5})
+    place, curves = tool.label_curves(pd.DataFrame(rows))
+    assert place == {1.0: 1.0, 4.0: 4.0, 0.0: 8.0}
+    assert list(curves) == ["fine-tuned/both", "from scratch/both"]
+    np.testing.assert_allclose(curves["from scratch/both"]["mean"], [0.75] * 3)
+    assert curves["fine-tuned/both"]["std"].iloc[0] == pytest.approx(np.std([0.8, 0.9], ddof=1))
+    assert tool.draw_labels(pd.DataFrame(rows), "accuracy")[:4] == b"\x89PNG"
+    assert tool.draw_labels(pd.DataFrame(rows[-1:]), "accuracy") is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmcl.cli.main import main
-from mmcl.reporting.split_results import calibration, class_table, recording_scores, worst_errors
+from mmcl.reporting.split_results import class_table, recording_scores, worst_errors
 from mmcl.types import Recording, SnippetScores
 
 
@@ -47,16 +47,6 @@ def test_each_class():
     (error,) = worst_errors(*split, True)
     assert (error.kind, error.recording.name, error.shows) == ("taken for a", "r1", "b")
     assert error.score == pytest.approx(recording_scores(split[1], True)[1, 0])
-
-
-def test_calibration_of_scores_that_are_probabilities():
-    rng = np.random.default_rng(0)
-    score = rng.random(20_000)
-    label = (rng.random(20_000) < score).astype(float)
-    mean, share, error = calibration(label, score)
-    assert error < 0.02
-    np.testing.assert_allclose(mean, share, atol=0.04)
-    assert calibration(label, np.clip(score * 0.5, 0, 1))[2] > 0.2
 
 
 def test_a_run_page_has_them(trained, tmp_path, page):
