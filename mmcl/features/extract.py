@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from mmcl.errors import FileError
-from mmcl.features.extractor_set import ExtractorSet
+from mmcl.features.extractor_set import BATCH, ExtractorSet
+from mmcl.features.extractors import Extractor
 from mmcl.media.probe import Media
 from mmcl.media.snippets import TIMEOUT_S, Snippet, SnippetReader, read_snippets
 from mmcl.media.timing import SNIPPET_S
 
 BLOCK = 1024
 MAX_LEFT_OUT_S = 1.0  # of sound behind the picture, more is told
-BATCH = 16  # snippets that an extractor computes at once
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,6 @@ def extract_snippets(
             path,
             snippets,
             chosen,
-            extractors.device,
             progress if number == 0 else None,
             on_features if len(sides) == 1 else None,
         )
@@ -172,24 +170,21 @@ def describe_decoding(path: Path, media: Media, snippets: SnippetReader, uses_so
 def _extract_pass(
     path: Path,
     snippets: Iterator[Snippet],
-    chosen: Mapping[tuple[str, int], nn.Module],
-    device: torch.device | str,
+    chosen: Mapping[tuple[str, int], Extractor],
     progress: Callable[[int], object] | None,
     on_features: Callable[[dict[str, np.ndarray]], object] | None,
 ) -> dict[tuple[str, int], np.ndarray]:
     """The features of snippets by some extractors."""
     rows = {key: Rows() for key in chosen}
     batch: list[Snippet] = []
-    is_gpu = torch.device(device).type == "cuda"
 
     def flush() -> None:
-        inputs: dict[str, Tensor] = {}
+        inputs: dict[str, np.ndarray] = {}
         new: dict[str, list[np.ndarray]] = {}
         for (m, number), kept in rows.items():
             if m not in inputs:
-                x = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
-                inputs[m] = torch.from_numpy(_filled(x) if is_gpu else x).to(device)
-            y = chosen[m, number](inputs[m]).float().cpu().numpy()[: len(batch)]
+                inputs[m] = np.stack([s.frames if m == "visual" else s.audio for s in batch])  # type: ignore[misc]
+            y = chosen[m, number].rows(inputs[m])
             if not np.isfinite(y).all():
                 raise FileError(path, f"its {m} features are not finite", "check the weights of the extractor")
             kept.add(y)
@@ -207,11 +202,6 @@ def _extract_pass(
     if batch:
         flush()
     return {key: kept.all() for key, kept in rows.items()}
-
-
-def _filled(x: np.ndarray) -> np.ndarray:
-    """As many snippets as a batch has, the last one repeated: a GPU's libraries plan anew for every size."""
-    return np.concatenate([x, np.repeat(x[-1:], BATCH - len(x), 0)]) if len(x) < BATCH else x
 
 
 class Rows:

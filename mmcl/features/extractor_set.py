@@ -12,9 +12,11 @@ import torch
 
 from mmcl.config.specs import parse_spec
 from mmcl.errors import InputError
+from mmcl.features.batching import SharedBatches
 from mmcl.features.cards import ExtractorCard, join_cards
 from mmcl.features.extractors import REGISTRY, Extractor, names_of
 
+BATCH = 16  # snippets that an extractor computes at once
 JOIN = "+"  # between the names of extractors that stand side by side
 
 
@@ -38,10 +40,13 @@ class ExtractorSet:
 
     def to(self, device: torch.device | str) -> ExtractorSet:
         """The same on a device. A GPU's convolutions then keep float32, as a CPU's: bf16 is the choice of who wants
-        them fast."""
-        if torch.device(device).type == "cuda":
+        them fast. Files that are computed at the same time then share batches."""
+        kind = torch.device(device).type
+        if kind == "cuda":
             torch.backends.cudnn.allow_tf32 = False
         parts = {m: tuple(e.to(device) for e in extractors) for m, extractors in self.parts.items()}
+        for extractor in (e for extractors in parts.values() for e in extractors):
+            extractor.batches = SharedBatches(extractor, BATCH, device) if kind != "cpu" else None
         return ExtractorSet(parts, self.part_cards, device)
 
 

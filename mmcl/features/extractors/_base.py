@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import nn
 
+from mmcl.features.batching import SharedBatches
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.weights import PublicWeights
 
@@ -24,6 +26,7 @@ class Extractor(nn.Module):
         weights_sha256: Of the weights' file, empty without weights.
         extra: Of this package that has what it needs, "" = nothing more.
         bf16: Computes in bfloat16 where PyTorch's autocast does; every extractor takes it, ``s3d(bf16=True)``.
+        batches: Joins the snippets of files that are computed at the same time, on a GPU.
         fetched: What is fetched when it is used first, where a model's name says what; "" = ``public_weights``.
 
     Example:
@@ -41,12 +44,23 @@ class Extractor(nn.Module):
     extra: str = ""
     fetched: str = ""
     bf16: bool = False
+    batches: SharedBatches | None = None
     n_crops: int = 1
     pca: object = None
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             return super().__call__(x).float()
+
+    def rows(self, x: np.ndarray) -> np.ndarray:
+        """Features of some snippets of a file, float32; several threads may ask at the same time.
+
+        Args:
+            x: ``(snippet, ...)``, frames or sound.
+        """
+        if self.batches is not None:
+            return self.batches(x)
+        return self(torch.from_numpy(x)).float().numpy()
 
     def card(self, name: str) -> ExtractorCard:
         """What travels with the features; name: how the extractor was named."""
