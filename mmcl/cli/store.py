@@ -19,7 +19,7 @@ class ConvertStore:
 
     A store holds any number of recordings in a few large files (Arrow), mapped into memory: it opens at once and takes
     no memory a recording. SRC is what mmcl train takes as --data: a folder of class folders, or a manifest; features of
-    videos are made on the way. Splits and labels are written with them: mmcl train events|recordings --data STORE.
+    videos are made on the way. Splits and labels are written with them: mmcl train DATASET --data STORE.
     A conversion that was stopped goes on. Is SRC a store, DST gets NAME__MODALITY.npy files and manifest.csv.
     Needs the extra store.
     """
@@ -28,8 +28,9 @@ class ConvertStore:
     """A folder of class folders, a manifest, or a store."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """Folder for the store, or for the files."""
-    dataset: Literal["events", "recordings"] = "events"
-    """Whose labels they have: events (recordings without a label hold none), or recordings (one class each)."""
+    dataset: Literal["events", "recordings", "xd-violence", "ucf-crime"] = "events"
+    """Whose labels they have: events (recordings without a label hold none), recordings (one class each), or a data set
+    whose own folder SRC is: mmcl train xd-violence --data STORE."""
     half: bool = False
     """Keep float16: half the disk."""
     features: FeaturesConfig = FeaturesConfig()  # noqa: RUF009

@@ -143,6 +143,14 @@ class Dataset(ABC):
         """Paths of settings and sections that mean nothing for it; they are no options of its commands."""
         return UNUSED[self.task] if self.reads_media else (*UNUSED[self.task], "features")
 
+    def annotation_files(self, data: Path) -> tuple[Path, ...]:
+        """Files beside the recordings that evaluation reads; they go into a store with the recordings.
+
+        Args:
+            data: What the user gave as ``--data``.
+        """
+        return ()
+
     def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics by name.
 

@@ -23,6 +23,7 @@ from mmcl.datasets._base import Dataset, Metrics
 from mmcl.datasets.sources.draw_share import draw_share
 from mmcl.datasets.sources.feature_lists import ListedVideo, find_list, open_crops, read_feature_list
 from mmcl.datasets.sources.recipes import detection_recipe, feature_recipe, one_row_a_snippet
+from mmcl.datasets.sources.stored import read_stored_crops
 from mmcl.errors import FileError, InputError
 from mmcl.evaluation.annotated_frames import check_annotation_fits, event_frames
 from mmcl.evaluation.frame_level import FrameTruth, frame_metrics
@@ -114,21 +115,39 @@ class UcfCrime(Dataset):
         """See ``Dataset.index``."""
         d = options
         assert isinstance(d, UcfCrimeConfig)
+        self.frames_per_row = d.frames_per_row
+        classes = CLASSES if d.labels == "classes" else ("anomaly",)
+        stored = read_stored_crops(
+            data,
+            d.crops,
+            FPS / d.frames_per_row,
+            classes,
+            lambda names: _hold_out(names, d.validation_share, seed),
+            lambda name: shown_by(name, d),
+        )
+        if stored is not None:
+            self.test_videos = frozenset(row.group for row in stored.of("test"))
+            self.truth = read_annotations(data)
+            return stored
         videos = {s: read_feature_list(find_list(data, s, getattr(d, f"{s}_list")), data) for s in ("train", "test")}
         annotations = read_annotations(data)
-        self.truth, self.frames_per_row = annotations, d.frames_per_row
+        self.truth = annotations
         self.test_videos = frozenset(v.name for v in videos["test"])
         both = self.test_videos & {v.name for v in videos["train"]}
         if both:
             raise FileError(data, f"{min(both)} is in the train and in the test list", "remove it from one")
-        held_out = _hold_out(videos["train"], d.validation_share, seed)
+        held_out = _hold_out([v.name for v in videos["train"]], d.validation_share, seed)
         width = open_crops(videos["train"][0].visual, 1)[0].shape[-1]
         rows: list[RecordingRow] = []
         for split, listed in videos.items():
             for video in listed:
                 of_video = "validation" if video.name in held_out else split
                 rows += _rows(video, of_video, d, width, annotations if split == "test" else None)
-        return RecordingIndex(tuple(rows), CLASSES if d.labels == "classes" else ("anomaly",), data)
+        return RecordingIndex(tuple(rows), classes, data)
+
+    def annotation_files(self, data: Path) -> tuple[Path, ...]:
+        """See ``Dataset.annotation_files``."""
+        return tuple(find_annotations(data)[:1])
 
     def evaluate(self, recordings: Sequence[Recording], scores: Sequence[SnippetScores], grid: SnippetGrid) -> Metrics:
         """Metrics of videos, their crops' scores averaged; of the frames of test videos where events are annotated."""
@@ -178,7 +197,7 @@ def read_annotations(data: Path) -> Annotations | None:
     Raises:
         FileError: A line is not as expected.
     """
-    files = sorted(data.rglob(ANNOTATIONS)) or sorted(data.rglob(ANNOTATIONS.replace("Annotation", "Annotations")))
+    files = find_annotations(data)
     if not files:
         print(f"{data / ANNOTATIONS}: no such file, so metrics are of videos, not of frames", flush=True)
         return None
@@ -198,8 +217,24 @@ def read_annotations(data: Path) -> Annotations | None:
     return events
 
 
-def _hold_out(videos: Sequence[ListedVideo], share: float, seed: int) -> frozenset[str]:
-    pools = [[v.name for v in videos if (class_of(v.name) == "Normal") == normal] for normal in (True, False)]
+def find_annotations(data: Path) -> list[Path]:
+    """Files of annotations anywhere below the folder, under either name that is around."""
+    return sorted(data.rglob(ANNOTATIONS)) or sorted(data.rglob(ANNOTATIONS.replace("Annotation", "Annotations")))
+
+
+def shown_by(video: str, options: UcfCrimeConfig) -> tuple[str, ...]:
+    """The class that a video's name says, of the labels that the options ask for.
+
+    Example:
+        >>> shown_by("Abuse001_x264", UcfCrimeConfig()), shown_by("Normal_Videos_003_x264", UcfCrimeConfig())
+        (('anomaly',), ())
+    """
+    shown = class_of(video)
+    return () if shown == "Normal" else (shown if options.labels == "classes" else "anomaly",)
+
+
+def _hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:
+    pools = [[n for n in names if (class_of(n) == "Normal") == normal] for normal in (True, False)]
     return draw_share(pools, share, np.random.default_rng([seed, 0x0CF]))
 
 
@@ -220,7 +255,7 @@ def _rows(
         frames = annotations.get(video.name, ())
         check_annotation_fits(video.name, frames, len(crops[0]), options.frames_per_row)
         events = tuple(Interval(a / FPS, b / FPS, shown) for a, b in frames)
-    labels: tuple[str, ...] = () if shown == "Normal" else (shown if options.labels == "classes" else "anomaly",)
+    labels = shown_by(video.name, options)
     rows = []
     for c, x in enumerate(crops):
         file = video.visual[min(c, len(video.visual) - 1)]

@@ -17,6 +17,7 @@ from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
 from mmcl.datasets._base import Dataset, Metrics, Preset
 from mmcl.datasets.sources.draw_share import draw_share
 from mmcl.datasets.sources.recipes import one_row_a_snippet
+from mmcl.datasets.sources.stored import read_stored_crops
 from mmcl.datasets.sources.xd_violence_files import (
     CLASSES,
     FPS,
@@ -160,6 +161,20 @@ class XdViolence(Dataset):
         """See ``Dataset.index``."""
         d = options
         assert isinstance(d, XdViolenceConfig)
+        self.frames_per_row = d.frames_per_row
+        classes = tuple(CLASSES.values()) if d.labels == "classes" else ("violence",)
+        stored = read_stored_crops(
+            data,
+            d.crops,
+            FPS / d.frames_per_row,
+            classes,
+            lambda names: hold_out(names, d.validation_share, seed),
+            lambda name: shown_by(name, d),
+        )
+        if stored is not None:
+            self.test_videos = frozenset(row.group for row in stored.of("test"))
+            self.annotations = self._annotations(data)
+            return stored
         cards = read_cards(data)
         crops = min(d.crops, cards["visual"].crops) if "visual" in cards else d.crops
         suffix = file_suffix(cards["audio"]) if "audio" in cards else ""
@@ -174,7 +189,6 @@ class XdViolence(Dataset):
         widths = {"visual": open_features(first.visual[0]).shape[1]}
         if with_audio is not None:
             widths["audio"] = open_features(with_audio).shape[1]
-        self.frames_per_row = d.frames_per_row
         held_out = hold_out([v.name for v in videos["train"]], d.validation_share, seed)
         self.test_videos = frozenset(v.name for v in videos["test"])
         self.annotations = self._annotations(data)
@@ -184,8 +198,11 @@ class XdViolence(Dataset):
             rows += rows_of(video, split, d, widths, {})
         for video in videos["test"]:
             rows += rows_of(video, "test", d, widths, self.annotations or {})
-        classes = tuple(CLASSES.values()) if d.labels == "classes" else ("violence",)
         return RecordingIndex(tuple(rows), classes, data, cards)
+
+    def annotation_files(self, data: Path) -> tuple[Path, ...]:
+        """See ``Dataset.annotation_files``."""
+        return (data / ANNOTATIONS,) if (data / ANNOTATIONS).exists() else ()
 
     @staticmethod
     def _annotations(data: Path) -> Annotations | None:
@@ -205,9 +222,8 @@ def rows_of(
     video: Features, split: str, options: XdViolenceConfig, widths: Mapping[str, int], annotations: Annotations
 ) -> list[RecordingRow]:
     """A row for each crop; all share the video's audio, and their group is the video."""
-    codes = codes_of(video.name)
-    shown = tuple(CLASSES[c] for c in codes) if options.labels == "classes" else ("violence",) if codes else ()
-    name = ", ".join(CLASSES[c] for c in codes)
+    shown = shown_by(video.name, options)
+    name = ", ".join(CLASSES[c] for c in codes_of(video.name))
     events = tuple(Interval(a / FPS, b / FPS, name) for a, b in annotations.get(video.name, ()))
     rows = []
     for crop, path in enumerate(video.visual):
@@ -218,6 +234,17 @@ def rows_of(
         }
         rows.append(RecordingRow(f"{video.name}__{crop}", split, shown, video.name, events, sources, "rows"))
     return rows
+
+
+def shown_by(video: str, options: XdViolenceConfig) -> tuple[str, ...]:
+    """The classes that a video's name says, of the labels that the options ask for.
+
+    Example:
+        >>> shown_by("v_label_B1-0-0", XdViolenceConfig()), shown_by("v_label_A", XdViolenceConfig())
+        (('violence',), ())
+    """
+    codes = codes_of(video)
+    return tuple(CLASSES[c] for c in codes) if options.labels == "classes" else ("violence",) if codes else ()
 
 
 def _open(path: Path, width: int, frames_per_row: int) -> tuple[LazyArray, float]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ucf_features import make as make_ucf_crime
+from xd_features import make_features
 
 from mmcl.cli.main import main
 from mmcl.config import override
@@ -161,3 +163,43 @@ def test_modalities_that_last_unequally_long_are_refused(tmp_path):
     dataset = get_dataset("events")
     with pytest.raises(ValueError, match=r"recording r0: wrist 4.0 s, ankle 8.0 s do not match"):
         load_splits(dataset, tmp_path / "s", dataset.default_config().data).train[0]
+
+
+@pytest.mark.parametrize("dataset", ["xd-violence", "ucf-crime"])
+def test_a_published_data_set_in_a_store(dataset, tmp_path, capsys):
+    """Training, labels, crops, held-out videos and metrics of frames are those of its folder."""
+    folder, store = tmp_path / "folder", tmp_path / "store"
+    if dataset == "xd-violence":
+        make_features(folder, n_each=3, n_crops=5)
+    else:
+        make_ucf_crime(folder, "files")
+    assert main(["store", "convert", str(folder), str(store), "--dataset", dataset]) == 0
+    histories, metrics = [], []
+    for data, out in ((folder, "a"), (store, "b")):
+        words = ["train", dataset, "--data", str(data), "--out", str(tmp_path / out), *SMALL, "--optim.epochs", "1"]
+        assert main([*words, "--data.validation-share", "0.3", "--seed", "1"]) == 0
+        histories.append(json.loads((tmp_path / out / "history.json").read_text()))
+        of_run = json.loads((tmp_path / out / "metrics.json").read_text())
+        metrics.append({k: v for k, v in of_run.items() if "seconds" not in k})
+    assert histories[0] == histories[1]
+    assert metrics[0] == metrics[1]
+    assert any("frame" in name for name in metrics[0])
+    options = override(get_dataset(dataset).default_config(folder), {"data.labels": "classes", "data.crops": 1}).data
+    ours, theirs = (get_dataset(dataset).index(data, options, 7) for data in (folder, store))
+    assert ours.classes == theirs.classes
+    for a, b in zip(ours.rows, theirs.rows, strict=True):
+        assert (a.name, a.split, a.labels, a.group, a.events) == (b.name, b.split, b.labels, b.group, b.events)
+    capsys.readouterr()
+    words = ["train", dataset, "--data", str(store), "--out", str(tmp_path / "c"), "--data.frames-per-row", "64"]
+    assert main(words) == 1
+    fps = 24 if dataset == "xd-violence" else 30
+    assert f"its visual has {fps / 16:.4g} rows a second, not {fps / 64:.4g}" in capsys.readouterr().err
+
+
+def test_another_store_is_no_published_data_set(tmp_path, rng, capsys):
+    manifest, store = write_manifest(tmp_path, rng, True), tmp_path / "store"
+    assert main(["store", "convert", str(manifest), str(store)]) == 0
+    capsys.readouterr()
+    words = ["train", "xd-violence", "--data", str(store), "--out", str(tmp_path / "a"), "--data.frames-per-row", "12"]
+    assert main(words) == 1
+    assert "rows a second, not 2" in capsys.readouterr().err

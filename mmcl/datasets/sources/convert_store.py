@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -68,6 +69,8 @@ def pack(
             labels = [c for c, y in zip(index.classes, recording.label, strict=True) if y]  # type: ignore[arg-type]
             writer.add(recording.name, signal, recording.rate_hz, split, labels, recording.group, events)
     _compare(index, modalities, ShardStore(out))
+    for path in dataset.annotation_files(data):
+        atomic_write(out / path.name, partial(shutil.copyfile, path))
     return len(index.rows)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,51 @@ def _state(data: Path) -> tuple[tuple[str, int, int], ...] | None:
     if is_remote(address_of(data)):
         return None
     return tuple(sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in data.iterdir()))
+
+
+def read_stored_crops(
+    data: Path,
+    crops: int,
+    rate_hz: float,
+    classes: tuple[str, ...],
+    hold_out: Callable[[list[str]], Collection[str]],
+    labels_of: Callable[[str], tuple[str, ...]],
+) -> RecordingIndex | None:
+    """The index of a store of a data set whose recordings are crops, NAME__0 to NAME__9; None where there is no store.
+
+    Args:
+        data: What the user gave as ``--data``.
+        crops: How many of each video to take.
+        rate_hz: Rows a second that the data set's options say.
+        classes: Of the data set, by its options.
+        hold_out: From the names of the videos that are not tested to those of the validation split.
+        labels_of: Those that a video of a name shows.
+
+    Raises:
+        FileError: The store has no splits, recordings that are no crops, or rows of another length.
+    """
+    index = read_stored(data)
+    if index is None:
+        return None
+    if not isinstance(index, StoredIndex):
+        raise FileError(data, "its recordings have no split", "convert the data set's own folder: mmcl store convert")
+    store = index.columns.store
+    for m, measured in store.rate_hz.items():
+        wrong = (store.rows[m] > 0) & (abs(measured - rate_hz) > 1e-6 * rate_hz)
+        if wrong.any():
+            what = f"its {m} has {measured[wrong][0]:.4g} rows a second, not {rate_hz:.4g}"
+            raise FileError(data, what, "--data.frames-per-row says how many frames a row stands for")
+    rows = list(index.rows)
+    held_out = hold_out(list(dict.fromkeys(row.group for row in rows if row.split != "test")))
+    chosen = []
+    for row in rows:
+        video, _, crop = row.name.rpartition("__")
+        if video != row.group or not crop.isdigit():
+            raise FileError(data, f"{row.name} is no crop of a video", "expected a store of this data set")
+        if int(crop) < crops:
+            split = "test" if row.split == "test" else "validation" if video in held_out else "train"
+            chosen.append(replace(row, split=split, labels=labels_of(video), align="rows"))
+    return RecordingIndex(tuple(chosen), classes, data, index.extractors)
 
 
 def settle_events(index: StoredIndex, normal: str, says_splits: bool) -> StoredIndex:
