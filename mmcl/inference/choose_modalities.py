@@ -8,7 +8,7 @@ import numpy as np
 
 from mmcl.data.snippet_features import snippet_features
 from mmcl.evaluation.metrics import roc_auc
-from mmcl.inference.linear_baseline import MAX_BAGS, LinearBaseline
+from mmcl.inference.linear_baseline import LinearBaseline, draw_bags
 from mmcl.types import Recording
 
 Trial = tuple[LinearBaseline, Sequence[Recording]]
@@ -54,13 +54,12 @@ def bag_roc_auc(candidates: Sequence[LinearBaseline], recordings: Sequence[Recor
 
     Args:
         candidates: That were not fitted to the recordings; all of one grid, so that features are computed once.
-        recordings: With labels; at most ``MAX_BAGS`` evenly spread ones are scored.
+        recordings: With labels; of very many some are drawn.
 
     Returns:
         NaN where no class does.
     """
-    labelled = [r for r in recordings if r.label is not None]
-    sample = labelled[:: -(-len(labelled) // MAX_BAGS) or 1]
+    sample = draw_bags(recordings, lambda r: r.label is not None)
     if not sample:
         return [float("nan")] * len(candidates)
     score = []

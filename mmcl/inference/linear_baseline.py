@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,11 +134,9 @@ def fit_linear_baseline(
     Reference:
         The refitting is mi-SVM's (Andrews et al., NIPS 2002) with logistic regression and several snippets a bag.
     """
-    labelled = [i for i, r in enumerate(recordings) if r.label is not None and (r.label.any() or not multiclass)]
-    if not labelled:
+    chosen = draw_bags(recordings, lambda r: r.label is not None and bool(r.label.any() or not multiclass))
+    if not chosen:
         raise InputError("linear baseline: no training recording has a label")
-    drawn = np.random.default_rng(0).permutation(len(labelled))[:MAX_BAGS]
-    chosen = [recordings[labelled[i]] for i in sorted(drawn)]
     rows: list[Rows] = []
     for r in chosen:
         of_bag = snippet_features(r, grid)
@@ -159,6 +157,22 @@ def fit_linear_baseline(
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
     return LinearBaseline(joint, alone, grid, classes, topk_divisor, multiclass)
+
+
+def draw_bags(recordings: Sequence[Recording], is_usable: Callable[[Recording], bool]) -> list[Recording]:
+    """The usable recordings in their order, of very many ``MAX_BAGS``, drawn without a look at the others.
+
+    Args:
+        recordings: In any number.
+        is_usable: Of a recording.
+    """
+    numbers: list[int] = []
+    for i in np.random.default_rng(0).permutation(len(recordings)).tolist():
+        if len(numbers) == MAX_BAGS:
+            break
+        if is_usable(recordings[i]):
+            numbers.append(i)
+    return [recordings[i] for i in sorted(numbers)]
 
 
 def _fit(

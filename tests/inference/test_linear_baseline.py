@@ -19,7 +19,7 @@ from mmcl.data.snippet_features import snippet_features
 from mmcl.data.snippet_grid import create_grid, resample_to_grid
 from mmcl.errors import InputError
 from mmcl.inference.choose_modalities import choose_modalities
-from mmcl.inference.linear_baseline import C, fit_linear_baseline
+from mmcl.inference.linear_baseline import MAX_BAGS, C, draw_bags, fit_linear_baseline
 from mmcl.inference.predictor import Predictor
 from mmcl.models.build import create_model
 from mmcl.training.baseline import set_linear_path
@@ -192,3 +192,26 @@ def test_raw_signals_have_no_linear_path():
     grid = SnippetGrid(0.5, 1.0, {"wrist": 16})
     with pytest.raises(ValueError, match="takes precomputed features, not raw wrist signals"):
         create_model(ModelConfig(linear_path=True), grid, 1, {"wrist": InputSpec("inertial", (6,))})
+
+
+class Counted(list):
+    """Recordings that count how often one is looked at."""
+
+    n = 0
+
+    def __getitem__(self, i):
+        self.n += 1
+        return super().__getitem__(i)
+
+
+def test_of_very_many_recordings_only_those_that_are_drawn_are_looked_at():
+    recordings = Counted(Recording(str(i), {}, {}, np.array([i % 2])) for i in range(50_000))
+    drawn = draw_bags(recordings, lambda r: bool(r.label.any()))
+    assert len(drawn) == MAX_BAGS
+    assert recordings.n < 4 * MAX_BAGS
+    numbers = [int(r.name) for r in drawn]
+    assert numbers == sorted(set(numbers))
+    assert all(i % 2 for i in numbers)
+    assert abs(np.mean(numbers) - 25_000) < 2_000
+    few = Counted(recordings[:9])
+    assert draw_bags(few, lambda r: bool(r.label.any())) == [few[i] for i in (1, 3, 5, 7)]

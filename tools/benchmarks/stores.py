@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil  # type: ignore[import-untyped]
 
 from benchmarks.feature_files import small_store
+from benchmarks.first_batch import anonymous_mb
 from benchmarks.losses import LONGEST, N_BAGS, SHORTEST, grid_of
 from benchmarks.measure import Benchmark, Row, in_turns
 from mmcl.config import override
@@ -175,6 +179,33 @@ def million(b: Benchmark) -> None:
                 ):
                     low, median, high = np.percentile([t[key] for t in times], [25, 50, 75])
                     b.report(Row("million", f"{what}: {title}", median, low, high, unit))
+        b.report(Row("million", "a million sensors, 2 training processes: memory of each", *train_on_two(place), "MB"))
+
+
+def train_on_two(place: Path) -> tuple[float, float, float]:
+    """Highest memory of each of two processes that train on a store until they are in the middle of an epoch [MB].
+
+    Returns:
+        The mean of both, the lower and the higher one.
+    """
+    out = place.parent / "run"
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "mmcl"]
+    words += ["train", "recordings", "--data", str(place), "--out", str(out), "--optim.epochs", "1"]
+    words += ["--trainer.tracker", "none", "--trainer.save-every-minutes", "0.5", "--loader.batch-size", "128"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        peak: dict[int, float] = {}
+        while not (out / "state.pt").exists():
+            if process.poll() is not None:
+                raise RuntimeError(f"{' '.join(words)}: ended before an epoch was under way")
+            for child in psutil.Process(process.pid).children():
+                with contextlib.suppress(OSError, psutil.Error):
+                    workers = child.children(recursive=True)
+                    peak[child.pid] = max(peak.get(child.pid, 0.0), sum(anonymous_mb(p.pid) for p in [child, *workers]))
+            time.sleep(0.5)
+        process.terminate()
+    values = sorted(peak.values())[-2:]
+    return float(np.mean(values)), values[0], values[-1]
 
 
 def write_million(place: Path, specs: dict[str, StoredModality], seed: int) -> None:
