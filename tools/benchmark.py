@@ -24,6 +24,7 @@ import tyro
 from benchmarks.evaluation import evaluation
 from benchmarks.losses import contrastive, forward, growth, step
 from benchmarks.measure import Benchmark
+from benchmarks.on_ray import on_ray
 from benchmarks.pages import pages
 from benchmarks.start_up import start_up
 from benchmarks.stores import formats, million, store
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Benchmark], None]] = {
     "start-up": start_up,
     "pages": pages,
     "processes": processes,
+    "ray": on_ray,
 }
 
 

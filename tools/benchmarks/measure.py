@@ -39,11 +39,11 @@ class Benchmark:
     """JSON file to write."""
     only: tuple[str, ...] = ()
     """Sections to measure, all if left out: step, forward, contrast, growth, store, formats, million, evaluation,
-    video, clips, start-up, pages, processes."""
+    video, clips, start-up, pages, processes, ray."""
     against: Path | None = None
     """JSON of an earlier measurement; each row is followed by its change since."""
     clips: Path | None = None
-    """Folder of short videos of your own for the section clips; made-up ones by default."""
+    """Folder of short videos of your own for the sections clips (made-up ones by default) and ray."""
     repeats: int = 7
     """Timed repeats of each variant."""
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
