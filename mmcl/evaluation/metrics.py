@@ -1,4 +1,4 @@
-"""Metrics, each named for what it computes. scikit-learn, which takes a second to import, is imported by use."""
+"""Metrics, each named for what it computes. scikit-learn, which takes two seconds to import, is imported by use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
         >>> average_precision(np.array([True, False]), np.array([0.9, 0.1]))
         1.0
     """
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(truth, score)) if truth.any() else float("nan")
+    return _ranked(truth, score).average_precision
 
 
 def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
@@ -36,19 +34,12 @@ def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
         >>> trapezoid_pr_auc(np.array([True, False]), np.array([0.9, 0.1]))
         1.0
     """
-    if not truth.any():
-        return float("nan")
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(truth, score)
-    return float(np.trapezoid(precision[::-1], recall[::-1]))
+    return _ranked(truth, score).trapezoid_pr_auc
 
 
 def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve; NaN when only one kind of truth occurs."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else float("nan")
+    return _ranked(truth, score).roc_auc
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -61,6 +52,15 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0))
+
+
+def _ranked(truth: np.ndarray, score: np.ndarray) -> RankedCounts:
+    if not np.isfinite(score).all():
+        raise ValueError(f"score: expected finite numbers, got {np.count_nonzero(~np.isfinite(score))} that are not")
+    positive = np.asarray(truth).astype(np.int64)
+    if not len(positive):
+        return RankedCounts(positive, positive)
+    return Ranking(np.asarray(score), positive, 1 - positive, np.zeros(len(positive), int)).counts(np.ones(1))
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from mmcl.evaluation.metrics import Ranking, accuracy, average_precision, macro_f1, roc_auc, trapezoid_pr_auc
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_areas_are_scikit_learns(rng, decimals):
+    """With many ties, few and none; of float32 scores too."""
+    for n in (2, 3, 50, 1000):
+        score = rng.random(n).round(decimals).astype(np.float32)
+        truth = rng.random(n) < 0.3
+        truth[:2] = True, False
+        assert average_precision(truth, score) == pytest.approx(average_precision_score(truth, score))
+        assert roc_auc(truth, score) == pytest.approx(roc_auc_score(truth, score))
+        precision, recall, _ = precision_recall_curve(truth, score)
+        assert trapezoid_pr_auc(truth, score) == pytest.approx(np.trapezoid(precision[::-1], recall[::-1]))
+
+
+def test_areas_of_nothing_and_of_no_numbers():
+    nothing = np.array([])
+    assert np.isnan([f(nothing.astype(bool), nothing) for f in (average_precision, roc_auc, trapezoid_pr_auc)]).all()
+    assert np.isnan([roc_auc(np.full(3, y), np.arange(3.0)) for y in (False, True)]).all()
+    for f in (average_precision, roc_auc, trapezoid_pr_auc):
+        with pytest.raises(ValueError, match="expected finite numbers, got 1 that are not"):
+            f(np.array([True, False]), np.array([np.nan, 0.5]))
 
 
 def test_metrics_equal_plain_definitions(rng):
