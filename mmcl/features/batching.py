@@ -81,9 +81,11 @@ class SharedBatches:
                 x = np.concatenate([x, np.repeat(x[-1:], self.size - n, 0)])
             with torch.inference_mode():
                 y = self.module(torch.from_numpy(x).to(self.device)).float().cpu().numpy()[:n]
-        except Exception as error:  # each caller gets it, and says of which file
+        except BaseException as error:  # each caller gets it, and says of which file
             for request in requests:
                 request.rows.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
             return
         start = 0
         for request in requests:
