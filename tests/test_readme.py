@@ -48,7 +48,7 @@ SMALL = {
     "tools/live_stream.py": "--hours 0.03 --stalls 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
     "mmcl train events": "--optim.epochs 1 --features.visual motion",
-    "mmcl crossval events": "--data.folds 2 --optim.epochs 1 --features.visual motion",
+    "mmcl crossval events": "--optim.epochs 1 --features.visual motion",
     "mmcl train ucf-crime": "--optim.epochs 1 --model.dim 16",
     "mmcl demo": "--epochs 1 --clips 6",
     "pipelines/xd_violence.py": "--seeds 0 --epochs 1",
