@@ -8,7 +8,7 @@ import numpy as np
 
 from mmcl.evaluation.calibration import calibration_error
 from mmcl.evaluation.event_level import event_metrics
-from mmcl.evaluation.metrics import average_precision, roc_auc, trapezoid_pr_auc
+from mmcl.evaluation.metrics import average_precision, ranked_counts, roc_auc
 from mmcl.evaluation.recognition import shares_with
 from mmcl.evaluation.snippet_truth import snippet_truth
 from mmcl.types import Recording, SnippetGrid, SnippetScores
@@ -48,10 +48,11 @@ def detection_metrics(
     recordings, scores = [recordings[i] for i in annotated], [scores[i] for i in annotated]
     truth = np.concatenate([snippet_truth(r, grid, len(s.score)) for r, s in zip(recordings, scores, strict=True)])
     joint = np.concatenate([s.score.max(1) for s in scores])
+    ranked = ranked_counts(truth, joint)
     metrics = {
-        "snippet average precision": average_precision(truth, joint),
-        "snippet trapezoid PR-AUC": trapezoid_pr_auc(truth, joint),
-        "snippet ROC-AUC": roc_auc(truth, joint),
+        "snippet average precision": ranked.average_precision,
+        "snippet trapezoid PR-AUC": ranked.trapezoid_pr_auc,
+        "snippet ROC-AUC": ranked.roc_auc,
         "snippet calibration error": calibration_error(truth, joint),
         **bag,
         "share of event snippets": float(truth.mean()),

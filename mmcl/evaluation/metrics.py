@@ -18,7 +18,7 @@ def average_precision(truth: np.ndarray, score: np.ndarray) -> float:
         >>> average_precision(np.array([True, False]), np.array([0.9, 0.1]))
         1.0
     """
-    return _ranked(truth, score).average_precision
+    return ranked_counts(truth, score).average_precision
 
 
 def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
@@ -34,12 +34,12 @@ def trapezoid_pr_auc(truth: np.ndarray, score: np.ndarray) -> float:
         >>> trapezoid_pr_auc(np.array([True, False]), np.array([0.9, 0.1]))
         1.0
     """
-    return _ranked(truth, score).trapezoid_pr_auc
+    return ranked_counts(truth, score).trapezoid_pr_auc
 
 
 def roc_auc(truth: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve; NaN when only one kind of truth occurs."""
-    return _ranked(truth, score).roc_auc
+    return ranked_counts(truth, score).roc_auc
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -54,7 +54,20 @@ def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     return float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0))
 
 
-def _ranked(truth: np.ndarray, score: np.ndarray) -> RankedCounts:
+def ranked_counts(truth: np.ndarray, score: np.ndarray) -> RankedCounts:
+    """Sorted once, for several areas under curves.
+
+    Args:
+        truth: ``(n,)`` bool.
+        score: ``(n,)``.
+
+    Raises:
+        ValueError: A score is no finite number.
+
+    Example:
+        >>> ranked_counts(np.array([True, False]), np.array([0.9, 0.1])).roc_auc
+        1.0
+    """
     if not np.isfinite(score).all():
         raise ValueError(f"score: expected finite numbers, got {np.count_nonzero(~np.isfinite(score))} that are not")
     positive = np.asarray(truth).astype(np.int64)

@@ -166,13 +166,14 @@ def draw_bags(recordings: Sequence[Recording], is_usable: Callable[[Recording], 
         recordings: In any number.
         is_usable: Of a recording.
     """
-    numbers: list[int] = []
+    drawn: dict[int, Recording] = {}
     for i in np.random.default_rng(0).permutation(len(recordings)).tolist():
-        if len(numbers) == MAX_BAGS:
+        if len(drawn) == MAX_BAGS:
             break
-        if is_usable(recordings[i]):
-            numbers.append(i)
-    return [recordings[i] for i in sorted(numbers)]
+        recording = recordings[i]
+        if is_usable(recording):
+            drawn[i] = recording
+    return [drawn[i] for i in sorted(drawn)]
 
 
 def _fit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -38,8 +39,9 @@ def test_what_waits_is_computed_together():
     inputs = [np.random.default_rng(i).random((3, 4), np.float32) for i in range(11)]
     with ThreadPoolExecutor(11) as pool:
         futures = [pool.submit(batches, x) for x in inputs]
-        while len(batches._waiting) < 10:  # the first one is being computed
-            pass
+        until = time.monotonic() + 30
+        while len(batches._waiting) < 10 and time.monotonic() < until:  # the first one is being computed
+            time.sleep(0.01)
         module.go.set()
         outputs = [f.result(30) for f in futures]
     for x, y in zip(inputs, outputs, strict=True):

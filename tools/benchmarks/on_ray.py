@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.measure import Benchmark, Row
+from mmcl.media.find import find_media
 
 COPIES = 4  # of each clip, under names of their own
 
@@ -23,7 +24,7 @@ def on_ray(b: Benchmark) -> None:
     if b.clips is None:
         print("ray: left out; --clips FOLDER gives it short clips")
         return
-    clips = sorted(p for p in b.clips.rglob("*") if p.suffix in (".mp4", ".avi", ".mkv"))
+    clips = [file.path for file in find_media([b.clips])]
     with tempfile.TemporaryDirectory(dir=b.work) as temporary:
         folder = Path(temporary)
         (folder / "in").mkdir()
