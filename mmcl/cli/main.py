@@ -66,6 +66,17 @@ def usage() -> str:
     )
 
 
+def usage_of_two_words(first: str) -> str:
+    """The commands that begin with a word, a line each.
+
+    Example:
+        >>> print(usage_of_two_words("store").splitlines()[0])
+          mmcl store convert            recordings into a store of few large files, or back
+    """
+    lines = [f"  mmcl {name:24} {what}" for name, (what, _) in COMMANDS.items() if name.startswith(f"{first} ")]
+    return "\n".join([*lines, "", "mmcl COMMAND --help shows its options with their defaults."])
+
+
 def usage_of(command: str) -> str:
     """The data sets of a command, a line each.
 
@@ -194,13 +205,16 @@ def run(args: list[str]) -> int:
         The exit status.
     """
     asks_help = args[1:] in ([], ["-h"], ["--help"], ["--help-all"])
-    if not args or args[0] in ("-h", "--help", "--help-all", "help") or (args == ["check"]):
+    if not args or args[0] in ("-h", "--help", "--help-all", "help"):
         print(usage())
         return 0
     if args[0] in ("--version", "version"):
         import mmcl
 
         print(f"mmcl {mmcl.__version__}")
+        return 0
+    if args[0] in TWO_WORDS - COMMANDS.keys() and asks_help:
+        print(usage_of_two_words(args[0]))
         return 0
     try:
         if args[0] in OF_DATASET and asks_help:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,9 +31,10 @@ from mmcl.datasets.sources.xd_violence_files import (
     read_annotations,
 )
 from mmcl.datasets.sources.xd_violence_scores import ANNOTATIONS
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
 from mmcl.evaluation.frame_level import frame_metrics
 from mmcl.evaluation.metrics import Ranking, average_precision, roc_auc
+from mmcl.features.cards import ExtractorCard
 from mmcl.features.store import file_suffix, read_cards
 from mmcl.readers.lazy_array import LazyArray
 from mmcl.types import Interval, Recording, SnippetGrid, SnippetScores
@@ -172,11 +174,12 @@ class XdViolence(Dataset):
             lambda name: shown_by(name, d),
         )
         if stored is not None:
+            check_stored_crops(stored, d.crops)
             self.test_videos = frozenset(row.group for row in stored.of("test"))
             self.annotations = self._annotations(data)
             return stored
         cards = read_cards(data)
-        crops = min(d.crops, cards["visual"].crops) if "visual" in cards else d.crops
+        crops = crops_made(d.crops, cards)
         suffix = file_suffix(cards["audio"]) if "audio" in cards else ""
         videos = find_features(data, crops, suffix, needs_audio="audio" in d.modalities)
         for split in ("train", "test"):
@@ -249,6 +252,27 @@ def shown_by(video: str, options: XdViolenceConfig) -> tuple[str, ...]:
 
 def _open(path: Path, width: int, frames_per_row: int) -> tuple[LazyArray, float]:
     return open_features(path, width), FPS / frames_per_row
+
+
+def crops_made(asked: int, cards: Mapping[str, ExtractorCard]) -> int:
+    """How many crops of each video to expect: those asked for, or fewer where the extractor made fewer."""
+    return min(asked, cards["visual"].crops) if "visual" in cards else asked
+
+
+def check_stored_crops(index: RecordingIndex, asked: int) -> None:
+    """A store holds the crops that are asked for.
+
+    Args:
+        index: Of a store, its groups videos.
+        asked: By the options.
+
+    Raises:
+        FileError: A video has fewer.
+    """
+    expected = crops_made(asked, index.extractors)
+    for video, n in Counter(row.group for row in index.rows).items():
+        if n < expected:
+            raise FileError(index.path, f"{video} has {n} crops, not {expected}", f"--data.crops {n} takes what it has")
 
 
 def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:

@@ -12,6 +12,8 @@ def test_commands_help_and_suggest(capsys):
     assert "mmcl train DATASET" in capsys.readouterr().out
     assert main(["train"]) == 0
     assert "mmcl train utd-mhad-streams" in capsys.readouterr().out
+    assert main(["store", "--help"]) == 0
+    assert capsys.readouterr().out.count("mmcl store") == 2
     assert main(["scor", "x"]) == 1
     assert "did you mean 'mmcl score'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
