@@ -165,7 +165,10 @@ class ModelConfig:
     """Begin with the linear baseline, which the network learns to correct (features only): without any correction, as
     selected where validation says so, the run is the baseline."""
     score_smoothing: int = limited(5, 1, 9999)
-    """Snippets (odd) over which logits are averaged; 1 = none. Events outlast a snippet."""
+    """Snippets (odd) over which scores are smoothed; 1 = none. Events outlast a snippet."""
+    smoothed: Literal["logits", "probabilities"] = "logits"
+    """What is smoothed: the network's logits by their mean, or probabilities, a linear path's too, weighted by a
+    triangle; a snippet whose logit is extreme outweighs its neighbours in the former alone."""
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,8 @@ def _check_losses(loss: LossConfig, data: DataConfig, model: ModelConfig, teache
         raise InputError("--loss.semibag.against: expected one kind at least; --loss.semibag.weight 0 switches it off")
     if loss.mil.multiclass and task != "recognition":
         raise InputError("--loss.mil.multiclass: the labels of this data set do not exclude each other")
+    if model.smoothed == "probabilities" and loss.mil.multiclass:
+        raise InputError("--model.smoothed probabilities: the classes exclude each other; smooth logits")
     if loss.semibag.overlap and loss.semibag.clustering != "topk":
         raise InputError("--loss.semibag.overlap: belongs to --loss.semibag.clustering topk")
     if loss.semibag.swap_scores and len(data.modalities) != 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from scipy.special import stdtr
 from mmcl.config.files import override
 from mmcl.config.schema import RunConfig
 from mmcl.data.media import extract_media, hold_streams
-from mmcl.data.recording_index import SPLITS
+from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.datasets import get_dataset
 from mmcl.errors import InputError
 from mmcl.experiments.many_runs import check_many_runs, train_missing
-from mmcl.io import atomic_write, read_json, read_metrics, write_json
+from mmcl.io import atomic_write, read_metrics, write_json
 from mmcl.runs.model import resolve_device
-from mmcl.runs.run_dir import CONFIG, METRICS
+from mmcl.runs.run_dir import METRICS
 from mmcl.training.baseline import PREFIX
 from mmcl.training.run import check_run
 
@@ -32,7 +32,7 @@ class CrossValidation:
         runs: Their places below the folder.
         network: ``(run,)``.
         linear: ``(run,)``.
-        test_share: Test recordings as a share of training recordings, mean over runs.
+        test_share: See ``share_tested``, mean over runs.
 
     Example:
         >>> c = CrossValidation("accuracy", ("a", "b"), np.array([0.8, 0.9]), np.array([0.7, 0.7]), 0.25)
@@ -77,7 +77,7 @@ def corrected_p(difference: np.ndarray, test_share: float) -> float:
 
     Args:
         difference: ``(run,)``.
-        test_share: Test recordings as a share of training recordings.
+        test_share: See ``share_tested``.
 
     Returns:
         NaN of one run or of equal differences.
@@ -95,6 +95,24 @@ def corrected_p(difference: np.ndarray, test_share: float) -> float:
         return float("nan")
     t = difference.mean() / (spread * (1 / n + test_share) ** 0.5)
     return float(2 * stdtr(n - 1, -abs(t)))
+
+
+def share_tested(index: RecordingIndex, with_validation: bool) -> float:
+    """What is tested on, as a share of what is trained on, in independent units.
+
+    These are groups, where every recording has one; media files, of which several recordings may be composed; else
+    recordings.
+
+    Args:
+        index: With splits.
+        with_validation: Whether the validation split is trained on too.
+    """
+    units: dict[str, set[Hashable]] = {split: set() for split in SPLITS}
+    grouped = all(row.group for row in index.rows)
+    for row in index.rows:
+        units[row.split] |= {row.group} if grouped else set(row.media_files) or {row.name}
+    n_train = len(units["train"] | (units["validation"] if with_validation else set()))
+    return len(units["test"]) / max(n_train, 1)
 
 
 def cross_validate(
@@ -129,8 +147,10 @@ def cross_validate(
         for seed in seeds
         for name, changes in dataset.resamples(config.data, seed).items()
     }
-    for settings in runs.values():  # what is wrong with the data or the folds is told before anything is made
+    shares = {}
+    for name, settings in runs.items():  # what is wrong with the data or the folds is told before anything is made
         index = dataset.index(data, settings.data, settings.seed)
+        shares[name] = share_tested(index, with_validation=config.refits)
     extract_media(hold_streams(index), config.features, config.data.modalities, SPLITS, where)  # once, not in every run
     train_missing(runs, data, out, jobs, "", "test", device)
     finished = {name: read_metrics(out / name / METRICS) for name in runs}
@@ -141,8 +161,7 @@ def cross_validate(
         raise InputError(f"--metric {metric}: no run has it for network and linear baseline")
     if len(kept) < len(runs):
         print(f"{len(runs) - len(kept)} runs have no {metric} (one class alone was tested on), and are left out")
-    counts = [read_json(out / name / CONFIG)["recordings"] for name in kept]
-    share = float(np.mean([c["test"] / max(c["train"] + config.refits * c["validation"], 1) for c in counts]))
+    share = float(np.mean([shares[name] for name in kept]))
     network, linear = (np.array(v) for v in zip(*kept.values(), strict=True))
     result = CrossValidation(metric, tuple(kept), network, linear, share)
     write_json(

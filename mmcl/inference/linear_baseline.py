@@ -113,6 +113,7 @@ def fit_linear_baseline(
     topk_divisor: int = 16,
     multiclass: bool = False,
     blocks: Mapping[str, Sequence[int]] | None = None,
+    n_refits: int = N_REFITS,
 ) -> LinearBaseline:
     """Fit to weak labels.
 
@@ -127,6 +128,7 @@ def fit_linear_baseline(
         topk_divisor: Of the pooling.
         multiclass: Classes exclude each other.
         blocks: Channels of each extractor whose features stand side by side, by modality: each counts the same.
+        n_refits: At most; 0 = every snippet with its bag's label.
 
     Raises:
         InputError: No recording has a label.
@@ -152,7 +154,7 @@ def fit_linear_baseline(
     def fit(used: Sequence[str]) -> LinearModel:
         kept = [i for i, r in enumerate(rows) if any(m in r for m in used)]
         with threadpool_limits(1):  # sums, and with them refits, must not depend on the number of threads
-            return _fit([rows[i] for i in kept], label[kept], used, topk_divisor, multiclass, blocks or {})
+            return _fit([rows[i] for i in kept], label[kept], used, topk_divisor, multiclass, blocks or {}, n_refits)
 
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
@@ -183,6 +185,7 @@ def _fit(
     topk_divisor: int,
     multiclass: bool,
     blocks: Mapping[str, Sequence[int]],
+    n_refits: int,
 ) -> LinearModel:
     mean, std, scale = {}, {}, {}
     for m in used:
@@ -199,7 +202,7 @@ def _fit(
         pooled = np.stack([x.mean(0) for x in joined])
         weight, bias = _regress(pooled, label.argmax(1), label.shape[1])
     else:
-        fits = [_fit_class(joined, label[:, k] > 0, topk_divisor) for k in range(label.shape[1])]
+        fits = [_fit_class(joined, label[:, k] > 0, topk_divisor, n_refits) for k in range(label.shape[1])]
         weight, bias = np.stack([w for w, _ in fits], 1), np.array([b for _, b in fits])
     ends = np.cumsum([0, *(len(mean[m]) for m in used)])
     of_modality = {m: weight[ends[i] : ends[i + 1]] for i, m in enumerate(used)}
@@ -215,7 +218,9 @@ def _join(model: LinearModel, rows: Rows, used: Sequence[str]) -> np.ndarray:
     )
 
 
-def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: int) -> tuple[np.ndarray, float]:
+def _fit_class(
+    bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: int, n_refits: int
+) -> tuple[np.ndarray, float]:
     """Weight ``(dim,)`` and bias of one class."""
     if positive.all() or not positive.any():
         return np.zeros(bags[0].shape[1]), 0.0
@@ -224,7 +229,7 @@ def _fit_class(bags: Sequence[np.ndarray], positive: np.ndarray, topk_divisor: i
     is_positive = positive[bag]
     kept = np.ones(len(x), bool)
     starts = np.cumsum([0, *(len(b) for b in bags)])
-    for _ in range(N_REFITS + 1):
+    for _ in range(n_refits + 1):
         weight, bias = _regress(x[kept], is_positive[kept].astype(int), 1)
         score = x @ weight[:, 0]
         now = ~is_positive

@@ -134,6 +134,7 @@ def create_model(
         projection=config.projection,
         projection_layers=config.projection_layers,
         score_smoothing=config.score_smoothing,
+        smoothed=config.smoothed,
         linear_path=linear_path,
     )
 

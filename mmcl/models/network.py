@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from mmcl.errors import InputError
 from mmcl.models.fusion import CrossModalAttention, ModalityGate
 from mmcl.models.linear_path import LinearPath
+from mmcl.models.score_smoothing import smooth_logits, smooth_probabilities
 from mmcl.types import Bags, ModelOutput
 
 Joint = Literal["ensemble", "concat", "sum", "late", "gate"]
+Smoothed = Literal["logits", "probabilities"]
 
 
 def score_head(dim: int, n_classes: int, dropout: float) -> nn.Module:
@@ -35,28 +37,6 @@ def projection_head(dim: int, n_out: int, n_layers: int = 1) -> nn.Module:
     if n_layers == 1:
         return nn.Linear(dim, n_out)
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, n_out))
-
-
-def moving_average(logit: Tensor, mask: Tensor, n: int) -> Tensor:
-    """Mean of the logits among ``n`` snippets around each, padding left out.
-
-    An event outlasts a snippet: at its edges, where a window holds a little of it, this keeps scores from rising as
-    high as in its middle.
-
-    Args:
-        logit: ``(bag, snippet, class)``.
-        mask: ``(bag, snippet)`` bool.
-        n: Odd.
-
-    Example:
-        >>> moving_average(torch.tensor([[[0.0], [3.0]]]), torch.ones(1, 2, dtype=torch.bool), 3).flatten()
-        tensor([1.5000, 1.5000])
-    """
-    if n == 1:
-        return logit
-    weight = mask[:, None].to(logit.dtype)
-    total = nn.functional.avg_pool1d(logit.transpose(1, 2) * weight, n, 1, n // 2)
-    return (total / nn.functional.avg_pool1d(weight, n, 1, n // 2).clamp(min=1e-6)).transpose(1, 2)
 
 
 def encode(encoders: nn.ModuleDict, bags: Bags) -> dict[str, Tensor]:
@@ -117,7 +97,8 @@ class MultimodalNetwork(nn.Module):
             gated sum ("gate").
         projection: Size of the projection heads, 0 = contrast the embeddings themselves.
         projection_layers: 1 or 2.
-        score_smoothing: Snippets (odd) that logits are averaged over.
+        score_smoothing: Snippets (odd) that scores are smoothed over.
+        smoothed: What is averaged: the network's logits, or, at the end, the linear path included, probabilities.
         linear_path: Is added to the scores, which begin at 0.
 
     Example:
@@ -139,11 +120,12 @@ class MultimodalNetwork(nn.Module):
         projection: int = 64,
         projection_layers: int = 1,
         score_smoothing: int = 1,
+        smoothed: Smoothed = "logits",
         linear_path: LinearPath | None = None,
     ):
         super().__init__()
         self.modalities = tuple(encoders)
-        self.joint, self.score_smoothing = joint, score_smoothing
+        self.joint, self.score_smoothing, self.smoothed = joint, score_smoothing, smoothed
         self.projection_size, self.n_classes = projection or dim, n_classes
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
@@ -178,7 +160,8 @@ class MultimodalNetwork(nn.Module):
         own = encode(self.encoder, bags)
         own_logit = {m: self.head[m](e) for m, e in own.items() if m in bags.x}
         logit = impute_missing(own_logit, bags, self.modalities)
-        logit = {m: moving_average(v, bags.mask, self.score_smoothing) for m, v in logit.items()}
+        n_logits, n_probabilities = (self.score_smoothing if self.smoothed == s else 1 for s in get_args(Smoothed))
+        logit = {m: smooth_logits(v, bags.mask, n_logits) for m, v in logit.items()}
         fused = own if self.fusion is None else self.fusion(own, bags.mask)
         if self.joint == "sum":
             joint_logit = torch.stack([self.stream_head[m](e) for m, e in fused.items()]).sum(0)
@@ -186,7 +169,7 @@ class MultimodalNetwork(nn.Module):
             joint_logit = self.joint_head(self.gate(fused))
         else:
             joint_logit = self.joint_head(torch.cat([fused[m] for m in self.modalities], -1))
-        joint_logit = moving_average(joint_logit, bags.mask, self.score_smoothing)
+        joint_logit = smooth_logits(joint_logit, bags.mask, n_logits)
         if self.joint == "ensemble":
             joint_logit = joint_logit + torch.stack(list(logit.values())).sum(0)
         if self.linear_path is not None:
@@ -194,5 +177,7 @@ class MultimodalNetwork(nn.Module):
             joint_logit = joint_logit + joint
             alone = impute_missing(alone, bags, self.modalities)
             logit = {m: v + alone[m] for m, v in logit.items()}
+        joint_logit = smooth_probabilities(joint_logit, bags.mask, n_probabilities)
+        logit = {m: smooth_probabilities(v, bags.mask, n_probabilities) for m, v in logit.items()}
         projection = {m: self.project[m](e) for m, e in own.items()}
         return ModelOutput(fused, logit, joint_logit, projection, bags.mask, own)

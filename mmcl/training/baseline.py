@@ -18,6 +18,7 @@ from mmcl.types import SnippetGrid
 
 Metrics = dict[str, float]
 PREFIX = "linear baseline "  # of its metrics
+SAME = 5e-4  # metrics that differ by less are the same, computed in another precision
 
 
 def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, joint_of: str = "") -> LinearBaseline | None:
@@ -112,9 +113,12 @@ def describe_choice(metrics: Metrics, metric: str) -> str:
         line = f"{split} {metric}: network {ours:.3f}, linear baseline {linear:.3f}"
         if split == "test":
             return line
-        if ours < linear:
-            return f"{line}: the linear baseline is better"
-        if metrics.get("selected epoch") == 0:
-            return f"{line}: the run is the linear baseline"
+        is_start = metrics.get("selected epoch") == 0
+        if ours < linear - SAME:
+            remedy = "; --model.score-smoothing 1 makes the run equal to it" if is_start else ""
+            return f"{line}: the linear baseline is better{remedy}"
+        if is_start:
+            smoothed = ", its scores smoothed" if ours - linear > SAME else ""
+            return f"{line}: the run is the linear baseline{smoothed}"
         return f"{line}: the network is {'better' if ours > linear else 'as good'}"
     return ""

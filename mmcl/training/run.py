@@ -186,7 +186,7 @@ def _train(
         what = (
             f"training anew, {n_epochs} epochs"
             if n_epochs
-            else "no epoch is better than the linear baseline: fitted anew"
+            else "no epoch is better than the linear model that it began with: fitted anew"
         )
         if accelerator.is_main_process:
             print(f"{what}, on the training and the validation split", flush=True)

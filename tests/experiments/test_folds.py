@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from mmcl.cli.main import main
-from mmcl.experiments.folds import corrected_p
+from mmcl.data.recording_index import RecordingIndex, RecordingRow
+from mmcl.experiments.folds import corrected_p, share_tested
 
 
 def test_the_corrected_test_is_that_of_nadeau_and_bengio():
@@ -19,6 +21,23 @@ def test_the_corrected_test_is_that_of_nadeau_and_bengio():
     assert corrected_p(d, 0.0) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
     assert np.isnan(corrected_p(np.zeros(3), 0.25))
     assert np.isnan(corrected_p(np.ones(1), 0.25))
+
+
+def test_independent_units_are_groups_else_files_else_recordings():
+    def index(groups, files):
+        rows = [
+            RecordingRow(f"r{i}", split, (), groups[i], where="here", media={"visual": files[i]} if files[i] else {})
+            for i, split in enumerate(("train", "train", "train", "validation", "test", "test"))
+        ]
+        return RecordingIndex(tuple(rows), ("a",), Path("here"))
+
+    a, b, c, d = (Path(name) for name in "abcd")
+    none = [()] * 6
+    assert share_tested(index([""] * 6, none), True) == 2 / 4
+    assert share_tested(index([""] * 6, none), False) == 2 / 3
+    assert share_tested(index(["x", "x", "y", "z", "w", "w"], none), True) == 1 / 3
+    composed = [(a, b), (b,), (b, a), (c,), (d,), (d,)]  # many recordings of few files are not many
+    assert share_tested(index([""] * 6, composed), True) == 1 / 3
 
 
 def test_every_fold_is_tested_on_and_stopped_runs_go_on(class_folders, tmp_path, capsys):

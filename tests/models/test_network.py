@@ -13,8 +13,9 @@ from mmcl.models.build import teacher_modules
 from mmcl.models.encoders._snippet_conv import PooledWindow
 from mmcl.models.encoders.inertial import InertialEncoder
 from mmcl.models.encoders.skeleton import SkeletonEncoder
-from mmcl.models.network import MultimodalNetwork, moving_average
+from mmcl.models.network import MultimodalNetwork
 from mmcl.models.norm import MaskedBatchNorm
+from mmcl.models.score_smoothing import smooth_logits, smooth_probabilities
 from mmcl.training.unimodal_teacher import parameter_pairs
 from mmcl.types import Bags
 
@@ -58,6 +59,7 @@ def heads(output):
         {},
         {"joint": "sum"},
         {"joint": "concat", "score_smoothing": 1},
+        {"score_smoothing": 3, "smoothed": "probabilities"},
         {"joints": "graph"},
         {"joints": "co-occurrence"},
         {"norm": "layer"},
@@ -106,6 +108,7 @@ def test_masked_batch_norm_is_batch_norm_of_the_real_frames():
     "model",
     [
         {"score_smoothing": 3, "attention_window": 1},
+        {"score_smoothing": 5, "smoothed": "probabilities", "attention_window": 1},
         {"pooling": "pool", "kernel": 9, "joint": "late", "n_layers": 0},
     ],
 )
@@ -120,11 +123,37 @@ def test_a_snippet_sees_no_further_than_context(model):
     assert moved[network.context + 1 :].max() == 0
 
 
-def test_moving_average_is_the_mean_of_real_neighbours():
+def test_smoothed_logits_are_means_of_real_neighbours():
     logit = torch.arange(6.0).reshape(1, 6, 1)
     mask = torch.tensor([[1, 1, 1, 1, 0, 0]]).bool()
-    got = moving_average(logit, mask, 3)[0, :4, 0]
+    got = smooth_logits(logit, mask, 3)[0, :4, 0]
     torch.testing.assert_close(got, torch.tensor([0.5, 1.0, 2.0, 2.5]))
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_smoothed_probabilities_equal_a_loop(n):
+    """Of real neighbours, by a triangle; in float64 the plain formula is exact enough."""
+    torch.manual_seed(0)
+    logit = (4 * torch.randn(3, 7, 2)).requires_grad_()
+    mask = torch.arange(7) < torch.tensor([7, 4, 1])[:, None]
+    got = smooth_probabilities(logit, mask, n)
+    assert got.isfinite().all()
+    for b in range(3):
+        for t in range(int(mask[b].sum())):
+            near = [s for s in range(t - n // 2, t + n // 2 + 1) if 0 <= s < mask[b].sum()]
+            weight = torch.tensor([n // 2 + 1 - abs(s - t) for s in near], dtype=torch.float64)
+            p = (weight[:, None] * logit[b, near].double().sigmoid()).sum(0) / weight.sum()
+            torch.testing.assert_close(got[b, t].double(), p.logit(), rtol=1e-4, atol=1e-4)
+    got[mask].sum().backward()
+    assert logit.grad is not None
+    assert logit.grad.isfinite().all()
+
+
+def test_smoothed_probabilities_of_extreme_logits_are_finite():
+    logit = torch.tensor([[[-200.0], [200.0], [-200.0], [-200.0]]])
+    got = smooth_probabilities(logit, torch.ones(1, 4, dtype=torch.bool), 3)
+    torch.testing.assert_close(got.sigmoid().flatten(), torch.tensor([1 / 3, 0.5, 0.25, 0.0]))
+    assert got[0, 3] == pytest.approx(-200.0, abs=2)
 
 
 def test_attention_within_its_window_equals_a_loop():

@@ -88,7 +88,9 @@ def feature_recipe(recipe: RunConfig, task: str, rate_hz: float, n_snippets: flo
         "trainer.min_gain": 0.05,  # the standard error of a share of 100 validation recordings
     }
     if task == "detection":
-        settings["loss.mil.topk_divisor"] = 1 if 0 < n_snippets < SHORT else 12
+        is_short = 0 < n_snippets < SHORT
+        settings["loss.mil.topk_divisor"] = 1 if is_short else 12
+        settings |= {"model.score_smoothing": 1 if is_short else 3, "model.smoothed": "probabilities"}
     return override(recipe, settings)
 
 
