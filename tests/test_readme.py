@@ -22,7 +22,7 @@ from xd_features import make_features
 from mmcl.cli.main import main, parse
 from mmcl.datasets.sources.synthetic_sensors import make_recordings
 from mmcl.datasets.sources.synthetic_videos import make_clips
-from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.datasets.sources.xd_violence_features import find_features
 from mmcl.models.macil_sd import AUTHORS_NAMES, MacilSdNetwork
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -20,10 +20,10 @@ import numpy as np
 import tyro
 from tqdm import tqdm
 
+from mmcl.datasets.sources.xd_violence_features import file_names
 from mmcl.datasets.sources.xd_violence_files import (
     codes_of,
     event_frames,
-    file_names,
     n_snippets,
     read_annotations,
     read_frame_counts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,6 +31,14 @@ class ConvertStore:
     dataset: Literal["events", "recordings", "xd-violence", "ucf-crime"] = "events"
     """Whose labels they have: events (recordings without a label hold none), recordings (one class each), or a data set
     whose own folder SRC is: mmcl train xd-violence --data STORE."""
+    train_list: Annotated[str, tyro.conf.arg(name="data.train-list")] = ""
+    """Of xd-violence and ucf-crime: the list of training files below SRC, where it is not the only one."""
+    test_list: Annotated[str, tyro.conf.arg(name="data.test-list")] = ""
+    """The same of the test files."""
+    frames_per_row: Annotated[int, tyro.conf.arg(name="data.frames-per-row")] = 0
+    """Of the same: frames that a row of features stands for; 0 = 16."""
+    modalities: Annotated[tuple[str, ...], tyro.conf.arg(name="data.modalities")] = ()
+    """Those to take; the data set's own by default."""
     half: bool = False
     """Keep float16: half the disk."""
     features: FeaturesConfig = FeaturesConfig()  # noqa: RUF009
@@ -58,7 +66,14 @@ class ConvertStore:
             raise InputError(f"{self.source}: no such file or folder; expected class folders, a manifest or a store")
         check_writable(self.out)
         features = None if self.features == FeaturesConfig() else self.features
-        n = pack(get_dataset(self.dataset), self.source, self.out, self.half, features, resolve_device(self.device))
+        dataset = get_dataset(self.dataset)
+        names = ("train_list", "test_list", "frames_per_row", "modalities")
+        options = {f"data.{name}": getattr(self, name) for name in names if getattr(self, name)}
+        has = {field.name for field in fields(dataset.Config)}
+        if wrong := [name for name in options if name.removeprefix("data.") not in has]:
+            raise InputError(f"--{wrong[0].replace('_', '-')}: is no option of {self.dataset}; leave it out")
+        device = resolve_device(self.device)
+        n = pack(dataset, self.source, self.out, self.half, features, device, options)
         print(f"{n:,} recordings, compared")
         print("\n".join(describe_store(self.out)))
 

@@ -242,6 +242,8 @@ def _rows(
     video: ListedVideo, split: str, options: UcfCrimeConfig, width: int, annotations: Annotations | None
 ) -> list[RecordingRow]:
     shown = class_of(video.name)
+    if video.label and not _agrees(video.label, shown):
+        raise FileError(video.visual[0], f"its list says {video.label}, its name {shown}", "repair the list")
     crops = open_crops(video.visual, options.crops, width)
     if len({len(x) for x in crops}) > 1:
         raise FileError(
@@ -264,6 +266,11 @@ def _rows(
             sources["audio"] = Source("features", (video.audio,), partial(_audio, video.audio, options.frames_per_row))
         rows.append(RecordingRow(f"{video.name}__{c}", split, labels, video.name, events, sources, "rows"))
     return rows
+
+
+def _agrees(label: str, shown: str) -> bool:
+    """A list's label and the class of a video's name; 0 and 1 say normal and anomalous."""
+    return label.casefold() in (shown.casefold(), "0" if shown == "Normal" else "1")
 
 
 def _rated(x: Any, frames_per_row: int) -> tuple[Any, float]:

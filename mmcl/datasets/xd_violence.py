@@ -14,29 +14,26 @@ import numpy as np
 from mmcl.config.files import override
 from mmcl.config.limits import limited
 from mmcl.config.schema import DataConfig, RunConfig
-from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source
 from mmcl.datasets._base import Dataset, Metrics, Preset
 from mmcl.datasets.sources.draw_share import draw_share
 from mmcl.datasets.sources.recipes import one_row_a_snippet
 from mmcl.datasets.sources.stored import read_stored_crops
+from mmcl.datasets.sources.xd_violence_features import Features, find_features, open_features
 from mmcl.datasets.sources.xd_violence_files import (
     CLASSES,
     FPS,
     FRAMES_PER_SNIPPET,
-    Features,
     codes_of,
-    find_features,
     frame_truth,
-    open_features,
     read_annotations,
 )
 from mmcl.datasets.sources.xd_violence_scores import ANNOTATIONS
 from mmcl.errors import FileError, InputError
 from mmcl.evaluation.frame_level import frame_metrics
 from mmcl.evaluation.metrics import Ranking, average_precision, roc_auc
-from mmcl.features.cards import ExtractorCard
 from mmcl.features.store import file_suffix, read_cards
-from mmcl.readers.lazy_array import LazyArray
+from mmcl.readers.lazy_array import LazyArray, LazyCrop
 from mmcl.types import Interval, Recording, SnippetGrid, SnippetScores
 
 __all__ = ["XdViolence"]
@@ -60,8 +57,13 @@ class XdViolenceConfig(DataConfig):
     epoch."""
     labels: Literal["binary", "classes"] = "binary"
     """Violent or not, or each of the six classes by itself."""
+    train_list: str = ""
+    """The list of training files in the folder; visual_train.list, or the only one by its name, where there is one."""
+    test_list: str = ""
+    """The same of the test files."""
     crops: int = 5
-    """Visual crops of each video, each a training bag of its own; scores are averaged over them (MACIL-SD: 5)."""
+    """At most so many visual crops of each video, each a training bag of its own; scores are averaged over them
+    (MACIL-SD: 5)."""
     frames_per_row: int = limited(16, 1, 100_000)
     """Frames at 24 fps that a row of the features stands for (64 in some mirrors)."""
 
@@ -174,14 +176,14 @@ class XdViolence(Dataset):
             lambda name: shown_by(name, d),
         )
         if stored is not None:
-            check_stored_crops(stored, d.crops)
+            check_stored_crops(stored)
             self.test_videos = frozenset(row.group for row in stored.of("test"))
             self.annotations = self._annotations(data)
             return stored
         cards = read_cards(data)
-        crops = crops_made(d.crops, cards)
         suffix = file_suffix(cards["audio"]) if "audio" in cards else ""
-        videos = find_features(data, crops, suffix, needs_audio="audio" in d.modalities)
+        lists = {"train": d.train_list, "test": d.test_list}
+        videos = find_features(data, d.crops, suffix, "audio" in d.modalities, lists)
         for split in ("train", "test"):
             if not videos[split]:
                 raise InputError(
@@ -189,7 +191,7 @@ class XdViolence(Dataset):
                 )
         first = videos["train"][0]
         with_audio = next((v.audio for v in (*videos["train"], *videos["test"]) if v.audio is not None), None)
-        widths = {"visual": open_features(first.visual[0]).shape[1]}
+        widths = {"visual": open_features(first.visual[0], crop=0 if first.in_one else None).shape[1]}
         if with_audio is not None:
             widths["audio"] = open_features(with_audio).shape[1]
         held_out = hold_out([v.name for v in videos["train"]], d.validation_share, seed)
@@ -205,11 +207,12 @@ class XdViolence(Dataset):
 
     def annotation_files(self, data: Path) -> tuple[Path, ...]:
         """See ``Dataset.annotation_files``."""
-        return (data / ANNOTATIONS,) if (data / ANNOTATIONS).exists() else ()
+        path = find_annotations(data)
+        return (path,) if path.exists() else ()
 
     @staticmethod
     def _annotations(data: Path) -> Annotations | None:
-        path = data / ANNOTATIONS
+        path = find_annotations(data)
         if path.exists():
             return read_annotations(path)
         print(f"{path}: no such file, so metrics are of videos, not of frames", flush=True)
@@ -219,6 +222,13 @@ class XdViolence(Dataset):
         """Metrics of videos, their crops' scores averaged; of frames too, where events are annotated."""
         is_test = recordings[0].group in self.test_videos
         return video_metrics(recordings, scores, self.annotations if is_test else None, self.frames_per_row)
+
+
+def find_annotations(data: Path) -> Path:
+    """``annotations.txt`` of the folder, or the only text file below it whose name holds that word."""
+    others = [p for p in sorted(data.rglob("*.txt")) if "annotation" in p.name.lower()] if data.is_dir() else []
+    usual = data / ANNOTATIONS
+    return others[0] if not usual.exists() and len(others) == 1 else usual
 
 
 def rows_of(
@@ -231,8 +241,8 @@ def rows_of(
     rows = []
     for crop, path in enumerate(video.visual):
         sources = {
-            m: Source("features", (file,), partial(_open, file, widths[m], options.frames_per_row))
-            for m, file in (("visual", path), ("audio", video.audio))
+            m: Source("features", (file,), partial(_open, file, widths[m], options.frames_per_row, of_file))
+            for m, file, of_file in (("visual", path, crop if video.in_one else None), ("audio", video.audio, None))
             if file is not None
         }
         rows.append(RecordingRow(f"{video.name}__{crop}", split, shown, video.name, events, sources, "rows"))
@@ -250,29 +260,26 @@ def shown_by(video: str, options: XdViolenceConfig) -> tuple[str, ...]:
     return tuple(CLASSES[c] for c in codes) if options.labels == "classes" else ("violence",) if codes else ()
 
 
-def _open(path: Path, width: int, frames_per_row: int) -> tuple[LazyArray, float]:
-    return open_features(path, width), FPS / frames_per_row
+def _open(path: Path, width: int, frames_per_row: int, crop: int | None) -> tuple[LazyArray | LazyCrop, float]:
+    return open_features(path, width, crop), FPS / frames_per_row
 
 
-def crops_made(asked: int, cards: Mapping[str, ExtractorCard]) -> int:
-    """How many crops of each video to expect: those asked for, or fewer where the extractor made fewer."""
-    return min(asked, cards["visual"].crops) if "visual" in cards else asked
-
-
-def check_stored_crops(index: RecordingIndex, asked: int) -> None:
-    """A store holds the crops that are asked for.
+def check_stored_crops(index: RecordingIndex) -> None:
+    """All videos of a split have the same number of crops.
 
     Args:
         index: Of a store, its groups videos.
-        asked: By the options.
 
     Raises:
-        FileError: A video has fewer.
+        FileError: A video has fewer than others.
     """
-    expected = crops_made(asked, index.extractors)
-    for video, n in Counter(row.group for row in index.rows).items():
-        if n < expected:
-            raise FileError(index.path, f"{video} has {n} crops, not {expected}", f"--data.crops {n} takes what it has")
+    for split in SPLITS:
+        counts = Counter(row.group for row in index.of(split))
+        most = max(counts.values(), default=0)
+        for video, n in counts.items():
+            if n < most:
+                remedy = "convert the data set's folder again"
+                raise FileError(index.path, f"{video} has {n} crops, other videos {most}", remedy)
 
 
 def hold_out(names: Sequence[str], share: float, seed: int) -> frozenset[str]:

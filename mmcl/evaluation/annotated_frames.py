@@ -49,7 +49,7 @@ def check_annotation_fits(name: str, intervals: Iterable[tuple[int, int]], n_row
     """
     n_frames = n_rows * frames_per_row
     for start, end in intervals:
-        if start >= n_frames or end > 1.1 * n_frames + 4 * frames_per_row:
+        if start >= n_frames or end > 1.1 * n_frames + frames_per_row:
             raise InputError(
                 f"{name}: an event is annotated from frame {start} to {end}, but its {n_rows} rows of {frames_per_row} "
                 f"frames end at {n_frames}; is a row of about {round(end / n_rows)} frames or more? "

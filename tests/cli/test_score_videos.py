@@ -14,7 +14,7 @@ from clips import damage, growing, write_clip
 
 from mmcl.cli.main import main
 from mmcl.datasets.sources.synthetic_videos import make_clips
-from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.datasets.sources.xd_violence_features import find_features
 from mmcl.features.extract import extract_file
 from mmcl.features.extractor_set import create_extractors
 from mmcl.inference import load_predictor

@@ -11,7 +11,7 @@ from xd_features import SMALL, make_features
 
 from mmcl.cli.main import main
 from mmcl.data.bags import BagDataset
-from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.datasets.sources.xd_violence_features import find_features
 from mmcl.errors import FileError
 from mmcl.readers.lazy_array import LazyArray
 from mmcl.types import SnippetGrid

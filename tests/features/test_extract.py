@@ -15,7 +15,7 @@ import torch
 from clips import growing, write_clip
 
 from mmcl.cli.main import main
-from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.datasets.sources.xd_violence_features import find_features
 from mmcl.errors import FileError
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract import extract_file

@@ -110,7 +110,45 @@ def models(tmp_path_factory):
             hf.ASTModel(hf.ASTConfig(**TINY, max_length=128, num_mel_bins=64)),
             hf.ASTFeatureExtractor(max_length=128, num_mel_bins=64),
         ),
-    }
+        "vjepa2": (
+            hf.VJEPA2Model(
+                hf.VJEPA2Config(
+                    crop_size=32, patch_size=16, frames_per_clip=4, tubelet_size=2, pred_hidden_size=16,
+                    pred_num_attention_heads=2, pred_num_hidden_layers=1, **TINY,
+                )
+            ),
+            hf.VJEPA2VideoProcessor(size={"shortest_edge": 32}, crop_size=32),
+        ),
+        "hubert": (hf.HubertModel(hf.HubertConfig(**speech)), hf.Wav2Vec2FeatureExtractor()),
+        "resnet": (
+            hf.ResNetModel(hf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])),
+            hf.ConvNextImageProcessor(size={"shortest_edge": 32}),
+        ),
+        "clap": (
+            hf.ClapModel(
+                hf.ClapConfig(
+                    text_config=small_text,
+                    audio_config={
+                        "patch_embeds_hidden_size": 16, "hidden_size": 32, "depths": [1, 1],
+                        "num_attention_heads": [2, 2],
+                        "num_hidden_layers": 2, "spec_size": 64, "num_mel_bins": 16, "enable_fusion": True,
+                        "window_size": 4, "patch_size": 4, "patch_stride": [4, 4],
+                    },
+                    projection_dim=12,
+                )
+            ),
+            hf.ClapFeatureExtractor(feature_size=16, sampling_rate=16_000, max_length_s=1, nb_max_samples=16_000),
+        ),
+        "whisper": (
+            hf.WhisperModel(
+                hf.WhisperConfig(
+                    d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, vocab_size=50,
+                    decoder_attention_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+                )
+            ),
+            hf.WhisperFeatureExtractor(),
+        ),
+    }  # fmt: skip
     for name, (model, processor) in pairs.items():
         model.save_pretrained(folder / name)
         processor.save_pretrained(folder / name)
@@ -122,7 +160,8 @@ def models(tmp_path_factory):
     ("name", "modality", "dim"),
     [
         ("videomae", "visual", 16), ("timesformer", "visual", 16), ("dinov2", "visual", 32), ("clip", "visual", 24),
-        ("wavlm", "audio", 16), ("ast", "audio", 16),
+        ("wavlm", "audio", 16), ("ast", "audio", 16), ("vjepa2", "visual", 16), ("hubert", "audio", 16),
+        ("resnet", "visual", 32), ("clap", "audio", 12),
     ],
 )  # fmt: skip
 def test_hugging_face_models(models, name, modality, dim):
@@ -132,6 +171,7 @@ def test_hugging_face_models(models, name, modality, dim):
     with torch.inference_mode():
         rows = extractor(x)
         alone = torch.cat([extractor(x[:1]), extractor(x[1:])])
+        torch.testing.assert_close(rows, extractor(x))  # nothing is drawn
     assert rows.shape == ((2, 1, dim) if modality == "visual" else (2, dim))
     assert extractor.dim == dim
     torch.testing.assert_close(rows, alone, atol=1e-5, rtol=1e-5)
@@ -149,9 +189,43 @@ def test_hugging_face_models(models, name, modality, dim):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_weights_without_safetensors_and_what_tells_models_apart(models, tmp_path):
+    """A model that has a pickle alone gives the same rows; another processor makes it another model."""
+    import json
+    import shutil
+
+    from safetensors.torch import load_file
+
+    shutil.copytree(models / "hubert", tmp_path / "bin")
+    torch.save(load_file(tmp_path / "bin" / "model.safetensors"), tmp_path / "bin" / "pytorch_model.bin")
+    (tmp_path / "bin" / "model.safetensors").unlink()
+    first, second = (
+        create_extractor("audio", f"hf:{place / name}") for place, name in ((models, "hubert"), (tmp_path, "bin"))
+    )
+    sound = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(first(sound), second(sound))
+    shutil.copytree(models / "clip", tmp_path / "other")
+    (settings,) = (tmp_path / "other").glob("*processor*.json")
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "do_normalize": False}))
+    ours, theirs = (
+        create_extractor("visual", f"hf:{place}").card("clip") for place in (models / "clip", tmp_path / "other")
+    )
+    assert "weights" in ours.differs_from(theirs)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_that_needs_more_than_a_sound_is_refused(models):
+    with pytest.raises(InputError, match="gives no features of audio input alone"):
+        create_extractor("audio", f"hf:{models / 'whisper'}")
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_models_that_are_not_there(models, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InputError, match=r"hf:no/such: no model there .*hf download no/such"):
+    with pytest.raises(
+        InputError, match=r"hf:no/such: no model there .*hf download no/such, into .* here, or any folder"
+    ):
         create_extractor("visual", "hf:no/such")
     with pytest.raises(InputError, match="expected a folder, or OWNER/NAME"):
         create_extractor("audio", "hf")

@@ -12,7 +12,7 @@ from support import recipe, splits_of
 from xd_features import SMALL, make_features
 
 from mmcl.cli.main import main
-from mmcl.datasets.sources.xd_violence_files import find_features
+from mmcl.datasets.sources.xd_violence_features import find_features
 from mmcl.errors import FileError
 from mmcl.evaluation.events import EventRule
 from mmcl.reporting.plots import draw_scores, png

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from mmcl.config.files import override
 from mmcl.config.schema import FeaturesConfig
 from mmcl.data.media import extract_media, hold_streams
 from mmcl.data.recording_index import SPLITS, RecordingIndex
@@ -30,7 +32,13 @@ MANIFEST = "manifest.csv"
 
 
 def pack(
-    dataset: Dataset, data: Path, out: Path, half: bool, features: FeaturesConfig | None, device: torch.device
+    dataset: Dataset,
+    data: Path,
+    out: Path,
+    half: bool,
+    features: FeaturesConfig | None,
+    device: torch.device,
+    options: Mapping[str, Any] | None = None,
 ) -> int:
     """Write a data set's recordings into a store, and compare what is there with what was read.
 
@@ -41,6 +49,7 @@ def pack(
         half: Keep float16.
         features: How features of videos are made; as a training makes them by default.
         device: Where.
+        options: Of the data set, ``{"data.NAME": value}``, other than its own.
 
     Returns:
         Recordings.
@@ -50,7 +59,7 @@ def pack(
     """
     if out.exists() and any(out.iterdir()) and not is_store(out):
         raise FileError(out, "holds other files", "choose an empty folder, or a new one")
-    config = dataset.default_config(data)
+    config = override(dataset.default_config(data), options or {})
     index = hold_streams(dataset.index(data, config.data))
     modalities = tuple(index.kinds)
     index = extract_media(index, features or config.features, modalities, SPLITS, device)

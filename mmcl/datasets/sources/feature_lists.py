@@ -3,6 +3,7 @@
 Abuse/Abuse001_x264__5.npy                       a line a crop, or a line a video with all crops in one array
 path,label                                       VadCLIP's
 path,audio_path,label                            AVadCLIP's
+test_videos/NAME_label_A.mp4 0                   the video's own name, of XD-Violence's mirror
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +21,7 @@ from mmcl.errors import FileError
 from mmcl.readers.lazy_array import LazyArray, LazyCrop, open_npy
 
 CROP = re.compile(r"__(\d+)$")
+VIDEO = re.compile(r"(?:\.(?:mp4|avi|mkv))?(?:\s+\d+)?$")  # what may follow the name of an entry
 SUFFIXES = ("_i3d", "_clip", "_c3d")  # of names, beside the video's own
 HEADER = ("path", "audio_path", "label")
 
@@ -58,12 +60,40 @@ def find_list(folder: Path, split: str, named: str = "") -> Path:
         if not os.path.isfile(folder / named):
             raise FileError(folder / named, "no such file", f"--data.{split}-list names a file in {folder}")
         return folder / named
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix in (".csv", ".txt", ".list") and split in p.name.lower()]
-    files = [p for p in files if "annotation" not in p.name.lower()]
+    files = lists_of(folder, split)
     if len(files) != 1:
-        names = ", ".join(p.name for p in files) or "none"
+        names = ", ".join(str(p.relative_to(folder)) for p in files) or "none"
         raise FileError(folder, f"holds the {split} lists: {names}", f"name one by --data.{split}-list")
     return files[0]
+
+
+def lists_of(folder: Path, split: str) -> list[Path]:
+    """Lists of feature files below a folder that are of a split by their names.
+
+    A list of the test split has "test" in its name; one of the training split "train", or, where none has, no "test".
+
+    Args:
+        folder: Of the data set.
+        split: "train" or "test".
+    """
+    features = {file.name for file in folder.rglob("*.npy")}
+    lists = [p for p in sorted(folder.rglob("*")) if p.suffix in (".csv", ".txt", ".list")]
+    lists = [p for p in lists if "annotation" not in p.name.lower() and _lists_features(p, features)]
+    named = [p for p in lists if split in p.name.lower()]
+    if split == "test" or named:
+        return named
+    return [p for p in lists if "test" not in p.name.lower()]
+
+
+def _lists_features(path: Path, features: Collection[str]) -> bool:
+    """Is what its first line names a file of features?"""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip() and line.split(",")[0].strip() not in HEADER), "")
+    except (OSError, UnicodeDecodeError):
+        return False
+    cell = first.split(",")[0].strip()
+    return cell.endswith(".npy") or _feature_path(cell).name in features
 
 
 def read_feature_list(path: Path, folder: Path) -> list[ListedVideo]:
@@ -130,9 +160,14 @@ def _table(path: Path) -> list[tuple[int, dict[str, str]]]:
     return [(n, dict(zip(header, row, strict=True))) for n, row in rows]
 
 
+def _feature_path(text: str) -> PurePosixPath:
+    """The file of features that a list's entry means, which may be that of its video, and a number behind it."""
+    path = PurePosixPath(VIDEO.sub("", text.replace("\\", "/")))
+    return path if path.suffix == ".npy" else path.with_name(path.name + ".npy")
+
+
 def _locate(text: str, folder: Path, by_name: Mapping[str, Sequence[Path]], where: Path, number: int) -> Path:
-    name = PurePosixPath(text.replace("\\", "/"))
-    name = name if name.suffix == ".npy" else name.with_name(name.name + ".npy")
+    name = _feature_path(text)
     for place in (folder / name, where.parent / name):
         if place.is_file():
             return place

@@ -10,17 +10,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mmcl.datasets.sources.xd_violence_features import audio_kind, file_names, is_audio, is_test, open_features
 from mmcl.datasets.sources.xd_violence_files import (
     FEATURE,
     FRAMES_PER_SNIPPET,
-    audio_kind,
     codes_of,
-    file_names,
     frame_truth,
-    is_audio,
-    is_test,
     n_snippets,
-    open_features,
     read_annotations,
     read_frame_counts,
     read_list,
@@ -28,7 +24,7 @@ from mmcl.datasets.sources.xd_violence_files import (
 )
 from mmcl.errors import FileError, InputError
 from mmcl.features.store import read_cards
-from mmcl.readers.lazy_array import LazyArray
+from mmcl.readers.lazy_array import LazyArray, LazyCrop
 
 CHUNK = 4096  # rows looked at at once, so that memory stays bounded
 
@@ -116,7 +112,7 @@ def examine(folder: Path, n_crops: int = 0, values: bool = True) -> Iterator[Fin
     )
 
 
-def first_bad_row(x: LazyArray) -> int | None:
+def first_bad_row(x: LazyArray | LazyCrop) -> int | None:
     """Number of the first row that holds NaN or infinity, or None."""
     for start in range(0, len(x), CHUNK):
         bad = ~np.isfinite(x[start : start + CHUNK]).all(1)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from einops import rearrange
@@ -28,7 +31,8 @@ class Hf(Extractor):
     A video model (VideoMAE, TimeSformer, ViViT, V-JEPA 2) sees the snippet's 16 frames, thinned or repeated to as many
     as it takes; a picture model (CLIP, SigLIP, DINOv2, ViT) every fourth frame, and the row is mean and spread over
     them. An audio model (AST, CLAP, WavLM, HuBERT, wav2vec 2.0) hears the second that ends with the snippet, at its own
-    rate. Weights are read as safetensors alone, and no code of the hub is run.
+    rate. Weights are read as safetensors, or, of a model that has none, as a pickle of which tensors alone are read
+    (``weights_only``); no code of the hub is run.
 
     forward: frames ``(snippet, 16, height, width, 3)`` uint8 -> ``(snippet, 1, dim)``, or sound ``(snippet, 16000)`` ->
     ``(snippet, dim)``.
@@ -38,7 +42,8 @@ class Hf(Extractor):
         modality: "visual" or "audio".
 
     Raises:
-        InputError: transformers is not installed, or the model or its processor is not there.
+        InputError: transformers is not installed, the model or its processor is not there, or it gives no embedding of
+            a picture, a video or a sound alone.
 
     Example:
         >>> Hf.extra
@@ -63,10 +68,24 @@ class Hf(Extractor):
         self.n_frames = int(frames) if modality == "visual" and frames else 0
         self.rate_hz = int(getattr(self.processor, "sampling_rate", AUDIO_HZ))
         self.weights_sha256 = _identity(model, config)
-        with torch.inference_mode():
-            silence = torch.zeros(1, AUDIO_HZ)
-            black = torch.zeros(1, FRAMES_PER_SNIPPET, 64, 64, 3, dtype=torch.uint8)
-            self.dim = int(self.eval()(black if modality == "visual" else silence).shape[-1])
+        self.dim = self._tried_dim()
+
+    def _tried_dim(self) -> int:
+        """Channels of what the model gives for a black or silent snippet."""
+        silence = torch.zeros(1, AUDIO_HZ)
+        black = torch.zeros(1, FRAMES_PER_SNIPPET, 64, 64, 3, dtype=torch.uint8)
+        try:
+            with torch.inference_mode():
+                row = self.eval()(black if self.modality == "visual" else silence)
+        except Exception as error:  # whatever the model's code raises
+            raise InputError(
+                f"{self.option}: gives no features of {self.modality} input alone ({first_line(error)}); expected a "
+                "model that embeds pictures, videos or sound"
+            ) from error
+        n_axes = 3 if self.modality == "visual" else 2
+        if row.ndim != n_axes or not row.isfinite().all():
+            raise InputError(f"{self.option}: gives {tuple(row.shape)} a snippet; expected one finite vector")
+        return int(row.shape[-1])
 
     def _load(self, model: str) -> tuple[Any, Any, Any]:
         try:
@@ -78,17 +97,19 @@ class Hf(Extractor):
         processors = (
             (hf.AutoImageProcessor, hf.AutoVideoProcessor) if self.modality == "visual" else (hf.AutoFeatureExtractor,)
         )
+        here = {"local_files_only": not Path(model).is_dir() and not _hub_answers()}
         try:
-            config = hf.AutoConfig.from_pretrained(model)
-            body = hf.AutoModel.from_pretrained(model, use_safetensors=True)
+            config = hf.AutoConfig.from_pretrained(model, **here)
+            body = _read_weights(hf.AutoModel, model, here)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{self.option}: no model there ({first_line(error)}); give a folder with config.json and "
-                f"model.safetensors, or fetch it where there is a network: hf download {model}"
+                f"model.safetensors, or fetch it where there is a network: hf download {model}, into "
+                f"{_hub_cache()} here, or any folder (--local-dir FOLDER, hf:FOLDER)"
             ) from error
         for processor in processors:
             try:
-                return config, processor.from_pretrained(model), body
+                return config, processor.from_pretrained(model, **here), body
             except (OSError, ValueError, KeyError, ImportError, TypeError):
                 continue
         raise InputError(
@@ -119,27 +140,66 @@ class Hf(Extractor):
         from torchaudio.functional import resample
 
         wave = resample(x, AUDIO_HZ, self.rate_hz) if self.rate_hz != AUDIO_HZ else x
-        return self.processor(list(wave.cpu().numpy()), sampling_rate=self.rate_hz, return_tensors="pt")
+        inputs = self.processor(list(wave.cpu().numpy()), sampling_rate=self.rate_hz, return_tensors="pt")
+        if "is_longer" in inputs:  # CLAP's processor calls one of the sounds, drawn at random, longer than it takes
+            inputs["is_longer"] = torch.zeros(len(x), 1, dtype=torch.bool)
+        return inputs
 
     def _features(self, inputs: Any) -> Tensor:
         given = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-        name = "get_image_features" if self.modality == "visual" else "get_audio_features"
-        return _pooled(getattr(self.body, name, self.body)(**given))
+        kinds = ("audio",) if self.modality == "audio" else ("video", "image") if self.n_frames else ("image",)
+        named = (getattr(self.body, f"get_{kind}_features", None) for kind in kinds)
+        return _pooled(next((call for call in named if call), self.body)(**given))
 
 
 def _pooled(output: Any) -> Tensor:
-    if isinstance(output, Tensor):
-        return output
-    pooled = getattr(output, "pooler_output", None)
-    if pooled is not None:
-        return pooled
-    tokens: Tensor = output.last_hidden_state
-    return tokens.flatten(1, -2).mean(1)
+    """``(input, dim)``: pooled by the model, else the mean over tokens, or over places of a convolutional network."""
+    x = output if isinstance(output, Tensor) else getattr(output, "pooler_output", None)
+    if x is None:
+        x = output.last_hidden_state
+        if x.ndim == 3:
+            x = x.mean(1)
+    assert isinstance(x, Tensor)
+    return x.flatten(2).mean(2) if x.ndim > 2 else x
+
+
+def _read_weights(auto_model: Any, model: str, options: dict[str, bool]) -> Any:
+    try:
+        return auto_model.from_pretrained(model, use_safetensors=True, **options)
+    except OSError as error:
+        if "safetensors" not in str(error):
+            raise
+    return auto_model.from_pretrained(model, use_safetensors=False, weights_only=True, **options)
+
+
+def _hub_answers() -> bool:
+    """Is there a way to the hub, so that what is not here can be fetched? Asked once, shortly, not by retries."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if getproxies():
+        return True
+    place = urlsplit(constants.ENDPOINT)
+    try:
+        with socket.create_connection((place.hostname or "", place.port or 443), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
 
 
 def _identity(model: str, config: Any) -> str:
-    files = sorted(Path(model).expanduser().glob("*.safetensors"))
-    if not files:
+    """Tells a model, with what prepares its input, from others: a hash of its files, or its commit on the hub."""
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
         return str(getattr(config, "_commit_hash", "") or "")
-    of_files = "".join(sha256_of(path) for path in files)
-    return of_files if len(files) == 1 else hashlib.sha256(of_files.encode()).hexdigest()
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    settings = [folder / "config.json", *sorted(folder.glob("*processor*.json"))]
+    of_files = "".join(sha256_of(path) for path in (*weights, *settings) if path.is_file())
+    return hashlib.sha256(of_files.encode()).hexdigest()
