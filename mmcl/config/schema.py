@@ -36,7 +36,8 @@ class FeaturesConfig:
     """
 
     visual: tuple[str, ...] = ("descriptors",)
-    """Extractors of the picture, side by side (mmcl extract --help names them), or none."""
+    """Extractors of the picture, side by side (mmcl extract --help names them), or none; own videos: motion and, where
+    installed, EfficientNet-Lite0 and its motion."""
     audio: tuple[str, ...] = ("log-mel",)
     """Extractors of the sound, side by side, or none."""
     audio_track: str = "default"

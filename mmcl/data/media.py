@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmcl.config.schema import FeaturesConfig
 from mmcl.data.recording_index import RecordingIndex, RecordingRow, Source
-from mmcl.errors import InputError
+from mmcl.errors import FileError, InputError
 from mmcl.features.cache import FeatureCache
 from mmcl.features.cards import ExtractorCard
 from mmcl.features.extract_files import ExtractionJob, print_failures
@@ -46,6 +46,7 @@ def hold_streams(index: RecordingIndex) -> RecordingIndex:
     if not index.has_media:
         return index
     media, failures = probe_rows([row for row in index.rows if row.media])
+    failures += [(str(path), why) for path, held in media.items() if (why := too_short(held))]
     if failures:
         print_failures(failures)
         raise InputError(f"{len(failures)} media files of {index.path} are unreadable, each named above")
@@ -86,6 +87,10 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
             if path in urls:
                 fetch(urls[path], path)
             return _probe(path)
+        except FileError as error:
+            if path in urls:
+                path.unlink(missing_ok=True)  # what the address answered was no video, and may be one the next time
+            return error
         except Exception as error:  # whatever it is, the others are probed
             return error
 
@@ -98,6 +103,13 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
                 name = urls.get(path, str(path))
                 failures.append((name, describe_failure(name, result).removeprefix(f"{name}: ")))
     return media, failures
+
+
+def too_short(media: Media) -> str:
+    """What is wrong with a file that claims to be shorter than a snippet; empty where it does not."""
+    claimed = media.duration_s if media.video is None else media.video.duration_s or media.duration_s
+    is_short = claimed is not None and claimed < SNIPPET_S - 1 / 24  # claims are rounded; decoding counts frames
+    return f"shorter than one snippet of {SNIPPET_S:.2f} s; leave it out" if is_short else ""
 
 
 def _probe(path: Path) -> Media:
@@ -118,6 +130,7 @@ def extract_media(
     splits: Iterable[str],
     device: torch.device | str = "cpu",
     expected: Mapping[str, ExtractorCard] | None = None,
+    failed: dict[Path, str] | None = None,
 ) -> RecordingIndex:
     """The index with features for media files, extracted where they are not in the cache.
 
@@ -128,6 +141,8 @@ def extract_media(
         splits: Whose files are needed.
         device: Where extractors compute.
         expected: What must have made the features of a modality, where that is known.
+        failed: Takes the files that cannot be read, with the reasons; their rows keep no features. By default they are
+            an error.
 
     Raises:
         InputError: An extractor is unknown, or makes others than the expected features; or files failed, each named in
@@ -148,9 +163,20 @@ def extract_media(
     needed_splits = set(splits)
     rows = [row for row in index.rows if row.split in needed_splits and row.media]
     files = {p: MediaFile(p, row.name) for row in rows for m, paths in row.media.items() if m in needed for p in paths}
-    _extract(list(files.values()), cache, config)
+    failures = _extract(list(files.values()), cache, config)
+    if failures and failed is None:
+        raise InputError(f"{len(failures)} of {len(files)} files failed, each named above; the others are kept")
+    reason_of = dict(failures)
+    of_files = {path: reason_of[str(path)] for path in files if str(path) in reason_of}
+    if failed is not None:
+        failed |= of_files
     with_features = tuple(
-        _with_features(row, cache, needed) if row.split in needed_splits else row for row in index.rows
+        row
+        if row.split not in needed_splits
+        else replace(row, media={})
+        if of_files.keys() & set(row.media_files)
+        else _with_features(row, cache, needed)
+        for row in index.rows
     )
     return replace(index, rows=with_features, extractors={**index.extractors, **extractors.cards})
 
@@ -179,8 +205,8 @@ def features_folder(config: FeaturesConfig) -> Path:
     return Path(config.cache) if config.cache else cache_folder() / "features"
 
 
-def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesConfig) -> None:
-    """Each process takes its share first, then what others did not make."""
+def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesConfig) -> list[tuple[str, str]]:
+    """Each process takes its share first, then what others did not make; the files that failed, and why."""
     rank, n_ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     failures: list[tuple[str, str]] = []
     for share in [files[rank::n_ranks], files] if n_ranks > 1 else [files]:
@@ -193,7 +219,7 @@ def _extract(files: Sequence[MediaFile], cache: FeatureCache, config: FeaturesCo
             print(f"{job.n_extracted} extracted, {job.speed:.1f}x real time", flush=True)
     if failures:
         print_failures(failures)
-        raise InputError(f"{len(failures)} of {len(files)} files failed, each named above; the others are kept")
+    return failures
 
 
 def _with_features(row: RecordingRow, cache: FeatureCache, needed: Sequence[str]) -> RecordingRow:

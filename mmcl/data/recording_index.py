@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -290,11 +291,7 @@ class RecordingIndex:
             recording = row.load(chosen, self.classes, cut)
             for m, x in recording.signal.items():
                 if shapes.setdefault(m, x.shape[1:]) != x.shape[1:]:
-                    raise FileError(
-                        row.sources[m].files[0],
-                        f"holds {x.shape[1:]} a frame, others {shapes[m]}",
-                        "all recordings of a modality must have the same channels",
-                    )
+                    raise _unlike(rows, m)
                 names = recording.channels.get(m, ())
                 if named.setdefault(m, names) != names:
                     theirs, ours = (", ".join(n) or "without names" for n in (names, named[m]))
@@ -342,3 +339,12 @@ class RecordingIndex:
                 }
             )
         return pandas.DataFrame(rows)
+
+
+def _unlike(rows: Sequence[RecordingRow], m: str) -> FileError:
+    """Names a file whose shape is not that of most others; all are read, as the first one may be the wrong one."""
+    shape = {row.sources[m].files[0]: tuple(row.sources[m].read()[0].shape[1:]) for row in rows if m in row.sources}
+    usual = Counter(shape.values()).most_common(1)[0][0]
+    path, odd = next((path, x) for path, x in shape.items() if x != usual)
+    what = f"holds {odd} a frame, others {usual}"
+    return FileError(path, what, "all recordings of a modality must have the same channels")

@@ -116,12 +116,22 @@ class Dataset(ABC):
         return {}
 
     def modalities(self, data: Path, options: DataConfig) -> tuple[str, ...]:
-        """The modalities that the options name, or all that the data have.
+        """The modalities that the options name, or all that the data have; of media those that training files hold.
 
         Raises:
             InputError: A media file is unreadable.
         """
-        return options.modalities or tuple(hold_streams(self.index(data, options)).kinds)
+        if options.modalities:
+            return options.modalities
+        index = hold_streams(self.index(data, options))
+        kinds = tuple(index.kinds)
+        if not index.has_media or not index.of("train"):
+            return kinds
+        held = {m for row in index.of("train") for m in (*row.sources, *row.media)}
+        for m in kinds:
+            if m not in held:
+                print(f"{data}: no training recording has {m}, so that it is left out", flush=True)
+        return tuple(m for m in kinds if m in held)
 
     def check(self, options: DataConfig) -> None:  # noqa: B027  a hook that may stay empty
         """Its own options are in range and do not contradict each other.

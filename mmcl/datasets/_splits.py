@@ -94,6 +94,8 @@ def load_splits(
         raise InputError(
             f"--data.modalities {unknown[0]}: no recording of {data} has it; they have {', '.join(index.kinds)}"
         )
+    if index.has_media and (labels is None or labels.labelled == 0) and set(splits) == set(SPLITS):
+        check_rows(index, modalities, dataset.task)
     index = extract_media(index, features or FeaturesConfig(), modalities, splits, device)
     read: dict[str, Sequence[Recording]] = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
     if dataset.groups_are_crops:
@@ -116,6 +118,36 @@ def load_splits(
         repeats,
         features or FeaturesConfig(),
     )
+
+
+def check_rows(index: RecordingIndex, modalities: Sequence[str], task: str) -> None:
+    """Before features are made: the recordings that have one of the modalities can be learned from and evaluated.
+
+    Args:
+        index: With the streams that files hold.
+        modalities: That are used.
+        task: "detection" or "recognition".
+
+    Raises:
+        InputError: No training recording has a modality, or a split shows one kind of recordings alone.
+    """
+    train = {m for row in index.of("train") for m in (*row.sources, *row.media)}
+    if train and (lacking := [m for m in modalities if m not in train]):
+        raise InputError(f"--data.modalities {lacking[0]}: no training recording of {index.path} has it; leave it out")
+    for split in SPLITS:
+        rows = [row for row in index.of(split) if any(m in row.sources or m in row.media for m in modalities)]
+        is_timed = split != "train" and any(row.events or row.segments for row in rows)
+        if index.of(split) and not rows:
+            raise InputError(f"{index.path}: no recording of the {split} split has {' or '.join(modalities)}")
+        kinds = {bool(row.labels) if task == "detection" else row.labels for row in rows}
+        if is_timed or len(kinds) != 1:
+            continue
+        if task == "recognition":
+            raise InputError(
+                f"{index.path}: the {split} split shows one class alone, of those that have the modalities"
+            )
+        other = "without" if kinds.pop() else "with"
+        raise InputError(f"{index.path}: the {split} split holds no recording {other} events; it needs both kinds")
 
 
 def check_crops(index: RecordingIndex, recordings: Iterable[Recording]) -> None:

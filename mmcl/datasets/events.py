@@ -10,7 +10,7 @@ from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.data.stored_index import StoredIndex
-from mmcl.datasets.sources.folder import normal_class
+from mmcl.datasets.sources.folder import normal_class, normal_classes
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, says_splits, split_own
 from mmcl.datasets.sources.recipes import detection_recipe
 from mmcl.datasets.sources.splits import check_classes
@@ -61,8 +61,12 @@ class Events(OwnDataset):
         if isinstance(index, StoredIndex):
             return settle_events(index, options.normal, says_splits(options))
         normal = {"0"}
-        if options.normal or (all(row.labels for row in index.rows) and "0" not in index.classes):
+        blank = [row for row in index.rows if not row.labels]
+        if options.normal or (not blank and "0" not in index.classes):
             normal.add(normal_class(index.classes, options.normal, data))
+        elif blank and (named := normal_classes(index.classes)):
+            what = f"{blank[0].where.removeprefix(f'{data}: ')}: has no label, and others are labelled {named[0]}"
+            raise FileError(data, what, f"write {named[0]} there too, or give --data.normal {named[0]}")
         for row in index.rows:
             if normal.intersection(row.labels) and not normal.issuperset(row.labels):
                 labels = ";".join(row.labels)

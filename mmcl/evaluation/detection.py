@@ -40,6 +40,8 @@ def detection_metrics(
     if not any(r.intervals for r in recordings):
         for m in dict.fromkeys(m for s in scores for m in s.modality_bag_score):
             has = [i for i, s in enumerate(scores) if m in s.modality_bag_score]
+            if len(np.unique(label[has])) < 2:
+                continue  # of one kind alone a ranking says nothing
             alone = np.array([scores[i].modality_bag_score[m].max() for i in has])
             bag[f"bag average precision, {m} alone"] = average_precision(label[has], alone)
             bag[f"bag ROC-AUC, {m} alone"] = roc_auc(label[has], alone)

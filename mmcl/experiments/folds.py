@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from mmcl.config.schema import RunConfig
 from mmcl.data.media import extract_media, hold_streams
 from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.datasets import get_dataset
+from mmcl.datasets._missing_streams import describe_missing_of_rows
 from mmcl.errors import InputError
 from mmcl.experiments.many_runs import check_many_runs, train_missing
 from mmcl.io import atomic_write, read_metrics, write_json
@@ -151,7 +152,12 @@ def cross_validate(
     for name, settings in runs.items():  # what is wrong with the data or the folds is told before anything is made
         index = dataset.index(data, settings.data, settings.seed)
         shares[name] = share_tested(index, with_validation=config.refits)
-    extract_media(hold_streams(index), config.features, config.data.modalities, SPLITS, where)  # once, not in every run
+    held = hold_streams(index)
+    everything = RecordingIndex(tuple(replace(row, split="") for row in held.rows), index.classes, index.path)
+    lacking, of_lacking = describe_missing_of_rows(everything, config.data.modalities)
+    for line in lacking:
+        print(line, flush=True)
+    extract_media(held, config.features, config.data.modalities, SPLITS, where)  # once, not in every run
     train_missing(runs, data, out, jobs, "", "test", device)
     finished = {name: read_metrics(out / name / METRICS) for name in runs}
     metric = metric or dataset.headline_metric(next(iter(finished.values())))
@@ -173,7 +179,10 @@ def cross_validate(
             "linear baseline": linear.tolist(),
             "difference": result.difference,
             "p": result.p,
+            "lacking": {"lines": lacking, **of_lacking},
         },
     )
-    atomic_write(out / "crossval.md", lambda file: file.write_text(result.to_markdown() + "\n"))
+    atomic_write(
+        out / "crossval.md", lambda file: file.write_text("\n".join([result.to_markdown(), "", *lacking]) + "\n")
+    )
     return result

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmcl.data.snippet_features import snippet_features
 from mmcl.evaluation.metrics import roc_auc
-from mmcl.inference.linear_baseline import LinearBaseline, draw_bags
+from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, draw_bags
 from mmcl.types import Recording
 
 Trial = tuple[LinearBaseline, Sequence[Recording]]
@@ -26,8 +26,11 @@ def choose_modalities(baseline: LinearBaseline, trials: Sequence[Trial]) -> Line
         baseline: Fitted to two modalities or more.
         trials: Baselines like it, each with labelled recordings that it was not fitted to.
     """
-    names = list(baseline.alone)
-    valid = [(b, r) for b, r in trials if set(b.alone) == set(names)]
+    valid = [(b, r) for b, r in trials if set(b.alone) == set(baseline.alone)]
+    fitted = [baseline, *(b for b, _ in valid)]
+    names = [m for m in baseline.alone if all(depends_on_features(b.alone[m]) for b in fitted)]
+    if len(names) < 2:
+        return baseline.only_joint_of(names[0]) if names else baseline
     values = [bag_roc_auc([b, *(b.only_joint_of(name) for name in names)], recordings) for b, recordings in valid]
     kept = np.array([v for v in values if not np.isnan(v).any()])
     if not len(kept):
@@ -37,6 +40,11 @@ def choose_modalities(baseline: LinearBaseline, trials: Sequence[Trial]) -> Line
     if of_all >= max(alone) + least_gain(n):
         return baseline
     return baseline.only_joint_of(names[int(np.argmax(alone))])
+
+
+def depends_on_features(model: LinearModel) -> bool:
+    """Is a model's score no constant?"""
+    return any(bool(np.any(weight)) for weight in model.weight.values())
 
 
 def least_gain(n: int) -> float:

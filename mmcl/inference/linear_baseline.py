@@ -153,8 +153,16 @@ def fit_linear_baseline(
 
     def fit(used: Sequence[str]) -> LinearModel:
         kept = [i for i, r in enumerate(rows) if any(m in r for m in used)]
-        with threadpool_limits(1):  # sums, and with them refits, must not depend on the number of threads
-            return _fit([rows[i] for i in kept], label[kept], used, topk_divisor, multiclass, blocks or {}, n_refits)
+        of_used = [rows[i] for i in kept]
+        return fit_linear_model(
+            of_used,
+            label[kept],
+            used,
+            topk_divisor=topk_divisor,
+            multiclass=multiclass,
+            blocks=blocks or {},
+            n_refits=n_refits,
+        )
 
     joint = fit(modalities)
     alone = {m: fit([m]) for m in modalities} if len(modalities) > 1 else {modalities[0]: joint}
@@ -176,6 +184,31 @@ def draw_bags(recordings: Sequence[Recording], is_usable: Callable[[Recording], 
         if is_usable(recording):
             drawn[i] = recording
     return [drawn[i] for i in sorted(drawn)]
+
+
+def fit_linear_model(
+    rows: Sequence[Rows],
+    label: np.ndarray,
+    used: Sequence[str],
+    *,
+    topk_divisor: int = 16,
+    multiclass: bool = False,
+    blocks: Mapping[str, Sequence[int]],
+    n_refits: int,
+) -> LinearModel:
+    """A linear model of some modalities; sums are computed by one thread, as refits must not depend on their number.
+
+    Args:
+        rows: ``{modality: (snippet, dim)}`` of each bag.
+        label: ``(bag, class)``.
+        used: Modalities that are read.
+        topk_divisor: Of the pooling.
+        multiclass: Classes exclude each other.
+        blocks: See ``fit_linear_baseline``.
+        n_refits: At most; 0 = every snippet with its bag's label.
+    """
+    with threadpool_limits(1):
+        return _fit(rows, label, used, topk_divisor, multiclass, blocks, n_refits)
 
 
 def _fit(

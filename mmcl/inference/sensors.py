@@ -11,7 +11,7 @@ import torch
 
 from mmcl.config.schema import FeaturesConfig
 from mmcl.config.specs import parse_spec
-from mmcl.data.media import extract_media, keep_streams, probe_rows
+from mmcl.data.media import extract_media, keep_streams, probe_rows, too_short
 from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.data.signal_ranges import describe_unlike
 from mmcl.datasets.sources.manifest import read_manifest
@@ -128,12 +128,13 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     inputs = info.inputs
     index = read_manifest(path, has_labels=False)
     media, failures = probe_rows([row for row in index.rows if row.media])
-    reason_of = dict(failures)
+    reason_of = dict(failures) | {str(file): why for file, held in media.items() if (why := too_short(held))}
     refused: dict[str, FileError] = {}
     for row in index.rows:
         file = row.url or str(next(iter(row.media_files), ""))
         if file in reason_of:
             refused[row.name] = FileError(file, reason_of[file], "see above")
+    media = {file: held for file, held in media.items() if str(file) not in reason_of}
     index = keep_streams(index, media)
     if missing := [m for m in inputs if m not in index.kinds]:
         if len(missing) == len(inputs):
@@ -142,9 +143,13 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     needed = [m for m in inputs if any(m in row.media for row in index.rows)]
     features = features_of_run(info, needed, path) if needed else info.config.features
     media_of = {row.name: row.media_files[0] for row in index.rows if row.media}
-    index = extract_media(index, features, tuple(inputs), ("", *SPLITS), device, info.extractors)
+    failed: dict[Path, str] = {}
+    index = extract_media(index, features, tuple(inputs), ("", *SPLITS), device, info.extractors, failed)
     recordings = []
     for row in index.rows:
+        media_file = media_of.get(row.name)
+        if media_file is not None and media_file in failed:
+            refused[row.name] = FileError(row.url or media_file, failed[media_file], "see above")
         files = {m: row.sources[m].files[0] for m in inputs if m in row.sources}
         if not files:
             refused.setdefault(

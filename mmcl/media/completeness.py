@@ -77,7 +77,7 @@ def _check_wav(path: str, size: int) -> None:
 
 
 def _check_mp4(path: str, size: int) -> None:
-    """An mp4 begins once: of joined files ffmpeg reads the first alone."""
+    """An mp4 begins once (of joined files ffmpeg reads the first alone), and its boxes end where the file ends."""
     n_begins = 0
     with open(path, "rb") as file:
         while file.tell() + 8 <= size:
@@ -88,6 +88,8 @@ def _check_mp4(path: str, size: int) -> None:
             n_begins += head[4:8] == b"ftyp"
             if length < 8:
                 break
+            if at + length > size and head[4:8] == b"mdat":
+                raise Truncated(f"holds {size - at:,} of {length:,} bytes of media: it is truncated")
             file.seek(at + length)
     if n_begins > 1:
         raise Unreadable("is several files joined, of which the first alone can be read", "join them by a video tool")

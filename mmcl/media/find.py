@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
+import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,11 @@ VIDEO_ENDINGS = set(
     ["mp4", "m4v", "mkv", "webm", "avi", "mov", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv", "gif"]
 )
 AUDIO_ENDINGS = set(["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])
+# what often lies beside media, which nobody misses
+TEXTS = set(
+    ["txt", "csv", "json", "jsonl", "md", "srt", "vtt", "ass", "eaf", "html", "pdf", "xml", "yaml", "yml", "log"]
+)
+BESIDE_MEDIA = TEXTS | set(["yml", "npy", "npz", "png", "jpg", "jpeg", "list", "edl"])
 BLOCK, N_BLOCKS = 1 << 16, 512  # bytes, and how many blocks of a file its content is told by
 
 
@@ -42,30 +50,71 @@ def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
         sources: Files, folders and patterns.
 
     Raises:
-        InputError: A source is or matches nothing, or two files have one name.
+        InputError: A source is or matches nothing, or two files have one name, whatever is added to it: endings, or the
+            folders that were given.
     """
-    files: dict[Path, MediaFile] = {}
+    found: dict[Path, tuple[Path, Path]] = {}  # by file the folder that was given, and its path below
     for source in map(Path, sources):
         if os.path.isdir(source):
-            matches = [(p, p.relative_to(source)) for p in sorted(source.rglob("*")) if is_media(p)]
+            matches = [(p, source) for p in media_below(source)]
         elif os.path.exists(source):
-            matches = [(source, Path(source.name))]
+            matches = [(source, source.parent)]
         else:
+            base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), source.parts[:-1]))
             paths = (Path(p) for p in sorted(glob.glob(os.fspath(source), recursive=True)))
-            matches = [(p, Path(p.name)) for p in paths if p.is_file()]
+            matches = [(p, base) for p in paths if p.is_file()]
         if not matches:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")
-        for path, below in matches:
-            files.setdefault(path, MediaFile(path, below.with_suffix("").as_posix()))
-    names: dict[str, Path] = {}
-    for file in files.values():
-        if file.name in names:
-            raise FileError(
-                file.path, f"has the name of {names[file.name]}", "rename one: results are named after files"
-            )
-        names[file.name] = file.path
-    return list(files.values())
+        for path, folder in matches:
+            found.setdefault(path, (folder, path.relative_to(folder)))
+    names = {path: below.with_suffix("").as_posix() for path, (_, below) in found.items()}
+    for rename in (_with_ending, _with_folder):
+        counts = Counter(names.values())
+        names = {p: n if counts[n] == 1 else rename(*found[p]) for p, n in names.items()}
+    by_name: dict[str, Path] = {}
+    for path, name in names.items():
+        if name in by_name:
+            raise FileError(path, f"has the name of {by_name[name]}", "rename one: results are named after files")
+        by_name[name] = path
+    return [MediaFile(path, name) for path, name in names.items()]
+
+
+def _with_ending(folder: Path, below: Path) -> str:
+    """Of files that differ in their endings alone."""
+    return below.as_posix()
+
+
+def _with_folder(folder: Path, below: Path) -> str:
+    """Of files in several folders that were given."""
+    return (Path(folder.resolve().name) / below).with_suffix("").as_posix()
+
+
+def media_below(folder: Path) -> list[Path]:
+    """The media files in a folder and below, links to folders followed, each folder once.
+
+    What is no media file by its ending, and is not hidden or a text beside them, is counted in a line.
+
+    Args:
+        folder: To look into.
+    """
+    files: list[Path] = []
+    others: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            (files if is_media(path) else others).append(path)
+    if skipped := sorted(p for p in others if p.suffix[1:].lower() not in BESIDE_MEDIA):
+        shown = ", ".join(str(p.relative_to(folder)) for p in skipped[:3])
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        print(f"{folder}: not taken as video or audio by their endings: {shown}{more}", file=sys.stderr, flush=True)
+    return sorted(files)
 
 
 def is_media(path: Path) -> bool:

@@ -11,7 +11,9 @@ from typing import Any
 import jinja2
 
 from mmcl.config.files import to_dict
+from mmcl.data.recording_index import SPLITS
 from mmcl.datasets import load_splits
+from mmcl.datasets._missing_streams import describe_warning
 from mmcl.errors import FileError
 from mmcl.inference.predictor import Predictor
 from mmcl.io import atomic_write, check_writable, read_json, read_metrics
@@ -29,9 +31,10 @@ from mmcl.reporting.run_comparison import (
 from mmcl.reporting.split_results import result_sections
 from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
-from mmcl.training.baseline import PREFIX, describe_choice
+from mmcl.training.baseline import POOLED, PREFIX, describe_choice
 from mmcl.types import Recording, SnippetScores
 
+TELLING = 0.2  # distance of a ROC-AUC from 0.5 that a reader is warned of
 MAX_SCORED = 5000  # recordings of the test split that a page is made of
 
 
@@ -147,40 +150,47 @@ def modality_table(metric: str, metrics: Mapping[str, float]) -> Table:
 
 
 def baseline_tables(metric: str, metrics: Mapping[str, float]) -> list[Table]:
-    """Network and linear baseline side by side, where the run has one."""
-    shown = [
-        (split, metrics[f"{split} {metric}"], metrics[f"{split} {PREFIX}{metric}"])
-        for split in ("validation", "test")
-        if f"{split} {metric}" in metrics and f"{split} {PREFIX}{metric}" in metrics
-    ]
-    if not shown:
+    """Network and linear baselines side by side, where the run has them."""
+    rows = []
+    for name in dict.fromkeys((metric, "bag ROC-AUC")):
+        for split in ("validation", "test"):
+            values = [metrics.get(f"{split} {prefix}{name}") for prefix in ("", PREFIX, POOLED)]
+            if values[0] is not None and any(v is not None for v in values[1:]):
+                rows.append((f"{split} {name}", *("" if v is None else f"{v:.4f}" for v in values)))
+    if not rows:
         return []
     return [
         Table(
-            "Beside a linear model",
-            f"{describe_choice(dict(metrics), metric)}. Logistic regression on the same features and splits; where it "
-            "is as good on the validation split, the network is not worth its while.",
-            ("split", "network", "linear baseline"),
-            [(split, f"{ours:.4f}", f"{linear:.4f}") for split, ours, linear in shown],
+            "Beside linear models",
+            f"{describe_choice(dict(metrics), metric)}. Logistic regression on the same features and splits, of "
+            "snippets (refitted to the highest-scored ones of positive recordings) and of recordings (mean and spread of their "
+            "snippets); where one is as good on the validation split, the network is not worth its while.",
+            ("metric", "network", "of snippets", "of recordings"),
+            rows,
         )
     ]
 
 
 def missing_tables(run: Path, metrics: Mapping[str, float]) -> list[Table]:
-    """What training recordings lack, and how well "has it" alone tells the class."""
-    saved = read_json(run / CONFIG)
-    recordings = saved.get("recordings", {}).get("train", 0)
-    lacking = {m: n for m, n in saved.get("lacking", {}).items() if n}
-    if not lacking:
+    """What recordings of each split lack, and how well "has it" alone tells the class."""
+    counts = read_json(run / CONFIG).get("recordings", {})
+    rows, warnings = [], []
+    for m in dict.fromkeys(key.rpartition(" ")[2] for key in metrics if " share of recordings with " in key):
+        lacking = []
+        for split in SPLITS:
+            n = counts.get(split, 0)
+            n_lacking = round(n * (1 - metrics.get(f"{split} share of recordings with {m}", 1.0)))
+            lacking.append(f"{n_lacking} of {n} in {split}")
+        auc = metrics.get(f"train ROC-AUC of having {m}", float("nan"))
+        rows.append((m, ", ".join(lacking), f"{auc:.2f}"))
+        if abs(auc - 0.5) > TELLING:
+            warnings.append(describe_warning(m, " a class", auc) + ".")
+    if not rows:
         return []
-    rows = [
-        (m, f"{n} of {recordings}", f"{metrics.get(f'train ROC-AUC of having {m}', float('nan')):.2f}")
-        for m, n in lacking.items()
-    ]
     return [
         Table(
             "Recordings that lack a modality",
-            "Of the training split. ROC-AUC far from 0.5: the lack itself tells the class, and a model may learn it.",
+            " ".join(["ROC-AUC (training split) far from 0.5: the lack itself tells the class.", *warnings]),
             ("modality", "recordings without it", "ROC-AUC of having it"),
             rows,
         )

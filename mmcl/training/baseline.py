@@ -5,19 +5,23 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 
 from mmcl.config.loss_schema import MilConfig
 from mmcl.datasets import DataSplits
 from mmcl.errors import InputError
+from mmcl.evaluation.metrics import average_precision, roc_auc
 from mmcl.inference.choose_modalities import choose_modalities
 from mmcl.inference.linear_baseline import LinearBaseline, LinearModel, fit_linear_baseline
+from mmcl.inference.pooled_baseline import fit_pooled_baseline
 from mmcl.models.linear_path import LinearPath, LinearScore
 from mmcl.types import SnippetGrid
 
 Metrics = dict[str, float]
 PREFIX = "linear baseline "  # of its metrics
+POOLED = "pooled linear baseline "  # of those of the pooled one
 SAME = 5e-4  # metrics that differ by less are the same, computed in another precision
 
 
@@ -67,6 +71,26 @@ def evaluate_baseline(baseline: LinearBaseline | None, splits: DataSplits, split
         return {}
     metrics = splits.dataset.evaluate(recordings, list(baseline.predict(recordings)), baseline.grid)
     return {f"{split} {PREFIX}{k}": v for k, v in metrics.items() if not k.startswith("share of")}
+
+
+def evaluate_pooled(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, split: str) -> Metrics:
+    """Metrics of bags of the pooled linear model of the training split; nothing of classes that exclude each other, of
+    which the linear baseline itself is pooled.
+
+    Args:
+        splits: The data set's recordings.
+        grid: How they are cut into snippets.
+        mil: How scores are pooled.
+        split: "validation" or "test".
+    """
+    recordings = splits.of(split)
+    if mil.weight == 0 or mil.multiclass or not recordings:
+        return {}
+    blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
+    score = fit_pooled_baseline(splits.train, grid, blocks).predict(recordings).max(1)
+    label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
+    metrics = {"bag average precision": average_precision(label, score), "bag ROC-AUC": roc_auc(label, score)}
+    return {f"{split} {POOLED}{k}": v for k, v in metrics.items() if v == v}
 
 
 def set_linear_path(network: nn.Module, baseline: LinearBaseline | None) -> None:
@@ -122,3 +146,20 @@ def describe_choice(metrics: Metrics, metric: str) -> str:
             return f"{line}: the run is the linear baseline{smoothed}"
         return f"{line}: the network is {'better' if ours > linear else 'as good'}"
     return ""
+
+
+def describe_pooled(metrics: Metrics) -> str:
+    """A line on the bags of the test split, the pooled linear model's beside the others'; empty where there is none.
+
+    Args:
+        metrics: Of a finished run.
+
+    Example:
+        >>> describe_pooled({"test pooled linear baseline bag ROC-AUC": 0.8, "test bag ROC-AUC": 0.9})
+        'test bag ROC-AUC: network 0.900, linear model of pooled recordings 0.800'
+    """
+    names = (("network", ""), ("linear baseline", PREFIX), ("linear model of pooled recordings", POOLED))
+    if f"test {POOLED}bag ROC-AUC" not in metrics:
+        return ""
+    values = [(name, metrics.get(f"test {prefix}bag ROC-AUC")) for name, prefix in names]
+    return "test bag ROC-AUC: " + ", ".join(f"{name} {value:.3f}" for name, value in values if value is not None)

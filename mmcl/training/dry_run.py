@@ -17,6 +17,7 @@ from mmcl.data.media import features_folder, hold_streams, media_extractors, pro
 from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset
+from mmcl.datasets._missing_streams import describe_missing_of_rows
 from mmcl.features.cache import FeatureCache
 from mmcl.features.extract import extract_file
 from mmcl.media.find import MediaFile
@@ -78,6 +79,7 @@ def describe_plan(plan: Plan, device: torch.device) -> list[str]:
         groups = len({row.group for row in rows if row.group})
         of_labels = ", ".join(f"{n} {label}" for label, n in sorted(labels.items())[:12])
         lines.append(f"  {split}: {len(rows)} recordings ({of_labels})" + f", {groups} groups" * bool(groups))
+    lines += [f"  {line}" for line in describe_missing_of_rows(index, modalities)[0]]
     seconds, inputs, of_features = _features(plan, index, device)
     lines += of_features
     rows = [row for row in index.of("train") if any(m in row.sources for m in modalities)]

@@ -33,7 +33,14 @@ from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, check_extractors, des
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
-from mmcl.training.baseline import describe_choice, evaluate_baseline, fit_baseline, set_linear_path
+from mmcl.training.baseline import (
+    describe_choice,
+    describe_pooled,
+    evaluate_baseline,
+    evaluate_pooled,
+    fit_baseline,
+    set_linear_path,
+)
 from mmcl.training.evaluation import evaluate_model
 from mmcl.training.optimizer import freeze_unused
 from mmcl.training.progress import Progress
@@ -178,6 +185,8 @@ def _train(
         select=learns_labels,  # labels must not select what was learned without them
     )
     others = of_missing | evaluate_baseline(baseline, splits, "validation")
+    others |= evaluate_pooled(splits, grid, config.loss.mil, "validation")
+    fitted_to = splits
     if chosen == "test":
         others["selected on the test split"] = 1.0
     if config.refits and splits.validation:
@@ -191,6 +200,7 @@ def _train(
         if accelerator.is_main_process:
             print(f"{what}, on the training and the validation split", flush=True)
         joint_of = "" if baseline is None else baseline.joint_of
+        fitted_to = everything
         baseline = fit_baseline(everything, grid, config.loss.mil, joint_of)
         _, second = fit(everything, baseline, out / REFIT, resume=resume, stop_after=n_epochs)
         progress.seconds += second.seconds
@@ -201,10 +211,12 @@ def _train(
     metrics = evaluate(task.student, splits, "test", device=accelerator.device)
     if accelerator.is_main_process:
         others |= evaluate_baseline(baseline, splits, "test")
+        others |= evaluate_pooled(fitted_to, grid, config.loss.mil, "test")
         of_run = all_metrics(metrics, progress, task.student, bool(splits.validation), others)
         write_json(out / METRICS, of_run)
         shutil.rmtree(out / REFIT, ignore_errors=True)
-        print(describe_choice(of_run, dataset.headline_metric(of_run)), flush=True)
+        choice = describe_choice(of_run, dataset.headline_metric(of_run))
+        print("\n".join(filter(None, (choice, describe_pooled(of_run)))), flush=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics

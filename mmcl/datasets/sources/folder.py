@@ -36,7 +36,10 @@ def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:
         InputError: The pattern is none, or is not found in a name.
     """
     files = find_media([folder])
-    has_splits = all(file.name.split("/")[0].lower() in SPLIT_FOLDERS and "/" in file.name for file in files)
+    outside = [file for file in files if not ("/" in file.name and file.name.split("/")[0].lower() in SPLIT_FOLDERS)]
+    has_splits = not outside
+    if outside and len({file.name.split("/")[0].lower() for file in files} & SPLIT_FOLDERS.keys()) > 1:
+        raise FileError(outside[0].path, "lies beside folders of splits", "move it into train, validation or test")
     find_group = _group_finder(group_by)
     rows = []
     for file in files:
@@ -86,7 +89,7 @@ def normal_class(classes: tuple[str, ...], named: str, where: Path) -> str:
         if named not in classes:
             raise InputError(f"--data.normal {named}: {where} has the classes {', '.join(classes)}")
         return named
-    normal = [c for c in classes if c.lower() in NORMAL or _is_other_negated(c, classes)]
+    normal = normal_classes(classes)
     if len(normal) != 1:
         raise FileError(
             where,
@@ -94,6 +97,16 @@ def normal_class(classes: tuple[str, ...], named: str, where: Path) -> str:
             "name it by --data.normal CLASS",
         )
     return normal[0]
+
+
+def normal_classes(classes: tuple[str, ...]) -> list[str]:
+    """Those whose names say that nothing happens: normal, background, noFight beside fight.
+
+    Example:
+        >>> normal_classes(("Normal", "fall", "no-fall"))
+        ['Normal', 'no-fall']
+    """
+    return [c for c in classes if c.lower() in NORMAL or _is_other_negated(c, classes)]
 
 
 def _is_other_negated(name: str, classes: tuple[str, ...]) -> bool:

@@ -25,10 +25,12 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, Source, SourceSignal
 from mmcl.errors import FileError, InputError
@@ -63,11 +65,17 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
     for old, new in RENAMED.items():
         if old in header:
             raise FileError(path, f"has a column {old}", f"it is called {new} now")
+    known = {*COLUMNS, *FOR_READERS, VIDEO, "label"}
+    header = [name.lower() if name.lower() in known and name.lower() not in header else name for name in header]
     header = ["labels" if name == "label" else name for name in header]
     others = (*COLUMNS, *FOR_READERS, VIDEO)
     sensors = [name for name in header if name not in others and not name.endswith("_hz")]
     kinds: dict[str, str] = {}
     for column in sensors:
+        cells = [text for _, row in table if (text := row[header.index(column)])]
+        if cells and not any(Path(text).suffix for text in cells):
+            what = f"column '{column}': '{cells[0]}' is no file"
+            raise FileError(path, what, "a column of another name holds a sensor's files; remove it")
         name, _, kind = column.partition(":")
         if kind and kind not in REGISTRY.names() and ":" not in kind:
             raise FileError(path, f"column '{column}': unknown kind", f"expected one of {', '.join(REGISTRY.names())}")
@@ -84,10 +92,15 @@ def read_manifest(path: Path, has_labels: bool = True) -> RecordingIndex:
         wrong = f"column '{stray[0]}' belongs to no sensor" if stray else f"has the columns {', '.join(header)}"
         raise FileError(path, wrong, "expected labels, group, and a column video, or one with files for each sensor")
     rows = tuple(_row(path, line, dict(zip(header, cells, strict=True)), sensors, kinds) for line, cells in table)
-    names = [row.name for row in rows]
-    if len(set(names)) < len(names):
-        twice = max(names, key=names.count)
-        raise FileError(path, f"names two recordings '{twice}'", "give each a name of its own")
+    if "name" not in header and len({row.name for row in rows}) < len(rows):  # files of one name, in other folders
+        texts = [cells[header.index(VIDEO)] for _, cells in table] if VIDEO in header else []
+        rows = tuple(replace(r, name=_name_of_file(t, 2)) if t else r for r, t in zip(rows, texts, strict=True))
+    line_of: dict[str, int] = {}
+    for row, (line, _) in zip(rows, table, strict=True):
+        if row.name in line_of:
+            what = f"lines {line_of[row.name]} and {line}: both are named '{row.name}'"
+            raise FileError(path, what, "give each a name of its own")
+        line_of[row.name] = line
     classes = tuple(sorted({label for row in rows for label in row.labels}))
     return RecordingIndex(rows, classes, path)
 
@@ -131,7 +144,11 @@ def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     import csv
 
     with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = [(n, [v.strip() for v in row]) for n, row in enumerate(csv.reader(file), 1) if any(row)]
+        first = file.readline()
+        delimiter = "," if "," in first else max(";\t", key=first.count)  # as spreadsheets of some countries write
+        file.seek(0)
+        reader = csv.reader(file, delimiter=delimiter if delimiter in first else ",")
+        rows = [(n, [v.strip() for v in row]) for n, row in enumerate(reader, 1) if any(row)]
     if not rows:
         raise FileError(path, "holds no recordings", "expected a header and one line a recording")
     header = rows[0][1]
@@ -156,6 +173,7 @@ def _row(
     url = ""
     if video := cell.get(VIDEO, ""):
         url = video if is_url(video) else ""
+        video = url2pathname(urlsplit(video).path) if video.startswith("file://") else video
         file = place_of_url(url, cache_folder() / "fetched") if url else path.parent / video
         media = dict.fromkeys(("visual", "audio"), (file,))
     for column in sensors:
@@ -189,10 +207,17 @@ def _row(
     return RecordingRow(name, split, labels, group, events, sources, where=where, media=media, url=url)
 
 
-def _name_of_file(text: str) -> str:
-    """A recording's name by its video: the path below the manifest's folder, without the ending."""
+def _name_of_file(text: str, n_parts: int = 1) -> str:
+    """A recording's name by its video: the path below the manifest's folder, without the ending.
+
+    Args:
+        text: The video's path or address.
+        n_parts: Of one that lies elsewhere, how many parts of its path to take from the end.
+    """
     below = PurePosixPath(urlsplit(text).path if is_url(text) else Path(text).as_posix()).with_suffix("")
-    return below.name if below.is_absolute() or ".." in below.parts else below.as_posix()
+    if below.is_absolute() or ".." in below.parts:
+        return "/".join([part for part in below.parts if part not in ("/", "..")][-n_parts:])
+    return below.as_posix()
 
 
 def _rate(text: str, m: str, wrong: Any) -> float | None:

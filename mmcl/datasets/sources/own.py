@@ -13,7 +13,7 @@ from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import read_folder
 from mmcl.datasets.sources.manifest import read_manifest
 from mmcl.datasets.sources.recipes import feature_recipe, visual_extractors
-from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, resamples_of_folds
+from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, name_problems, resamples_of_folds
 from mmcl.datasets.sources.stored import read_stored
 from mmcl.errors import FileError
 from mmcl.media.timing import SNIPPET_S
@@ -39,7 +39,8 @@ class ManifestConfig(DataConfig):
     modalities: tuple[str, ...] = ()
     """Modalities to learn from, all that the data have by default; of videos these are visual and audio."""
     folds: int = 0
-    """Split by so many folds that share no group; 0 = as the column split or the folders say, else 5 folds."""
+    """Split by so many folds that share no group; 0 = as the column split or the folders say, else 5 folds, or fewer
+    where there are few groups."""
     fold: int = 0
     """The fold that is tested on; the next one selects the epoch."""
     fold_seed: int = 0
@@ -86,12 +87,20 @@ def read_own(data: Path, options: ManifestConfig) -> RecordingIndex:
     if (stored := read_stored(data)) is not None:
         return stored
     if data.is_dir():
-        return read_folder(data, options.group_by)
+        return _with_names_apart(read_folder(data, options.group_by))
     if not data.exists():
         raise FileError(data, "no such file or folder", "expected a folder of class folders, or a manifest")
     if options.group_by:
         raise FileError(data, "is a manifest", "leave out --data.group-by; groups are its column group")
-    return read_manifest(data)
+    return _with_names_apart(read_manifest(data))
+
+
+def _with_names_apart(index: RecordingIndex) -> RecordingIndex:
+    """The index, whose classes and groups differ by more than case."""
+    groups = dict.fromkeys(row.group for row in index.rows if row.group)
+    for what, remedy in (*name_problems(index.classes), *name_problems(groups, "groups")):
+        raise FileError(index.path, what, remedy)
+    return index
 
 
 def says_splits(options: ManifestConfig) -> bool:

@@ -16,6 +16,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.media.find import find_copies
 
 DEFAULT_FOLDS = 5
+DRAWS = 200  # of folds, until every fold shows two classes or more
 
 _warned: set[Path] = set()  # of data without groups
 
@@ -37,7 +38,7 @@ def assign_splits(
         index: Of a manifest or a folder.
         test_groups: Groups to test on, where rows name no split.
         validation_groups: Groups held out to select the epoch.
-        folds: Number of folds, 0 = 5 where nothing else says the split.
+        folds: Number of folds, 0 = ``default_folds`` where nothing else says the split.
         fold: Which is tested on.
         seed: Draws the folds.
 
@@ -68,7 +69,7 @@ def assign_splits(
     if not given and not test_groups:
         if validation_groups:
             raise InputError("--data.validation-groups: say what to test on, too, by --data.test-groups")
-        index = assign_folds(index, folds or DEFAULT_FOLDS, fold, seed)
+        index = assign_folds(index, folds or default_folds(index), fold, seed)
     else:
         of_group = dict.fromkeys(validation_groups, "validation") | dict.fromkeys(test_groups, "test")
         rows = tuple(replace(r, split=r.split or of_group.get(r.group, "train")) for r in index.rows)
@@ -78,6 +79,17 @@ def assign_splits(
             raise FileError(path, f"holds no recordings of the {split} split", "assign some to it")
     check_apart(index)
     return index
+
+
+def default_folds(index: RecordingIndex) -> int:
+    """Five, or as many as there are groups, or recordings of the largest class, but three.
+
+    Args:
+        index: Of own recordings.
+    """
+    n_groups = len({row.group or f"\0{row.name}" for row in index.rows})
+    largest = max(Counter(row.labels for row in index.rows).values())
+    return max(min(DEFAULT_FOLDS, n_groups, largest), 3)
 
 
 def resamples_of_folds(folds: int, seed: int) -> dict[str, dict[str, Any]]:
@@ -126,7 +138,21 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
             f"{folds} folds: {index.path} has {len(set(groups))} groups (a recording without a group counts as one); "
             "use fewer folds"
         )
-    if not any(row.group for row in index.rows) and index.path not in _warned:
+    if max(counts.values()) < folds:
+        most = max(counts, key=counts.__getitem__)
+        raise InputError(
+            f"{folds} folds: {index.path} has {counts[most]} recordings of its largest class, "
+            f"'{most or 'without events'}'; use fewer folds"
+        )
+    n_ungrouped = sum(not row.group for row in index.rows)
+    if 0 < n_ungrouped < len(index.rows) and index.path not in _warned:
+        _warned.add(index.path)
+        print(
+            f"{index.path}: {n_ungrouped} of {len(index.rows)} recordings have no group; each counts as one of its "
+            "own, so that it may be of a source that other splits hold",
+            flush=True,
+        )
+    if n_ungrouped == len(index.rows) and index.path not in _warned:
         _warned.add(index.path)
         print(
             f"{index.path}: names no groups, so that recordings of one source (camera, place, person) may be in train "
@@ -135,20 +161,33 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
             flush=True,
         )
     number = {name: i for i, name in enumerate(sorted(counts))}
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    fold_of = np.zeros(len(groups), int)
+    classes = np.array([number[v] for v in label])
+
+    def draw(random_state: int) -> np.ndarray:
+        fold_of = np.zeros(len(groups), int)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=random_state)
+        for k, (_, members) in enumerate(splitter.split(groups, classes, groups)):
+            fold_of[members] = k
+        return fold_of
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class of fewer recordings than folds
-        parts = list(splitter.split(groups, [number[v] for v in label], groups))
-    for k, (_, members) in enumerate(parts):
-        fold_of[members] = k
+        draws = (draw(seed if n == 0 else seed * DRAWS + n) for n in range(DRAWS))
+        first = next(draws)  # other draws only where this one leaves a fold with one class alone
+        fold_of = first if _is_usable(first, label) else next((d for d in draws if _is_usable(d, label)), first)
     split_of = {fold: "test", (fold + 1) % folds: "validation"}
     rows = tuple(replace(r, split=split_of.get(int(k), "train")) for r, k in zip(index.rows, fold_of, strict=True))
     return replace(index, rows=rows)
 
 
+def _is_usable(fold_of: np.ndarray, label: np.ndarray) -> bool:
+    """Every fold shows two classes, or recordings with and without a label where there are both."""
+    shown = label != "" if (label == "").any() else label
+    return all(len(np.unique(shown[fold_of == k])) > 1 for k in range(fold_of.max() + 1))
+
+
 def check_apart(index: RecordingIndex) -> None:
-    """No group, no file and no content is in two splits, and no file in two rows.
+    """No group, no file and no content is in two splits, and no video, or a copy of it, in two rows.
 
     Raises:
         FileError: Naming the group or the rows.
@@ -172,6 +211,10 @@ def check_apart(index: RecordingIndex) -> None:
         one, other = rows_of[original], rows_of[copy]
         what = f"the content of {one.name} and {other.name}, which are equal,"
         _check_split(index, one, other, what, "remove one of the copies")
+        if one is not other and one.media and other.media:
+            labels = " and ".join(";".join(row.labels) or "nothing" for row in (one, other))
+            differ = "" if one.labels == other.labels else f" and labelled {labels}"
+            raise FileError(index.path, f"{one.name} and {other.name} are equal{differ}", "remove one of the copies")
 
 
 def _check_split(index: RecordingIndex, one: RecordingRow, other: RecordingRow, what: str, remedy: str) -> None:
@@ -197,21 +240,22 @@ def check_classes(index: RecordingIndex, is_localized: bool = False) -> None:
         raise FileError(index.path, what, remedy)
 
 
-def name_problems(classes: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Names of classes that are alike, and what to do.
+def name_problems(names: Iterable[str], kind: str = "labels") -> Iterator[tuple[str, str]]:
+    """Names of classes or groups that are alike, and what to do.
 
     Args:
-        classes: Their names.
+        names: Of all.
+        kind: What they name.
 
     Example:
         >>> next(name_problems(["fall", "Fall"]))[0]
         "labels 'fall' and 'Fall' differ in case alone"
     """
     by_name: dict[str, str] = {}
-    for name in classes:
+    for name in names:
         other = by_name.setdefault(name.casefold().strip(), name)
         if other != name:
-            yield f"labels '{other}' and '{name}' differ in case alone", "write both alike"
+            yield f"{kind} '{other}' and '{name}' differ in case alone", "write both alike"
 
 
 def class_problems(index: RecordingIndex, is_localized: bool = False) -> Iterator[tuple[str, str]]:

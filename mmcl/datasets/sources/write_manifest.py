@@ -6,17 +6,18 @@ import csv
 import io
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from mmcl.data.media import probe_rows
+from mmcl.data.media import keep_streams, probe_rows, too_short
 from mmcl.data.recording_index import RecordingIndex
+from mmcl.datasets._missing_streams import describe_missing_of_rows
 from mmcl.datasets.sources.folder import read_folder
 from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, class_problems
-from mmcl.errors import FileError
+from mmcl.errors import FileError, InputError
 from mmcl.io import atomic_write
 from mmcl.media.find import find_copies
 from mmcl.media.probe import Media
-from mmcl.media.timing import SNIPPET_S
 
 HEADER = ("name", "labels", "split", "group", "video", "seconds", "streams", "problem")
 
@@ -38,6 +39,9 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
     Returns:
         A summary, a line each.
 
+    What forbids splits, such as one group in two folders of them, is told in the summary, and the table is written with
+    the splits that the folders say.
+
     Raises:
         FileError: The folder is not as expected, ``out`` exists, or cannot be written.
     """
@@ -52,7 +56,11 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
         tuple(row for row in index.rows if str(row.media_files[0]) not in problems), index.classes, folder
     )
     has_splits = any(row.split for row in good.rows)
-    assigned = assign_splits(good, folds=0 if has_splits else folds, seed=seed)
+    wrong = ""
+    try:
+        assigned = assign_splits(good, folds=0 if has_splits else folds, seed=seed)
+    except InputError as error:  # the table shows what to repair
+        assigned, wrong = good, str(error)
     split_of = {row.name: row.split for row in assigned.rows}
     text = io.StringIO()
     writer = csv.writer(text)
@@ -73,7 +81,8 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
             ]
         )
     atomic_write(out, lambda file: file.write_text(text.getvalue(), encoding="utf-8"))
-    return _summary(index, assigned, media, problems)
+    summary = _summary(index, assigned, media, problems)
+    return f"{summary}\nbefore you train: {wrong}" if wrong else summary
 
 
 def _problems(index: RecordingIndex, media: dict[Path, Media]) -> dict[str, str]:
@@ -84,8 +93,8 @@ def _problems(index: RecordingIndex, media: dict[Path, Media]) -> dict[str, str]
     for path, held in media.items():
         if path in copies:
             problems[str(path)] = f"the same content as {name_of[copies[path]]}"
-        elif held.duration_s is not None and held.duration_s < SNIPPET_S:
-            problems[str(path)] = f"shorter than one snippet of {SNIPPET_S:.2f} s"
+        elif why := too_short(held):
+            problems[str(path)] = why
     return problems
 
 
@@ -111,6 +120,9 @@ def _summary(
     if silent:
         of_class = Counter(row.labels[0] for row in silent)
         lines.append(f"without sound: {', '.join(f'{c} {n}' for c, n in sorted(of_class.items()))}")
+    held = keep_streams(RecordingIndex(index.rows, index.classes, index.path), media)
+    unsplit = RecordingIndex(tuple(replace(row, split="") for row in held.rows if row.media), index.classes, index.path)
+    lines += [line for line in describe_missing_of_rows(unsplit, ("visual", "audio"))[0] if line.startswith("warning")]
     if problems:
         lines.append(f"with a problem: {len(problems)} (column problem): repair or remove them before you train")
     lines += [f"before you train: {what}; {remedy}" for what, remedy in class_problems(assigned)]
