@@ -36,8 +36,7 @@ class FeaturesConfig:
     """
 
     visual: tuple[str, ...] = ("descriptors",)
-    """Extractors of the picture, side by side (mmcl extract --help names them), or none; own videos: motion and, where
-    installed, EfficientNet-Lite0 and its motion."""
+    """Extractors of the picture, side by side (mmcl extract --help names them), or none."""
     audio: tuple[str, ...] = ("log-mel",)
     """Extractors of the sound, side by side, or none."""
     audio_track: str = "default"
@@ -168,8 +167,8 @@ class ModelConfig:
     score_smoothing: int = limited(5, 1, 9999)
     """Snippets (odd) over which scores are smoothed; 1 = none. Events outlast a snippet."""
     smoothed: Literal["logits", "probabilities"] = "logits"
-    """What is smoothed: the network's logits by their mean, or probabilities, a linear path's too, weighted by a
-    triangle; a snippet whose logit is extreme outweighs its neighbours in the former alone."""
+    """What is smoothed: the network's logits by their mean, or probabilities, weighted by a triangle, at the end; with
+    a linear path these only for a validation gain of trainer.min_gain."""
 
 
 @dataclass(frozen=True)

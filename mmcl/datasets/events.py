@@ -12,7 +12,7 @@ from mmcl.data.recording_index import RecordingIndex
 from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.folder import normal_class, normal_classes
 from mmcl.datasets.sources.own import DATA_HELP, ManifestConfig, OwnDataset, read_own, says_splits, split_own
-from mmcl.datasets.sources.recipes import detection_recipe
+from mmcl.datasets.sources.recipes import detection_recipe, visual_extractors
 from mmcl.datasets.sources.splits import check_classes
 from mmcl.datasets.sources.stored import settle_events
 from mmcl.errors import FileError, InputError
@@ -52,7 +52,7 @@ class Events(OwnDataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(detection_recipe(), {"data": EventsConfig()})
+        return override(detection_recipe(), {"data": EventsConfig(), "features.visual": visual_extractors()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

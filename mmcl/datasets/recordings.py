@@ -9,7 +9,7 @@ from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.own import ManifestConfig, OwnDataset, read_own, says_splits, split_own
-from mmcl.datasets.sources.recipes import recognition_recipe
+from mmcl.datasets.sources.recipes import recognition_recipe, visual_extractors
 from mmcl.datasets.sources.splits import check_classes
 from mmcl.datasets.sources.stored import settle_classes
 from mmcl.errors import FileError
@@ -31,7 +31,7 @@ class Recordings(OwnDataset):
 
     def recipe(self) -> RunConfig:
         """See ``Dataset.recipe``."""
-        return override(recognition_recipe(), {"data": ManifestConfig()})
+        return override(recognition_recipe(), {"data": ManifestConfig(), "features.visual": visual_extractors()})
 
     def index(self, data: Path, options: DataConfig, seed: int = 0) -> RecordingIndex:
         """See ``Dataset.index``."""

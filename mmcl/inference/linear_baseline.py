@@ -14,6 +14,7 @@ from mmcl.data.collate import require_finite
 from mmcl.data.snippet_features import snippet_features
 from mmcl.errors import InputError
 from mmcl.inference.predictor import scores_of_logits
+from mmcl.models.score_smoothing import smooth_probabilities
 from mmcl.types import Recording, SnippetGrid, SnippetScores
 
 MAX_BAGS, MAX_ROWS, MAX_VALUES = 1000, 100_000, 100_000_000  # training bags, snippets and numbers that it is fitted to
@@ -86,22 +87,31 @@ class LinearBaseline:
         """The same, its joint score that of one modality ("" = as it is)."""
         return replace(self, joint=self.alone[modality], joint_of=modality) if modality in self.alone else self
 
-    def predict(self, recordings: Sequence[Recording]) -> Iterator[SnippetScores]:
-        """Scores of recordings, as ``Predictor.predict`` gives them."""
-        for recording in recordings:
-            yield self.score(recording, snippet_features(recording, self.grid))
+    def predict(self, recordings: Sequence[Recording], smoothing: int = 1) -> Iterator[SnippetScores]:
+        """Scores of recordings, as ``Predictor.predict`` gives them.
 
-    def score(self, recording: Recording, rows: Rows) -> SnippetScores:
+        Args:
+            recordings: What is scored.
+            smoothing: Snippets that probabilities are smoothed over, 1 = none.
+        """
+        for recording in recordings:
+            yield self.score(recording, snippet_features(recording, self.grid), smoothing)
+
+    def score(self, recording: Recording, rows: Rows, smoothing: int = 1) -> SnippetScores:
         """Scores of a recording.
 
         Args:
             recording: What is scored.
             rows: Its ``snippet_features``.
+            smoothing: Snippets that probabilities are smoothed over, 1 = none.
         """
         logit = {m: model.logits({m: rows[m]}) for m, model in self.alone.items() if m in rows}
         has_joint = any(m in rows for m in self.joint.weight) or not logit  # nothing is known: the bias
         logit["joint"] = self.joint.logits(rows) if has_joint else np.mean(list(logit.values()), 0)
         tensors = {k: torch.from_numpy(v) for k, v in logit.items()}
+        if smoothing > 1:
+            all_real = torch.ones(1, len(logit["joint"]), dtype=torch.bool)
+            tensors = {k: smooth_probabilities(v[None], all_real, smoothing)[0] for k, v in tensors.items()}
         return scores_of_logits(recording, tensors, self.grid, self.classes, self.topk_divisor, self.multiclass)
 
 

@@ -53,7 +53,7 @@ def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
         InputError: A source is or matches nothing, or two files have one name, whatever is added to it: endings, or the
             folders that were given.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # by file the folder that was given, and its path below
+    places: dict[Path, tuple[Path, Path]] = {}  # by file the folder that was given, and its path below
     for source in map(Path, sources):
         if os.path.isdir(source):
             matches = [(p, source) for p in media_below(source)]
@@ -67,11 +67,11 @@ def find_media(sources: Iterable[Path | str]) -> list[MediaFile]:
             what = "holds no video or audio files" if source.is_dir() else "no such file"
             raise FileError(source, what, "check the path")
         for path, folder in matches:
-            found.setdefault(path, (folder, path.relative_to(folder)))
-    names = {path: below.with_suffix("").as_posix() for path, (_, below) in found.items()}
+            places.setdefault(path, (folder, path.relative_to(folder)))
+    names = {path: below.with_suffix("").as_posix() for path, (_, below) in places.items()}
     for rename in (_with_ending, _with_folder):
         counts = Counter(names.values())
-        names = {p: n if counts[n] == 1 else rename(*found[p]) for p, n in names.items()}
+        names = {p: n if counts[n] == 1 else rename(*places[p]) for p, n in names.items()}
     by_name: dict[str, Path] = {}
     for path, name in names.items():
         if name in by_name:

@@ -107,6 +107,8 @@ class MultimodalNetwork(nn.Module):
         ('clip',)
     """
 
+    neighbours: Tensor
+
     def __init__(
         self,
         encoders: Mapping[str, nn.Module],
@@ -126,6 +128,8 @@ class MultimodalNetwork(nn.Module):
         super().__init__()
         self.modalities = tuple(encoders)
         self.joint, self.score_smoothing, self.smoothed = joint, score_smoothing, smoothed
+        if smoothed == "probabilities" and score_smoothing > 1:
+            self.register_buffer("neighbours", torch.ones(()))  # 0 = not smoothed, as a linear path may choose
         self.projection_size, self.n_classes = projection or dim, n_classes
         self.encoder = nn.ModuleDict(encoders)
         self.head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
@@ -177,7 +181,8 @@ class MultimodalNetwork(nn.Module):
             joint_logit = joint_logit + joint
             alone = impute_missing(alone, bags, self.modalities)
             logit = {m: v + alone[m] for m, v in logit.items()}
-        joint_logit = smooth_probabilities(joint_logit, bags.mask, n_probabilities)
-        logit = {m: smooth_probabilities(v, bags.mask, n_probabilities) for m, v in logit.items()}
+        if n_probabilities > 1:
+            joint_logit = smooth_probabilities(joint_logit, bags.mask, n_probabilities, self.neighbours)
+            logit = {m: smooth_probabilities(v, bags.mask, n_probabilities, self.neighbours) for m, v in logit.items()}
         projection = {m: self.project[m](e) for m, e in own.items()}
         return ModelOutput(fused, logit, joint_logit, projection, bags.mask, own)

@@ -27,7 +27,7 @@ def smooth_logits(logit: Tensor, mask: Tensor, n: int) -> Tensor:
     return (total / nn.functional.avg_pool1d(weight, n, 1, n // 2).clamp(min=1e-6)).transpose(1, 2)
 
 
-def smooth_probabilities(logit: Tensor, mask: Tensor, n: int) -> Tensor:
+def smooth_probabilities(logit: Tensor, mask: Tensor, n: int, neighbours: Tensor | None = None) -> Tensor:
     """Logits of the mean probability among ``n`` snippets around each, weighted by a triangle, padding left out.
 
     A snippet whose logit is extreme does not outweigh its neighbours, as it does in a mean of logits.
@@ -36,6 +36,8 @@ def smooth_probabilities(logit: Tensor, mask: Tensor, n: int) -> Tensor:
         logit: ``(bag, snippet, class)``, of classes that do not exclude each other.
         mask: ``(bag, snippet)`` bool.
         n: Odd.
+        neighbours: ``()``, what the weights of all but the snippet itself are multiplied by: 1 by default, 0 = the
+            logits as they are.
 
     Returns:
         Of the shape of ``logit``, float32, computed from logarithms, so that no probability is rounded to 0 or 1.
@@ -50,15 +52,16 @@ def smooth_probabilities(logit: Tensor, mask: Tensor, n: int) -> Tensor:
     half, size = n // 2, logit.shape[1]
     padded = nn.functional.pad(logit.float(), (0, 0, half, half))
     is_real = nn.functional.pad(mask, (half, half))
-    neighbours, weights = [], []
+    shifted, weights = [], []
     for offset in range(n):
         weight = half + 1 - abs(offset - half)
         counts = is_real[:, offset : offset + size, None]
         if offset == half:
             counts = torch.ones_like(counts)  # so that padding has a score, which nobody reads
-        neighbours.append(padded[:, offset : offset + size])
-        weights.append(torch.where(counts, float(weight), 0.0).log())
-    z, log_weight = torch.stack(neighbours), torch.stack(weights)
+        shifted.append(padded[:, offset : offset + size])
+        weight_of = torch.where(counts, float(weight), 0.0)
+        weights.append((weight_of if neighbours is None or offset == half else weight_of * neighbours).log())
+    z, log_weight = torch.stack(shifted), torch.stack(weights)
     positive = torch.logsumexp(nn.functional.logsigmoid(z) + log_weight, 0)
     negative = torch.logsumexp(nn.functional.logsigmoid(-z) + log_weight, 0)
     return positive - negative

@@ -34,6 +34,7 @@ from mmcl.runs.run_lock import run_lock
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.baseline import (
+    choose_smoothing,
     describe_choice,
     describe_pooled,
     evaluate_baseline,
@@ -174,6 +175,10 @@ def _train(
     baseline = fit_baseline(splits, grid, config.loss.mil)
     if baseline is not None and baseline.joint_of and accelerator.is_main_process:
         print(f"linear baseline: its joint score is that of {baseline.joint_of} alone; others do not help", flush=True)
+    smooths, line = choose_smoothing(baseline, splits, config.model, selected, config.trainer.min_gain)
+    if line and accelerator.is_main_process:
+        print(line, flush=True)
+    fit = partial(fit, smooths=smooths)
     task, progress = fit(
         splits,
         baseline,
@@ -233,6 +238,7 @@ def fit_network(
     start_from: Path | None,
     accelerator: Accelerator,
     resume: bool,
+    smooths: bool = True,
     **options: Any,
 ) -> tuple[TrainingTask, Progress]:
     """Make a network for the training split and train it.
@@ -247,12 +253,13 @@ def fit_network(
         start_from: Run whose weights the student begins with.
         accelerator: Of the run.
         resume: Go on from the training state in ``out``, where there is one.
+        smooths: See ``set_linear_path``.
         options: Of ``Trainer``.
     """
     out.mkdir(parents=True, exist_ok=True)
     set_seed(config.seed)
     task, pairs = create_task(config, splits, grid)
-    set_linear_path(task.student, baseline)
+    set_linear_path(task.student, baseline, smooths)
     if start_from is not None:
         warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
     teacher, recordings, bag_grid = None, splits.train, grid

@@ -30,12 +30,12 @@ SMALL = ["--features.visual", "motion", "--optim.epochs", "1", "--trainer.tracke
 def clip(tmp_path_factory) -> Callable[[Path, str], Path]:
     """Copies a clip of its own to a place; contents differ, as equal ones are refused."""
     folder = tmp_path_factory.mktemp("clips")
-    made: list[Path] = []
+    clips: list[Path] = []
 
     def at(place: Path, kind: str = "calm", has_sound: bool = True) -> Path:
-        made.append(write_square(folder / f"{len(made)}.mp4", kind == "wild", len(made), has_sound))
+        clips.append(write_square(folder / f"{len(clips)}.mp4", kind == "wild", len(clips), has_sound))
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(made[-1], place)
+        shutil.copy(clips[-1], place)
         return place
 
     return at
@@ -175,9 +175,9 @@ def test_short_and_truncated_files_are_refused_before_others_are_extracted(tmp_p
     write_clip(data / "calm" / "cam0" / "still.mp4", 1, audio=None)
     words = ["train", "events", "--data", str(data), "--out", str(tmp_path / "run"), *SMALL, "--data.normal", "calm"]
     assert main(words) == 1
-    told = capsys.readouterr()
-    assert "still.mp4" in told.out + told.err
-    assert "shorter than one snippet" in told.out + told.err
+    output = capsys.readouterr()
+    assert "still.mp4" in output.out + output.err
+    assert "shorter than one snippet" in output.out + output.err
     assert not list((tmp_path / "cache").rglob("*.npy"))
     table = tmp_path / "i.csv"
     assert main(["index", str(data), "--out", str(table)]) == 0

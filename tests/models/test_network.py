@@ -266,3 +266,12 @@ def test_a_missing_modality_is_never_read(training):
     torch.testing.assert_close(without.logit["inertial"], without.logit["skeleton"])
     both = network(complete)
     torch.testing.assert_close(both.joint_logit[::2], results[0].joint_logit[::2], atol=1e-5, rtol=1e-5)
+
+
+def test_smoothing_that_is_switched_off_changes_nothing():
+    torch.manual_seed(0)
+    logit, mask = 5 * torch.randn(2, 9, 3), torch.ones(2, 9, dtype=torch.bool)
+    torch.testing.assert_close(smooth_probabilities(logit, mask, 3, torch.zeros(())), logit)
+    torch.testing.assert_close(
+        smooth_probabilities(logit, mask, 3, torch.ones(())), smooth_probabilities(logit, mask, 3)
+    )

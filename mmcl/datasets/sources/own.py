@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmcl.config.files import override
 from mmcl.config.schema import DataConfig, RunConfig
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._base import Dataset
 from mmcl.datasets.sources.folder import read_folder
 from mmcl.datasets.sources.manifest import read_manifest
-from mmcl.datasets.sources.recipes import feature_recipe, visual_extractors
+from mmcl.datasets.sources.recipes import feature_recipe
 from mmcl.datasets.sources.splits import DEFAULT_FOLDS, assign_splits, name_problems, resamples_of_folds
 from mmcl.datasets.sources.stored import read_stored
 from mmcl.errors import FileError
@@ -39,8 +38,7 @@ class ManifestConfig(DataConfig):
     modalities: tuple[str, ...] = ()
     """Modalities to learn from, all that the data have by default; of videos these are visual and audio."""
     folds: int = 0
-    """Split by so many folds that share no group; 0 = as the column split or the folders say, else 5 folds, or fewer
-    where there are few groups."""
+    """Split by so many folds that share no group; 0 = as the data say, else 5 folds, or fewer of few groups."""
     fold: int = 0
     """The fold that is tested on; the next one selects the epoch."""
     fold_seed: int = 0
@@ -63,10 +61,8 @@ class OwnDataset(Dataset):
 
     def recipe_of(self, data: Path) -> RunConfig:
         """See ``Dataset.recipe_of``."""
-        rate_hz, has_media = feature_rate(data)
-        if rate_hz:
-            return feature_recipe(self.recipe(), self.task, rate_hz)
-        return override(self.recipe(), {"features.visual": visual_extractors()} if has_media else {})
+        rate_hz = feature_rate(data)
+        return feature_recipe(self.recipe(), self.task, rate_hz) if rate_hz else self.recipe()
 
     def resamples(self, options: DataConfig, seed: int) -> dict[str, dict[str, Any]]:
         """See ``Dataset.resamples``: every fold."""
@@ -114,16 +110,16 @@ def split_own(index: RecordingIndex, options: ManifestConfig) -> RecordingIndex:
     return assign_splits(index, o.test_groups, o.validation_groups, o.folds, o.fold, o.fold_seed)
 
 
-def feature_rate(data: Path) -> tuple[float, bool]:
-    """Rows a second [Hz] where all recordings are videos, sound or features, else 0; and whether there are videos.
+def feature_rate(data: Path) -> float:
+    """Rows a second [Hz] where all recordings are videos, sound or features, else 0.
 
     Args:
         data: The folder or manifest.
     """
     index = read_own(data, ManifestConfig())
     if set(index.kinds.values()) != {"features"}:
-        return 0.0, index.has_media
+        return 0.0
     if index.has_media:
-        return 1 / SNIPPET_S, True
+        return 1 / SNIPPET_S
     row = next(row for row in index.rows if row.sources)
-    return max(source.read()[1] for source in row.sources.values()), False
+    return max(source.read()[1] for source in row.sources.values())

@@ -172,9 +172,9 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class of fewer recordings than folds
-        draws = (draw(seed if n == 0 else seed * DRAWS + n) for n in range(DRAWS))
-        first = next(draws)  # other draws only where this one leaves a fold with one class alone
-        fold_of = first if _is_usable(first, label) else next((d for d in draws if _is_usable(d, label)), first)
+        partitions = (draw(seed if n == 0 else seed * DRAWS + n) for n in range(DRAWS))
+        first = next(partitions)  # other draws only where this one leaves a fold with one class alone
+        fold_of = first if _is_usable(first, label) else next((p for p in partitions if _is_usable(p, label)), first)
     split_of = {fold: "test", (fold + 1) % folds: "validation"}
     rows = tuple(replace(r, split=split_of.get(int(k), "train")) for r, k in zip(index.rows, fold_of, strict=True))
     return replace(index, rows=rows)
