@@ -31,8 +31,8 @@ class EventsConfig(ManifestConfig):
     """
 
     normal: str = ""
-    """The class of recordings without events, beside those without a label; by default found by its name (normal,
-    negative, background, noFight ...) where every recording has a label."""
+    """The class of recordings without events, beside those without a label; found by its name by default (normal,
+    background, noFight ...)."""
 
 
 class Events(OwnDataset):
