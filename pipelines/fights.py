@@ -3,8 +3,9 @@
     python pipelines/fights.py --data FIGHTS --out runs/fights
 
 clips: does a clip show a fight, 5 folds of sources by 5 seeds, ROC-AUC; streams: when in an untrimmed stream, learned
-from one label a stream, 10 draws of sources, snippet average precision. Every run fits the linear baseline on the same
-features and split. A stopped pipeline is resumed where it was.
+from one label a stream, 10 draws of sources, snippet average precision. A row takes in each run the features that do
+best on its validation sources. Every run fits the linear baseline on the same features and split. A stopped pipeline is
+resumed where it was.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ import numpy as np
 import tyro
 
 from mmcl.config import RunConfig, override
-from mmcl.datasets import get_dataset
+from mmcl.data.snippet_grid import create_grid
+from mmcl.datasets import get_dataset, load_splits
 from mmcl.experiments.ablation import ablation_steps
-from mmcl.experiments.folds import CrossValidation, corrected_p, cross_validate
-from mmcl.io import write_json
+from mmcl.experiments.folds import CrossValidation, corrected_p, cross_validate, share_tested
+from mmcl.inference.linear_baseline import fit_linear_baseline
+from mmcl.io import read_metrics, write_json
+from mmcl.runs.run_dir import METRICS
+from mmcl.training.run import check_run
 
 LITE0, MOVING = "efficientnet-lite0", ("efficientnet-lite0-motion", "motion")
 FEATURES = {
@@ -103,14 +108,75 @@ def study(p: Pipeline, dataset: str, n: int) -> list[dict[str, Any]]:
         for system, config in systems(full, features in THOROUGH).items():
             if p.systems and not system.startswith(p.systems):
                 continue
-            slug = f"{features} -- {system}".replace(" ", "-").replace("'", "").replace(",", "")
-            result = cross_validate(config, p.data, p.out / dataset / slug, range(n), p.jobs)
+            result = cross_validate(config, p.data, p.out / dataset / folder_of(features, system), range(n), p.jobs)
             rows.append(row_of(features, system, result, result.network))
             if system.startswith("linear path"):
                 name = system.replace("linear path + network", "linear baseline")
                 rows.append(row_of(features, name, result, result.linear))
             print(format_row(rows[-1]), flush=True)
     return rows
+
+
+def bag_label_rows(p: Pipeline, n: int) -> list[dict[str, Any]]:
+    """Of the streams: logistic regression on every snippet of the picture with its bag's label, without refits.
+
+    Args:
+        p: Folders and extent.
+        n: Draws of the split.
+    """
+    dataset = get_dataset("fights-streams")
+    rows = []
+    for features in THOROUGH:
+        if p.features and features not in p.features:
+            continue
+        values, shares = [], []
+        for draw in range(n):
+            changes = {"data.modalities": ("visual",), "features.visual": FEATURES[features], "data.split_seed": draw}
+            config = check_run(override(dataset.default_config(), changes), dataset, p.data)
+            splits = load_splits(dataset, p.data, config.data, features=config.features)
+            grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
+            fitted = fit_linear_baseline(
+                [*splits.train, *splits.validation],
+                grid,
+                splits.classes,
+                topk_divisor=config.loss.mil.topk_divisor,
+                blocks={m: card.blocks for m, card in splits.extractors.items() if card.blocks},
+                n_refits=0,
+            )
+            metrics = dataset.evaluate(splits.test, list(fitted.predict(splits.test)), grid)
+            values.append(metrics["snippet average precision"])
+            shares.append(share_tested(dataset.index(p.data, config.data), with_validation=True))
+        runs = tuple(f"seed-{draw}/split" for draw in range(n))
+        result = CrossValidation("snippet average precision", runs, np.array(values), np.array(values), shares[0])
+        rows.append(row_of(features, "linear, every snippet its bag's label, picture", result, result.network))
+        print(format_row(rows[-1]), flush=True)
+    return rows
+
+
+def chosen_row(p: Pipeline, dataset: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The features that do best on the validation split of each run, by the default system: no test split is read.
+
+    Args:
+        p: Folders and extent.
+        dataset: "fights" or "fights-streams".
+        rows: Of the study.
+    """
+    of_default = [row for row in rows if row["system"] == "linear path + network"]
+    if len(of_default) < 2:
+        return []
+    metric, runs = of_default[0]["metric"], of_default[0]["runs"]
+    values = []
+    for k, run in enumerate(runs):
+        folders = [p.out / dataset / folder_of(row["features"], row["system"]) / run for row in of_default]
+        validation = [read_metrics(folder / METRICS)[f"validation {metric}"] for folder in folders]
+        values.append(of_default[int(np.argmax(validation))]["values"][k])
+    chosen = {**of_default[0], "features": f"best on validation of {len(of_default)}", "values": values}
+    return [chosen]
+
+
+def folder_of(features: str, system: str) -> str:
+    """Where the runs of a system on some features lie."""
+    return f"{features} -- {system}".replace(" ", "-").replace("'", "").replace(",", "")
 
 
 def row_of(features: str, system: str, result: CrossValidation, values: np.ndarray) -> dict[str, Any]:
@@ -166,6 +232,9 @@ def main(p: Pipeline) -> None:
     for stage in p.stages:
         dataset, n = {"clips": ("fights", p.seeds), "streams": ("fights-streams", p.splits)}[stage]
         rows = study(p, dataset, n)
+        rows += chosen_row(p, dataset, rows)
+        if stage == "streams" and not p.systems:
+            rows += bag_label_rows(p, n)
         write_json(p.out / f"{stage}.json", rows)
         (p.out / f"{stage}.md").write_text(table(rows) + "\n")
         print(table(rows), flush=True)
