@@ -166,19 +166,20 @@ def extract_media(
     failures = _extract(list(files.values()), cache, config)
     if failures and failed is None:
         raise InputError(f"{len(failures)} of {len(files)} files failed, each named above; the others are kept")
-    reason_of = dict(failures)
-    of_files = {path: reason_of[str(path)] for path in files if str(path) in reason_of}
+    reasons = dict(failures)
+    reason_of = {path: reasons[str(path)] for path in files if str(path) in reasons}
     if failed is not None:
-        failed |= of_files
-    with_features = tuple(
-        row
-        if row.split not in needed_splits
-        else replace(row, media={})
-        if of_files.keys() & set(row.media_files)
-        else _with_features(row, cache, needed)
-        for row in index.rows
-    )
-    return replace(index, rows=with_features, extractors={**index.extractors, **extractors.cards})
+        failed |= reason_of
+
+    def with_features(row: RecordingRow) -> RecordingRow:
+        if row.split not in needed_splits:
+            return row
+        if reason_of.keys() & set(row.media_files):
+            return replace(row, media={})
+        return _with_features(row, cache, needed)
+
+    rows_with_features = tuple(with_features(row) for row in index.rows)
+    return replace(index, rows=rows_with_features, extractors={**index.extractors, **extractors.cards})
 
 
 def media_extractors(config: FeaturesConfig, modalities: Sequence[str]) -> ExtractorSet:
