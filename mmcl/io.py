@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from safetensors import SafetensorError
 
@@ -27,6 +27,8 @@ MAX_METRIC = 1e300
 PROBE = 1 << 16  # bytes, that a folder which can be written takes
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}  # of Windows
 TURNING = "\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # the order of what follows
+
+_printed: set[str] = set()  # lines of print_once
 
 
 def atomic_write(path: Path, write: Callable[[Path], object], private: bool = False) -> None:
@@ -249,6 +251,18 @@ def check_file_name(name: str) -> None:
         raise InputError(f"name {name!r}: {reserved[0]} is no file's name on every system")
     if max(len(os.fsencode(p)) for p in parts) > MAX_NAME:
         raise InputError(f"name {name[:40]!r}...: is longer than {MAX_NAME} bytes, too long for a file's name")
+
+
+def print_once(text: str, file: TextIO | None = None) -> None:
+    """Print a line that says something of the user's data, once in a process, however often they are read.
+
+    Args:
+        text: The line, which names the data.
+        file: Standard output by default.
+    """
+    if text not in _printed:
+        _printed.add(text)
+        print(text, file=file, flush=True)
 
 
 def printable(name: str) -> str:

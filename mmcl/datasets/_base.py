@@ -13,6 +13,7 @@ from mmcl.data.media import hold_streams
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.evaluation.detection import detection_metrics
 from mmcl.evaluation.recognition import recognition_metrics
+from mmcl.io import print_once
 from mmcl.types import Recording, SnippetGrid, SnippetScores
 
 Metrics = dict[str, float]
@@ -130,7 +131,7 @@ class Dataset(ABC):
         held = {m for row in index.of("train") for m in (*row.sources, *row.media)}
         for m in kinds:
             if m not in held:
-                print(f"{data}: no training recording has {m}, so that it is left out", flush=True)
+                print_once(f"{data}: no training recording has {m}, so that it is left out")
         return tuple(m for m in kinds if m in held)
 
     def check(self, options: DataConfig) -> None:  # noqa: B027  a hook that may stay empty

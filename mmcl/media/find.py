@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmcl.errors import FileError
+from mmcl.io import print_once
 
 VIDEO_ENDINGS = set(
     ["mp4", "m4v", "mkv", "webm", "avi", "mov", "ts", "mts", "m2ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv", "gif"]
@@ -113,7 +114,7 @@ def media_below(folder: Path) -> list[Path]:
     if skipped := sorted(p for p in others if p.suffix[1:].lower() not in BESIDE_MEDIA):
         shown = ", ".join(str(p.relative_to(folder)) for p in skipped[:3])
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        print(f"{folder}: not taken as video or audio by their endings: {shown}{more}", file=sys.stderr, flush=True)
+        print_once(f"{folder}: not taken as video or audio by their endings: {shown}{more}", sys.stderr)
     return sorted(files)
 
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
 from mmcl.errors import FileError, InputError
+from mmcl.io import print_once
 from mmcl.media.find import find_copies
 
 DEFAULT_FOLDS = 5
 DRAWS = 200  # of folds, until every fold shows two classes or more
-
-_warned: set[Path] = set()  # of data without groups
 
 
 def assign_splits(
@@ -145,20 +144,16 @@ def assign_folds(index: RecordingIndex, folds: int, fold: int, seed: int) -> Rec
             f"'{most or 'without events'}'; use fewer folds"
         )
     n_ungrouped = sum(not row.group for row in index.rows)
-    if 0 < n_ungrouped < len(index.rows) and index.path not in _warned:
-        _warned.add(index.path)
-        print(
+    if 0 < n_ungrouped < len(index.rows):
+        print_once(
             f"{index.path}: {n_ungrouped} of {len(index.rows)} recordings have no group; each counts as one of its "
-            "own, so that it may be of a source that other splits hold",
-            flush=True,
+            "own, so that it may be of a source that other splits hold"
         )
-    if n_ungrouped == len(index.rows) and index.path not in _warned:
-        _warned.add(index.path)
-        print(
+    if n_ungrouped == len(index.rows):
+        print_once(
             f"{index.path}: names no groups, so that recordings of one source (camera, place, person) may be in train "
             "and test, and test metrics too good; of a folder use --data.group-by (such as 'cam[0-9]+', found in file "
-            "names) or a folder a group, of a manifest a column group",
-            flush=True,
+            "names) or a folder a group, of a manifest a column group"
         )
     number = {name: i for i, name in enumerate(sorted(counts))}
     classes = np.array([number[v] for v in label])

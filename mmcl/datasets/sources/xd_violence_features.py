@@ -15,7 +15,7 @@ import numpy as np
 from mmcl.datasets.sources.feature_lists import ListedVideo, find_list, lists_of, read_feature_list
 from mmcl.datasets.sources.xd_violence_files import AUDIO, FEATURE, LABEL, NORMAL, codes_of, read_list, video_of
 from mmcl.errors import FileError, InputError
-from mmcl.io import read_json
+from mmcl.io import print_once, read_json
 from mmcl.readers.lazy_array import LazyArray, LazyCrop, open_npy
 
 
@@ -94,7 +94,7 @@ def find_features(
             videos[split] = [replace(v, visual=v.visual * n_used, in_one=True) for v in videos[split]]
         if names and n_there != n_crops:
             used = f"{min(n_there, n_crops)} used (--data.crops {n_crops})"
-            print(f"{folder}: crops of each {split} video: {n_there} there, {used}", flush=True)
+            print_once(f"{folder}: crops of each {split} video: {n_there} there, {used}")
     if both := {v.name for v in videos["train"]} & {v.name for v in videos["test"]}:
         raise FileError(folder, f"{min(both)} is in the train and in the test split", "remove it from one")
     return videos
