@@ -87,11 +87,9 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
             if path in urls:
                 fetch(urls[path], path)
             return _probe(path)
-        except FileError as error:
-            if path in urls:
-                path.unlink(missing_ok=True)  # what the address answered was no video, and may be one the next time
-            return error
         except Exception as error:  # whatever it is, the others are probed
+            if path in urls and isinstance(error, FileError):
+                path.unlink(missing_ok=True)  # what the address answered was no video, and may be one the next time
             return error
 
     with ThreadPoolExecutor(2) as pool:

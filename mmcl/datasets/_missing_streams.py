@@ -32,15 +32,19 @@ def describe_missing_streams(splits: DataSplits) -> tuple[list[str], dict[str, f
     return _describe(has, label, splits.classes)
 
 
-def describe_missing_of_rows(index: RecordingIndex, modalities: Sequence[str]) -> tuple[list[str], dict[str, float]]:
+def describe_missing_of_rows(
+    index: RecordingIndex, modalities: Sequence[str], by_split: bool = True
+) -> tuple[list[str], dict[str, float]]:
     """The same of an index, before features are made.
 
     Args:
-        index: With the streams that media files hold, and splits; without, all rows count as one.
+        index: With the streams that media files hold.
         modalities: That matter.
+        by_split: Count each split; else all rows as one.
     """
-    of_splits: dict[str, Sequence[RecordingRow]] = {s: index.of(s) for s in SPLITS if index.of(s)}
-    of_splits = of_splits or {"all": index.rows}
+    of_splits: dict[str, Sequence[RecordingRow]] = {"all": index.rows}
+    if by_split:
+        of_splits = {s: index.of(s) for s in SPLITS if index.of(s)}
     has = {
         m: {s: np.array([m in row.sources or m in row.media for row in rows]) for s, rows in of_splits.items()}
         for m in modalities

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -153,8 +153,7 @@ def cross_validate(
         index = dataset.index(data, settings.data, settings.seed)
         shares[name] = share_tested(index, with_validation=config.refits)
     held = hold_streams(index)
-    everything = RecordingIndex(tuple(replace(row, split="") for row in held.rows), index.classes, index.path)
-    lacking, of_lacking = describe_missing_of_rows(everything, config.data.modalities)
+    lacking, of_lacking = describe_missing_of_rows(held, config.data.modalities, by_split=False)
     for line in lacking:
         print(line, flush=True)
     extract_media(held, config.features, config.data.modalities, SPLITS, where)  # once, not in every run

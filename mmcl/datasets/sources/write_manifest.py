@@ -6,7 +6,6 @@ import csv
 import io
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from mmcl.data.media import keep_streams, probe_rows, too_short
@@ -121,8 +120,9 @@ def _summary(
         of_class = Counter(row.labels[0] for row in silent)
         lines.append(f"without sound: {', '.join(f'{c} {n}' for c, n in sorted(of_class.items()))}")
     held = keep_streams(RecordingIndex(index.rows, index.classes, index.path), media)
-    unsplit = RecordingIndex(tuple(replace(row, split="") for row in held.rows if row.media), index.classes, index.path)
-    lines += [line for line in describe_missing_of_rows(unsplit, ("visual", "audio"))[0] if line.startswith("warning")]
+    with_streams = RecordingIndex(tuple(row for row in held.rows if row.media), index.classes, index.path)
+    warnings = describe_missing_of_rows(with_streams, ("visual", "audio"), by_split=False)[0]
+    lines += [line for line in warnings if line.startswith("warning")]
     if problems:
         lines.append(f"with a problem: {len(problems)} (column problem): repair or remove them before you train")
     lines += [f"before you train: {what}; {remedy}" for what, remedy in class_problems(assigned)]
