@@ -131,7 +131,7 @@ class Score:
     recordings: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SRC")]
     """Files, folders whose files to take, or patterns (videos)."""
     out: Path | None = None
-    """Folder for the results; MODEL/scores by default."""
+    """Folder for the results; by default MODEL/scores of a run of yours, ./scores of a model from elsewhere."""
     json: Literal["", "-"] = ""
     """"-": one JSON object a recording and line on standard output; files only if --out is given."""
     threshold: float = 0.5
@@ -168,12 +168,12 @@ class Score:
         if not self.recordings:
             raise InputError(f"mmcl score {self.run_dir}: nothing given to score; name files, folders or patterns")
         lines = self.json == "-"
-        folder = self.out if self.out is not None or lines else self.run_dir / "scores"
-        if str(self.run_dir).startswith("hub:") and self.out is None and not lines:
-            raise InputError("--out: needed where the model comes from a hub")
+        model = load(self.run_dir, self.device, runtime=self.runtime, options=self.extractors)
+        folder = self.out
+        if folder is None and not lines:
+            folder = self.run_dir / "scores" if model.info.is_own else Path("scores")
         if folder is not None:
             check_holds_no_run(folder)
-        model = load(self.run_dir, self.device, runtime=self.runtime, options=self.extractors)
         rule = EventRule(self.threshold, self.low, self.min_s)
         writer = ScoreFiles(folder, rule, lines, model.predictor.multiclass, self.pages, self.extractors.timeout_s)
         rates = {"inertial": self.inertial_hz, "skeleton": self.skeleton_hz}

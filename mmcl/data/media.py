@@ -46,7 +46,6 @@ def hold_streams(index: RecordingIndex) -> RecordingIndex:
     if not index.has_media:
         return index
     media, failures = probe_rows([row for row in index.rows if row.media])
-    failures += [(str(path), why) for path, held in media.items() if (why := too_short(held))]
     if failures:
         print_failures(failures)
         raise InputError(f"{len(failures)} media files of {index.path} are unreadable, each named above")
@@ -69,13 +68,13 @@ def keep_streams(index: RecordingIndex, media: Mapping[Path, Media]) -> Recordin
 
 
 def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tuple[str, str]]]:
-    """What the media files of rows hold, and what is wrong with those that cannot be read.
+    """What the media files of rows hold, and what is wrong with those that are unreadable or shorter than a snippet.
 
     Args:
         rows: With media files.
 
     Returns:
-        By file what it holds; (file, reason) of each one that is unreadable.
+        By file what it holds; (file or its address, reason) of each other one.
     """
     urls = {path: row.url for row in rows if row.url for path in row.media_files}
     paths = list(dict.fromkeys(path for row in rows for path in row.media_files))
@@ -95,19 +94,21 @@ def probe_rows(rows: Sequence[RecordingRow]) -> tuple[dict[Path, Media], list[tu
     with ThreadPoolExecutor(2) as pool:
         results = tqdm(pool.map(probe, paths), total=len(paths), unit="file", desc="probe", disable=None, delay=2)
         for path, result in zip(paths, results, strict=True):
-            if isinstance(result, Media):
-                media[path] = result
-            else:
-                name = urls.get(path, str(path))
+            name = urls.get(path, str(path))
+            if not isinstance(result, Media):
                 failures.append((name, describe_failure(name, result).removeprefix(f"{name}: ")))
+            elif why := _too_short(result):
+                failures.append((name, why))
+            else:
+                media[path] = result
     return media, failures
 
 
-def too_short(media: Media) -> str:
+def _too_short(media: Media) -> str:
     """What is wrong with a file that claims to be shorter than a snippet; empty where it does not."""
     claimed = media.duration_s if media.video is None else media.video.duration_s or media.duration_s
     is_short = claimed is not None and claimed < SNIPPET_S - 1 / 24  # claims are rounded; decoding counts frames
-    return f"shorter than one snippet of {SNIPPET_S:.2f} s; leave it out" if is_short else ""
+    return f"{claimed:.2f} s are shorter than one snippet of {SNIPPET_S:.2f} s; leave it out" if is_short else ""
 
 
 def _probe(path: Path) -> Media:

@@ -11,7 +11,7 @@ import torch
 
 from mmcl.config.schema import FeaturesConfig
 from mmcl.config.specs import parse_spec
-from mmcl.data.media import extract_media, keep_streams, probe_rows, too_short
+from mmcl.data.media import extract_media, keep_streams, probe_rows
 from mmcl.data.recording_index import SPLITS, RecordingRow
 from mmcl.data.signal_ranges import describe_unlike
 from mmcl.datasets.sources.manifest import read_manifest
@@ -128,13 +128,12 @@ def recordings_of_manifest(info: RunInfo, path: Path, device: torch.device | str
     inputs = info.inputs
     index = read_manifest(path, has_labels=False)
     media, failures = probe_rows([row for row in index.rows if row.media])
-    reason_of = dict(failures) | {str(file): why for file, held in media.items() if (why := too_short(held))}
+    reason_of = dict(failures)
     refused: dict[str, FileError] = {}
     for row in index.rows:
         file = row.url or str(next(iter(row.media_files), ""))
         if file in reason_of:
             refused[row.name] = FileError(file, reason_of[file], "see above")
-    media = {file: held for file, held in media.items() if str(file) not in reason_of}
     index = keep_streams(index, media)
     if missing := [m for m in inputs if m not in index.kinds]:
         if len(missing) == len(inputs):

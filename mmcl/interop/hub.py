@@ -18,6 +18,7 @@ from mmcl.runs.run_dir import BEST, CONFIG, METRICS, WITHOUT_PATHS, RunInfo, rea
 from mmcl.runs.weights import save_weights
 
 CARD = "README.md"
+FILES = [CONFIG, BEST, METRICS, CARD]  # of a shared model
 
 
 def save_pretrained(run: Path, out: Path) -> None:
@@ -78,13 +79,13 @@ def find_model(name: str | Path, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=[CONFIG, BEST, METRICS, CARD]))
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=FILES))
     except Exception as error:  # the hub's own kinds, and the network's
         raise InputError(f"{name}: is no folder here and could not be fetched ({type(error).__name__})") from error
 
 
 def push(folder: Path, name: str, private: bool = True) -> str:
-    """Upload a folder that ``save_pretrained`` made to a hub.
+    """Upload a folder that ``save_pretrained`` made to a hub: the files that it made, whatever else lies there.
 
     Args:
         folder: The model.
@@ -104,7 +105,7 @@ def push(folder: Path, name: str, private: bool = True) -> str:
     try:
         api = HfApi()
         url = api.create_repo(name, private=private, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=str(folder))
+        api.upload_folder(repo_id=name, folder_path=str(folder), allow_patterns=FILES)
         return str(url)
     except Exception as error:  # the hub's own kinds, and the network's
         raise InputError(f"{name}: could not be uploaded ({type(error).__name__}: {error})") from error

@@ -164,7 +164,7 @@ def baseline_tables(metric: str, metrics: Mapping[str, float]) -> list[Table]:
             "Beside linear models",
             f"{describe_choice(dict(metrics), metric)}. Logistic regression on the same features and splits, of "
             "snippets (refitted to the highest-scored ones of positive recordings) and of recordings (mean and spread "
-            "of their snippets); where one is as good on the validation split, the network is not worth its while.",
+            "of their snippets); a network that is no better than one of them on the validation split adds nothing.",
             ("metric", "network", "of snippets", "of recordings"),
             rows,
         )

@@ -39,14 +39,13 @@ def fit_baseline(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, joint_of
     """
     if mil.weight == 0:
         return None
-    blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
     fit = partial(
         fit_linear_baseline,
         grid=grid,
         classes=splits.classes,
         topk_divisor=mil.topk_divisor,
         multiclass=mil.multiclass,
-        blocks=blocks,
+        blocks=_blocks(splits),
     )
     fitted = fit(splits.train)
     if not splits.validation:
@@ -75,7 +74,12 @@ def evaluate_baseline(baseline: LinearBaseline | None, splits: DataSplits, split
 
 
 def choose_smoothing(
-    baseline: LinearBaseline | None, splits: DataSplits, model: ModelConfig, metric: str, min_gain: float
+    baseline: LinearBaseline | None,
+    splits: DataSplits,
+    model: ModelConfig,
+    plain: Metrics,
+    metric: str,
+    min_gain: float,
 ) -> tuple[bool, str]:
     """Whether a network that begins with the baseline smooths its probabilities: for a gain on the validation split, as
     an epoch is taken.
@@ -84,6 +88,7 @@ def choose_smoothing(
         baseline: Fitted to the training split.
         splits: The data set's recordings.
         model: Settings of the network.
+        plain: What ``evaluate_baseline`` gave on the validation split.
         metric: That selects the epoch.
         min_gain: The least gain that counts.
 
@@ -93,11 +98,9 @@ def choose_smoothing(
     is_choice = model.linear_path and model.smoothed == "probabilities" and model.score_smoothing > 1
     if baseline is None or not splits.validation or not is_choice:
         return True, ""
-    plain, smoothed = (
-        splits.dataset.evaluate(splits.validation, list(baseline.predict(splits.validation, n)), baseline.grid)
-        for n in (1, model.score_smoothing)
-    )
-    gain = smoothed.get(metric, 0.0) - plain.get(metric, 0.0)
+    predictions = list(baseline.predict(splits.validation, model.score_smoothing))
+    smoothed = splits.dataset.evaluate(splits.validation, predictions, baseline.grid)
+    gain = smoothed.get(metric, 0.0) - plain.get(f"validation {PREFIX}{metric}", 0.0)
     smooths = gain > 0 and gain >= min_gain
     verb = "smoothed" if smooths else "not smoothed"
     return smooths, f"scores are {verb}: it changes {metric} of the linear model by {gain:+.3f} on validation"
@@ -116,11 +119,14 @@ def evaluate_pooled(splits: DataSplits, grid: SnippetGrid, mil: MilConfig, split
     recordings = splits.of(split)
     if mil.weight == 0 or mil.multiclass or not recordings:
         return {}
-    blocks = {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
-    score = fit_pooled_baseline(splits.train, grid, blocks).predict(recordings).max(1)
+    score = fit_pooled_baseline(splits.train, grid, _blocks(splits)).predict(recordings).max(1)
     label = np.array([bool(r.label is not None and r.label.any()) for r in recordings])
     metrics = {"bag average precision": average_precision(label, score), "bag ROC-AUC": roc_auc(label, score)}
     return {f"{split} {POOLED}{k}": v for k, v in metrics.items() if v == v}
+
+
+def _blocks(splits: DataSplits) -> dict[str, tuple[int, ...]]:
+    return {m: card.blocks for m, card in splits.extractors.items() if card.blocks}
 
 
 def set_linear_path(network: nn.Module, baseline: LinearBaseline | None, smooths: bool = True) -> None:

@@ -175,7 +175,8 @@ def _train(
     baseline = fit_baseline(splits, grid, config.loss.mil)
     if baseline is not None and baseline.joint_of and accelerator.is_main_process:
         print(f"linear baseline: its joint score is that of {baseline.joint_of} alone; others do not help", flush=True)
-    smooths, line = choose_smoothing(baseline, splits, config.model, selected, config.trainer.min_gain)
+    of_baseline = evaluate_baseline(baseline, splits, "validation")
+    smooths, line = choose_smoothing(baseline, splits, config.model, of_baseline, selected, config.trainer.min_gain)
     if line and accelerator.is_main_process:
         print(line, flush=True)
     fit = partial(fit, smooths=smooths)
@@ -189,7 +190,7 @@ def _train(
         select_by=f"{chosen} {selected}",
         select=learns_labels,  # labels must not select what was learned without them
     )
-    others = of_missing | evaluate_baseline(baseline, splits, "validation")
+    others = of_missing | of_baseline
     others |= evaluate_pooled(splits, grid, config.loss.mil, "validation")
     fitted_to = splits
     if chosen == "test":

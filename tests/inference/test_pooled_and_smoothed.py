@@ -49,11 +49,11 @@ def test_smoothing_is_taken_for_a_gain_on_validation(gain, min_gain, expected):
     """And the network that begins with the baseline then has its scores, smoothed or not."""
     data = bags()
     baseline = fit_linear_baseline(data, GRID, ("event",))
-    values = iter((0.5, 0.5 + gain))
-    dataset = SimpleNamespace(evaluate=lambda recordings, scores, grid: {"AP": next(values)})
+    dataset = SimpleNamespace(evaluate=lambda recordings, scores, grid: {"AP": 0.5 + gain})
+    plain = {"validation linear baseline AP": 0.5}
     splits = SimpleNamespace(validation=data, dataset=dataset)
     config = ModelConfig(dim=8, linear_path=True, smoothed="probabilities", score_smoothing=3, n_layers=0)
-    smooths, line = choose_smoothing(baseline, splits, config, "AP", min_gain)
+    smooths, line = choose_smoothing(baseline, splits, config, plain, "AP", min_gain)
     assert smooths is expected
     assert f"{gain:+.3f} on validation" in line
     network = create_model(config, GRID, 1, {"visual": InputSpec("features", (5,))}).eval()
@@ -69,7 +69,7 @@ def test_smoothing_is_taken_for_a_gain_on_validation(gain, min_gain, expected):
             p = np.convolve(p[:, 0], kernel, "same")[:, None] / weight[:, None]
         np.testing.assert_allclose(got, p, atol=1e-4)
     other = ModelConfig(linear_path=True)
-    assert choose_smoothing(baseline, splits, other, "AP", 0.05) == (True, "")
+    assert choose_smoothing(baseline, splits, other, plain, "AP", 0.05) == (True, "")
 
 
 def test_a_modality_of_one_class_alone_is_no_candidate_for_the_joint_score():

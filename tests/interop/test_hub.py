@@ -9,7 +9,7 @@ import torch
 
 from mmcl.cli.main import main
 from mmcl.errors import InputError
-from mmcl.interop.hub import from_pretrained
+from mmcl.interop.hub import from_pretrained, push
 from mmcl.runs.model import load_model
 
 
@@ -49,3 +49,27 @@ def test_a_shared_model_is_a_run_without_paths(trained, dataset_dir, tmp_path, m
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
     assert from_pretrained("someone/model")[1].classes == ("target action",)
     assert fetched == ["someone/model"]
+
+
+def test_scores_of_a_model_from_elsewhere_are_not_written_into_it(trained, dataset_dir, tmp_path, monkeypatch):
+    """Nor uploaded, if they are there."""
+    out = tmp_path / "model"
+    assert main(["share", str(trained), "--out", str(out)]) == 0
+    monkeypatch.chdir(tmp_path)
+    pair = [next(dataset_dir.rglob(f"a1_s1_t1_{m}.mat")) for m in ("inertial", "skeleton")]
+    assert main(["score", str(out), *map(str, pair)]) == 0
+    assert (tmp_path / "scores" / "a1_s1_t1.json").exists()
+    assert not (out / "scores").exists()
+    sent = {}
+    import huggingface_hub
+
+    class Hub:
+        def create_repo(self, name, **_):
+            return f"https://hub/{name}"
+
+        def upload_folder(self, **options):
+            sent.update(options)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    assert push(out, "someone/model") == "https://hub/someone/model"
+    assert sorted(sent["allow_patterns"]) == sorted(p.name for p in out.iterdir())

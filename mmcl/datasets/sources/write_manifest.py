@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from mmcl.data.media import keep_streams, probe_rows, too_short
+from mmcl.data.media import keep_streams, probe_rows
 from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets._missing_streams import describe_missing_of_rows
 from mmcl.datasets.sources.folder import read_folder
@@ -50,7 +50,7 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
         raise FileError(out, "is there already", "it may hold your edits: remove it, or choose another --out")
     index = read_folder(folder, group_by)
     media, failures = probe_rows(index.rows)
-    problems = dict(failures) | _problems(index, media)
+    problems = dict(failures) | _copies(index, media)
     good = RecordingIndex(
         tuple(row for row in index.rows if str(row.media_files[0]) not in problems), index.classes, folder
     )
@@ -84,17 +84,11 @@ def write_manifest(folder: Path, out: Path, group_by: str = "", folds: int = DEF
     return f"{summary}\nbefore you train: {wrong}" if wrong else summary
 
 
-def _problems(index: RecordingIndex, media: dict[Path, Media]) -> dict[str, str]:
-    """Of readable files: too short, or the content of another one."""
-    problems: dict[str, str] = {}
+def _copies(index: RecordingIndex, media: dict[Path, Media]) -> dict[str, str]:
+    """Of readable files with the content of another one: what is wrong."""
     name_of = {row.media_files[0]: row.name for row in index.rows}
     copies = find_copies(path for path in name_of if path in media)
-    for path, held in media.items():
-        if path in copies:
-            problems[str(path)] = f"the same content as {name_of[copies[path]]}"
-        elif why := too_short(held):
-            problems[str(path)] = why
-    return problems
+    return {str(path): f"the same content as {name_of[first]}" for path, first in copies.items()}
 
 
 def _streams(media: Media) -> list[str]:
