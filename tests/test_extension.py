@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from clips import write_clip
 from datasets.test_mmact import make_mmact
+from forked import run as run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "extension"
@@ -43,20 +44,24 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
-def mmcl(*paths: Path, words: list[str]) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
+def mmcl(*paths: Path, words: list[str], fresh: bool = False) -> subprocess.CompletedProcess:
+    """In a fresh interpreter, or one that has imported mmcl and PyTorch, but nothing from the paths."""
+    path = {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    if not fresh:
+        return run_forked(words, env=path, cwd=paths[0])
     command = [sys.executable, "-m", "mmcl", *words]
+    env = {**os.environ, **path}
     return subprocess.run(command, env=env, cwd=paths[0], capture_output=True, text=True, timeout=300)
 
 
-def succeeds(*paths: Path, words: list[str]) -> str:
-    done = mmcl(*paths, words=words)
+def succeeds(*paths: Path, words: list[str], fresh: bool = False) -> str:
+    done = mmcl(*paths, words=words, fresh=fresh)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
 def test_a_data_set(site, tmp_path):
-    assert "mmcl train toy-tones" in succeeds(site, words=["train"])
+    assert "mmcl train toy-tones" in succeeds(site, words=["train"], fresh=True)
     assert "--data.n-recordings" in succeeds(site, words=["train", "toy-tones", "--help"])
     out = tmp_path / "run"
     words = ["train", "toy-tones", "--data", ".", "--out", str(out), *SMALL, "--data.n-recordings", "12"]
@@ -116,7 +121,7 @@ def test_mmact_as_a_package_of_its_own(tmp_path):
     (copy / "mmcl" / "datasets" / "mmact.py").rename(package / "mmact.py")
     data = make_mmact(tmp_path / "data", sessions=1)
     words = ["train", "mmact", "--data", str(data), "--out", str(tmp_path / "run"), *SMALL]
-    assert "mmact" not in succeeds(copy, words=["train"])
-    assert "expected one of events, fights" in mmcl(copy, words=words).stderr
+    assert "mmact" not in succeeds(copy, words=["train"], fresh=True)
+    assert "expected one of events, fights" in mmcl(copy, words=words, fresh=True).stderr
     install(tmp_path / "site", "mmcl-mmact", {"mmcl.datasets": {"mmact": "mmcl_mmact.mmact:Mmact"}})
-    assert "macro F1" in succeeds(copy, tmp_path / "site", words=words)
+    assert "macro F1" in succeeds(copy, tmp_path / "site", words=words, fresh=True)

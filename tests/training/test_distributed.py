@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
+from forked import run_pair
 
 from mmcl.config import LossConfig, override
 from mmcl.config.specs import parse_spec
@@ -211,14 +209,8 @@ def child(out: str) -> None:
     dist.destroy_process_group()
 
 
-def torchrun(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *args]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-
-
 def test_two_processes_equal_one(tmp_path: Path):
-    done = torchrun(__file__, str(tmp_path / "two.pt"))
+    done = run_pair([str(tmp_path / "two.pt")], "import sys; from test_distributed import child; child(sys.argv[1])")
     assert done.returncode == 0, done.stderr[-2000:]
     two, one = torch.load(tmp_path / "two.pt", weights_only=True), result(slice(0, 8))
     assert one.keys() == two.keys()
@@ -227,7 +219,3 @@ def test_two_processes_equal_one(tmp_path: Path):
     assert any(k.endswith("running_var") for k in one)
     for k in one:
         torch.testing.assert_close(two[k], one[k], atol=1e-6, rtol=0, msg=lambda text, k=k: f"{k}: {text}")
-
-
-if __name__ == "__main__":
-    child(sys.argv[1])

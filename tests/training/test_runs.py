@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import safetensors.torch
 import torch
+from forked import Forked, run_pair
+from forked import run as run_forked
 from support import check_settings, recipe
-from test_distributed import torchrun
 
 from mmcl.config import override
 from mmcl.datasets import REGISTRY
@@ -41,24 +39,11 @@ SMALL = [
 
 
 def command(dataset_dir, out, *options):
-    return [
-        sys.executable,
-        "-m",
-        "mmcl",
-        "train",
-        "utd-mhad-streams",
-        "--data",
-        str(dataset_dir),
-        "--out",
-        str(out),
-        *SMALL,
-        *options,
-    ]
+    return ["train", "utd-mhad-streams", "--data", str(dataset_dir), "--out", str(out), *SMALL, *options]
 
 
 def run(dataset_dir, out, *options):
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command(dataset_dir, out, *options), capture_output=True, text=True, timeout=300, env=env)
+    done = run_forked(command(dataset_dir, out, *options))
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
@@ -99,16 +84,13 @@ def test_files_of_a_run(uninterrupted):
 def test_killed_and_resumed_ends_the_same(dataset_dir, uninterrupted, tmp_path, after_s):
     """kill -9 at some moment after the first checkpoint, dropout on, workers on: bit for bit."""
     out = tmp_path / "run"
-    child = subprocess.Popen(
-        command(dataset_dir, out, "--loader.num-workers", "1"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
-    )  # fmt: skip
+    child = Forked(command(dataset_dir, out, "--loader.num-workers", "1"))
     deadline = time.monotonic() + 120
     while not (out / "state.pt").exists() and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(after_s)
-    os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    child.killpg()
+    child.communicate()
     assert (out / "state.pt").exists()
     assert not (out / "metrics.json").exists()
     run(dataset_dir, out, "--loader.num-workers", "1", "--resume")
@@ -119,7 +101,7 @@ def test_killed_and_resumed_ends_the_same(dataset_dir, uninterrupted, tmp_path, 
 def test_two_processes_train_like_one(dataset_dir, tmp_path):
     options = ["--model.dropout", "0", "--optim.epochs", "2", "--loss.distill.start", "0"]
     run(dataset_dir, tmp_path / "one", *options)
-    done = torchrun("-m", *command(dataset_dir, tmp_path / "two", *options)[2:])
+    done = run_pair(command(dataset_dir, tmp_path / "two", *options))
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads((tmp_path / "two" / "config.json").read_text())["processes"] == 2
     one, two = (json.loads((tmp_path / n / "history.json").read_text()) for n in ("one", "two"))
@@ -128,7 +110,7 @@ def test_two_processes_train_like_one(dataset_dir, tmp_path):
         for name in (k for k in a if k.startswith("validation")):
             assert a[name] == pytest.approx(b[name], abs=0.05), name
     of_two = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    done = torchrun("-m", "mmcl", "evaluate", str(tmp_path / "two"))
+    done = run_pair(["evaluate", str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("snippet average precision ") == 1  # printed once
     alone = evaluate(tmp_path / "two")
@@ -216,7 +198,7 @@ def test_one_training_at_a_time(dataset_dir, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     with run_lock(out):
-        done = subprocess.run(command(dataset_dir, out), capture_output=True, text=True, timeout=300)
+        done = run_forked(command(dataset_dir, out))
     assert done.returncode == 1
     assert "is being trained into by another process" in done.stderr
 

@@ -8,14 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import Forked, run_pair
 from support import SMALL, recipe
-from test_distributed import torchrun
 from test_runs import command, run, same_weights
 
 import mmcl.io
@@ -99,15 +98,11 @@ def complete(dataset_dir, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_in_the_middle_of_an_epoch(dataset_dir, complete, tmp_path, number):
     options, out = LONG, tmp_path / "run"
-    child = subprocess.Popen(
-        command(dataset_dir, out, *options),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    child = Forked(command(dataset_dir, out, *options))
     deadline = time.monotonic() + 120
     while not (out / "config.json").exists() and child.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(1.5)
+    time.sleep(0.7)
     child.send_signal(number)
     printed, stderr = child.communicate(timeout=60)
     assert child.returncode == (143 if number == signal.SIGTERM else 130), stderr
@@ -126,18 +121,16 @@ def test_two_processes_save_within_an_epoch(dataset_dir, tmp_path):
     options = ["--data.n-train-streams", "40", "--optim.epochs", "1", "--trainer.tracker", "none"]
     options += ["--trainer.save-every-minutes", "0.0001"]
     complete, out = tmp_path / "complete", tmp_path / "run"
-    assert torchrun("-m", *command(dataset_dir, complete, *options)[2:]).returncode == 0
+    assert run_pair(command(dataset_dir, complete, *options)).returncode == 0
     code = (
         "import os, sys; from pathlib import Path; import mmcl.training.trainer as t; save = t.Trainer._save\n"
         "def stop(self):\n    save(self)\n    if self.progress.step >= 7: os._exit(9)\n"
         "t.Trainer._save = stop\nfrom mmcl.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
-    script = tmp_path / "killed.py"
-    script.write_text(code)
-    assert torchrun(str(script), *command(dataset_dir, out, *options)[3:]).returncode != 0
+    assert run_pair(command(dataset_dir, out, *options), code).returncode != 0
     assert (out / "state.pt").exists()
     assert not (out / "last.safetensors").exists()
-    done = torchrun("-m", *command(dataset_dir, out, *options, "--resume")[2:])
+    done = run_pair(command(dataset_dir, out, *options, "--resume"))
     assert done.returncode == 0, done.stderr[-2000:]
     same_weights(out / "last.safetensors", complete / "last.safetensors")
 
@@ -145,11 +138,11 @@ def test_two_processes_save_within_an_epoch(dataset_dir, tmp_path):
 def test_sigterm_ends_many_runs_and_their_processes(dataset_dir, tmp_path):
     words = ["compare", "utd-mhad-streams", "--data", str(dataset_dir), "--out", str(tmp_path / "many")]
     words += ["--objectives", "dcl", "--seeds", "2", "--data.n-train-streams", "400", "--trainer.tracker", "none"]
-    child = subprocess.Popen([sys.executable, "-m", "mmcl", *words], stderr=subprocess.PIPE, text=True)
+    child = Forked(words)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "many").rglob("config.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    child.terminate()
+    child.send_signal(signal.SIGTERM)
     _, stderr = child.communicate(timeout=60)
     assert child.returncode == 143, stderr
     left = subprocess.run(["pgrep", "-f", str(tmp_path / "many")], capture_output=True, text=True).stdout
