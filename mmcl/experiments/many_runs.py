@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +14,14 @@ from mmcl.config.files import from_dict, to_dict
 from mmcl.config.schema import RunConfig
 from mmcl.datasets import get_dataset
 from mmcl.errors import InputError
+from mmcl.experiments.run_processes import RunProcesses
 from mmcl.io import read_json, read_metrics, write_json
 from mmcl.runs.run_dir import CONFIG, METRICS, read_run, world_size_asked
 from mmcl.stop import stops_on_sigterm
 from mmcl.training.run import train
 
 REQUESTED = "requested.json"
+LATE_IMPORTS = ("sklearn.linear_model", "torch._dynamo", "torch.utils.tensorboard")  # of a training, once it has begun
 
 
 def check_many_runs(command: str, jobs: int, n_seeds: int) -> None:
@@ -61,12 +61,15 @@ def train_missing(
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     threads = max((os.cpu_count() or 1) // jobs, 1)
-    stop, children = threading.Event(), list[subprocess.Popen]()
+    stop = threading.Event()
 
     def start(name: str) -> int:
         if stop.is_set():
             return 1
-        code = _train_in_process(out / name, runs[name], data, threads, device, children)
+        requested = {"data": str(data.resolve()), "config": to_dict(runs[name]), "device": device}
+        (out / name).mkdir(parents=True, exist_ok=True)
+        write_json(out / name / REQUESTED, requested)
+        code = processes.run(out / name / REQUESTED, out / name / "log.txt")
         if code == 0 and metric:
             try:
                 read_metric(out / name, metric, split)
@@ -75,13 +78,13 @@ def train_missing(
                 raise
         return code
 
-    with ThreadPoolExecutor(jobs) as pool:
+    function = f"{__name__}:{train_requested.__name__}"
+    with RunProcesses(function, threads, LATE_IMPORTS) as processes, ThreadPoolExecutor(jobs) as pool:
         try:
             codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
         except BaseException:  # a signal to this process alone: those of the runs save and end too
             stop.set()
-            for process in children:
-                process.terminate()
+            processes.stop()
             raise
     failed = [name for name, code in zip(missing, codes, strict=True) if code]
     if failed:
@@ -90,30 +93,12 @@ def train_missing(
         )
 
 
-def _train_in_process(
-    run: Path, config: RunConfig, data: Path, threads: int, device: str, children: list[subprocess.Popen]
-) -> int:
-    """Train in a process of its own, which logs into the run's folder and is added to the children; its exit status."""
-    run.mkdir(parents=True, exist_ok=True)
-    requested = run / REQUESTED
-    write_json(requested, {"data": str(data.resolve()), "config": to_dict(config), "device": device})
-    code = "import sys; from mmcl.experiments.many_runs import train_requested; train_requested(sys.argv[1])"
-    command = [sys.executable, "-c", code, str(requested)]
-    with open(run / "log.txt", "a") as log:
-        # threads that spin while they wait would slow the runs beside this one
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "OMP_NUM_THREADS": str(threads)}
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        children.append(process)
-        return process.wait()
-
-
-def train_requested(requested: str) -> None:
+def train_requested(path: Path) -> None:
     """Train one of the runs, into the folder of the file that holds its settings.
 
     Args:
-        requested: The file.
+        path: The file.
     """
-    path = Path(requested)
     saved = read_json(path)
     base = RunConfig(data=get_dataset(saved["config"]["dataset"]).Config())
     config: RunConfig = from_dict(RunConfig, saved["config"], path, base)
