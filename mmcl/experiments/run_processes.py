@@ -37,7 +37,7 @@ class RunProcesses:
         environment = {"OMP_WAIT_POLICY": "PASSIVE", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
         self.environment = {**environment, **os.environ, "OMP_NUM_THREADS": str(threads)}
         self.children: list[subprocess.Popen[str]] = []
-        self.ended: dict[str, SimpleQueue[int]] = {}
+        self.codes: dict[str, SimpleQueue[int]] = {}
         self.lock = threading.Lock()
         self.is_stopped = False
 
@@ -73,15 +73,16 @@ class RunProcesses:
         if not CAN_FORK:
             with open(log, "a") as file:
                 return self._start("execute", self.function, str(path), stdout=file, stderr=file).wait()
-        codes = self.ended[str(path)] = SimpleQueue()
+        code: SimpleQueue[int] = SimpleQueue()
         with self.lock:
+            if self.is_stopped:
+                return 1
+            self.codes[str(path)] = code
             stdin = self.children[0].stdin
             assert stdin is not None
-            try:
+            with suppress(BrokenPipeError):  # the reader sees its end
                 print(json.dumps([str(path), str(log)]), file=stdin, flush=True)
-            except OSError:  # it has ended
-                return 1
-        return codes.get()
+        return code.get()
 
     def stop(self) -> None:
         """Tell processes that run to end, as by SIGTERM; later calls of ``run`` start nothing."""
@@ -105,9 +106,11 @@ class RunProcesses:
         with server.stdout as lines:
             for line in lines:
                 path, code = json.loads(line)
-                self.ended.pop(path).put(code)
-        for codes in list(self.ended.values()):  # the server has ended before these
-            codes.put(1)
+                self.codes.pop(path).put(code)
+        with self.lock:  # the server has ended; before these, if it was killed
+            self.is_stopped = True
+            for waiting in self.codes.values():
+                waiting.put(1)
 
 
 def find(function: str) -> Callable[[Path], None]:

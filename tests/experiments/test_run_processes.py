@@ -21,7 +21,7 @@ HERE = f"{__name__.rpartition('.')[2]}:act"
 
 def act(path: Path) -> None:
     """What the file's name says."""
-    print(os.getpid(), "wave" in sys.modules, os.environ["OMP_NUM_THREADS"], flush=True)
+    os.write(1, f"{os.getpid()} {'wave' in sys.modules} {os.environ['OMP_NUM_THREADS']}\n".encode())
     if path.name == "raises":
         raise ValueError("as it was told")
     if path.name == "exits":
@@ -49,7 +49,7 @@ def test_each_has_a_status_and_a_log(forks, tmp_path):
         assert list(ended) == list(codes.values())
     lines = log.read_text().splitlines()
     started = [line.split() for line in lines if line.endswith(" 1")]
-    assert len({pid for pid, *_ in started} - {str(os.getpid())}) == 4
+    assert len({pid for pid, *_ in started} - {str(os.getpid())}) == 4, lines
     assert {imported for _, imported, _ in started} == {str(forks)}
     assert "ValueError: as it was told" in lines
 
