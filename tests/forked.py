@@ -90,6 +90,13 @@ def run(
     return subprocess.CompletedProcess(list(words), child.returncode or 0, stdout, stderr)
 
 
+def run_script(path: Path, *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None):
+    """As ``subprocess.run`` of ``python PATH WORDS``."""
+    code = f"import runpy, sys; sys.path.insert(0, {str(path.parent)!r}); sys.argv.pop(0)\n"
+    code += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    return run([str(path), *map(str, words)], code, env, cwd)
+
+
 def run_pair(words: Sequence[str], code: str = "", timeout: float = 300) -> subprocess.CompletedProcess:
     """What ``torchrun --nproc_per_node 2 -m mmcl WORDS`` does: where one fails, the other is ended."""
     with socket.socket() as free:

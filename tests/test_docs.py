@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_script
 
 from mmcl.losses.contrastive.components import SLOTS, registry
 
@@ -17,8 +17,7 @@ DOCS = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
 def check_tables(root: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(root / "tools" / "generate_docs.py"), "--check"]
-    return subprocess.run(command, capture_output=True, text=True)
+    return run_script(root / "tools" / "generate_docs.py", "--check")
 
 
 def test_tables_are_those_of_the_classes():
@@ -35,7 +34,7 @@ def test_a_stale_table_is_found_and_written_anew(tmp_path):
     done = check_tables(tmp_path)
     assert done.returncode == 1
     assert "stale: docs/objectives.md; run python tools/generate_docs.py" in done.stderr
-    subprocess.run([sys.executable, str(tmp_path / "tools" / "generate_docs.py")], check=True)
+    assert run_script(tmp_path / "tools" / "generate_docs.py").returncode == 0
     assert stale.read_text() == (ROOT / "docs" / "objectives.md").read_text()
 
 

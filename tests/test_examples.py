@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked import run_script
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def run(name: str, *args: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "examples" / name), *map(str, args)]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    done = run_script(ROOT / "examples" / name, *args, env={"RAY_AUTH_MODE": "disabled"})
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
     return done
 

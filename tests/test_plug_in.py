@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from forked import run_script
 from xd_features import make_features
 
 from mmcl.config import LossConfig
@@ -19,8 +19,7 @@ HOSTS = ("graph", "magnitude", "memory")
 
 
 def run(*options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(EXAMPLE / "train.py"), *options, "--epochs", "1", "--seeds", "0"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return run_script(EXAMPLE / "train.py", *options, "--epochs", "1", "--seeds", "0")
 
 
 def test_every_host_on_both_data_sets(dataset_dir, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from clips import write_square
+from forked import run_script
 from support import write_csv
 from ucf_features import make as make_ucf_crime
 from xd_features import make_features
@@ -121,10 +121,11 @@ def test_commands_of_the_readme(folder, monkeypatch):
                 warnings.simplefilter("default")
                 assert main(words[1:]) == 0, line
             continue
-        if words[0] in ("mmcl", "tensorboard", "torchrun", "python"):
+        if words[0] == "python":
+            done = run_script(folder / words[1], *words[2:])
+        else:
             words[0] = str(Path(sys.executable).parent / words[0])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+            done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
     assert ran.count("mmcl") >= 24
     for path in (
@@ -168,7 +169,7 @@ def test_commands_that_are_too_long_to_run_are_understood():
             parse(words[1:])
             continue
         if words[1] not in help_of:
-            shown = subprocess.run([sys.executable, words[1], "--help"], cwd=ROOT, capture_output=True, text=True)
+            shown = run_script(ROOT / words[1], "--help")
             assert shown.returncode == 0, line
             help_of[words[1]] = shown.stdout
         assert not [w for w in words if w.startswith("--") and w not in help_of[words[1]]], line

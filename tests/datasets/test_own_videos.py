@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import write_square
+from forked import run as run_forked
 from support import recipe
 
 from mmcl.cli.main import main
@@ -94,7 +93,7 @@ def test_a_run_that_is_killed_before_its_first_step_goes_on(class_folders, tmp_p
         "Trainer._keep_best = once\n"
         "main(sys.argv[1:])"
     )
-    assert subprocess.run([sys.executable, "-c", code, *words], capture_output=True).returncode == 9
+    assert run_forked(words, code).returncode == 9
     assert (out / "best.safetensors").exists()
     assert not (out / "history.json").exists() or json.loads((out / "history.json").read_text()) == []
     assert main([*words, "--resume"]) == 0

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from clips import growing, write_clip
+from forked import run_pair
 
 from mmcl.cli.main import main
 from mmcl.datasets.sources.xd_violence_features import find_features
@@ -125,19 +126,7 @@ def test_extract_under_torchrun_loses_nothing_to_a_bad_file(tmp_path):
         (videos / f"{name}_label_A.mp4").write_text("no video")
     for name in ("b", "d"):
         write_clip(videos / f"{name}_label_A.mp4", 240)
-    words = ["-m", "mmcl", "extract", str(videos), "--out", str(tmp_path / "store"), "--jobs", "1"]
-    run = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "29713",
-        *words,
-    ]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(run, capture_output=True, text=True, env=env, timeout=200)
+    done = run_pair(["extract", str(videos), "--out", str(tmp_path / "store"), "--jobs", "1"])
     assert done.returncode != 0
     assert "2 of 4 files failed" in done.stderr
     for name in ("a", "c"):

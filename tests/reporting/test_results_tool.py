@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from forked import run_script
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "results.py"
 
@@ -31,8 +31,7 @@ def test_tables_are_those_of_the_metrics(trained, tmp_path):
             metrics["test event F1 at IoU 0.3"] = event_f1
         (run / "metrics.json").write_text(json.dumps(metrics))
     out = tmp_path / "results"
-    command = [sys.executable, str(TOOL), str(tmp_path / "runs"), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_script(TOOL, tmp_path / "runs", "--out", out)
     assert done.returncode == 0, done.stderr
     text = (out / "results.md").read_text()
     mean, spread = np.mean(list(values.values())), np.std(list(values.values()), ddof=1)
@@ -45,7 +44,7 @@ def test_tables_are_those_of_the_metrics(trained, tmp_path):
 
 
 def test_a_folder_without_runs(tmp_path):
-    done = subprocess.run([sys.executable, str(TOOL), str(tmp_path)], capture_output=True, text=True)
+    done = run_script(TOOL, tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"{tmp_path}: no finished run below it; give a folder that holds runs\n"
 
