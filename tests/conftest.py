@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -57,6 +58,10 @@ def browser():
         chromium.close()
 
 
+def too_long(number, frame):
+    raise TimeoutError("the page has not answered for two minutes")
+
+
 @pytest.fixture
 def page(browser):
     """A page of 1280 x 720; an error of a script on it fails the test."""
@@ -64,7 +69,10 @@ def page(browser):
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(120)  # a page that never answers would hold up everything
     yield page
+    signal.alarm(0)
     context.close()
     assert errors == []
 

@@ -43,7 +43,7 @@ SMALL = {
     "mmcl compare": "--seeds 1 --optim.epochs 1 --data.n-train-streams 8 --data.n-test-streams 4 --model.dim 16",
     "mmcl finetune": "--epochs 1",
     "mmcl distill": "--epochs 1",
-    "tools/fuzz.py": "--seconds 2",
+    "tools/fuzz.py": "--seconds 2 --targets tables",
     "tools/torture.py": "--kills 1 --disks 0",
     "tools/live_stream.py": "--hours 0.03 --stalls 1",
     "tools/benchmark.py": "--only contrast --repeats 1",
