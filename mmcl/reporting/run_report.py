@@ -72,7 +72,7 @@ def write_report(
     template = jinja2.Environment(autoescape=True).from_string(
         (Path(__file__).parent / "templates" / "run_report.html.jinja").read_text()
     )
-    html = template.render({"headline": [], "tables": [], "pictures": [], "settings": "", **page})
+    html = template.render({"headline": [], "tables": [], "pictures": [], "metrics": [], "settings": "", **page})
     atomic_write(out, lambda path: path.write_text(html))
     return out
 
@@ -94,12 +94,6 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str, folder
         *baseline_tables(headline, metrics),
         *missing_tables(run, metrics),
         *of_split,
-        Table(
-            "All metrics",
-            "As in metrics.json.",
-            ("metric", "value"),
-            [(k, f"{v:,.0f}" if v == int(v) and abs(v) > 1 else f"{v:.4f}") for k, v in metrics.items()],
-        ),
     ]
     siblings = [r for r in find_runs(run.parent, "*/") if same_headline(r, info.config.dataset, headline)]
     if len(siblings) > 1:
@@ -120,6 +114,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str, folder
             *training_pictures(run, metrics, selected_by),
             *timeline_pictures(timelines),
         ],
+        "metrics": [(k, f"{v:,.0f}" if v == int(v) and abs(v) > 1 else f"{v:.4f}") for k, v in metrics.items()],
         "settings": json.dumps(to_dict(info.config), indent=2),
     }
 
