@@ -128,10 +128,11 @@ def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, .
 
 
 def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None:
-    """No channel is a clock or a counter by its values: one that only rises, or mostly by one and the same step.
+    """No channel is a clock or a counter by its values: one that only rises, by steps half of which are alike, or nearly
+    always by the same step. What only rises by steps of any size, such as the place of a joint, is none.
 
     Args:
-        x: ``(frame, channel)``.
+        x: ``(frame, channel)`` or ``(frame, joint, axis)``.
         channels: Names; of arrays none.
         path: The file, for errors.
 
@@ -142,7 +143,8 @@ def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None
     if len(step) < LEAST_ROWS:
         return
     usual = np.median(step, axis=0)
-    rises = (step > 0).all(0) | ((usual != 0) & ((step == usual).mean(0) > 0.9))
+    alike = (np.abs(step - usual) <= 0.25 * np.abs(usual)).mean(0) >= 0.5
+    rises = ((step > 0).all(0) & alike) | ((usual != 0) & ((step == usual).mean(0) > 0.9))
     if rises.any():
         name = _name_of(int(np.argmax(rises)), channels)
         raise FileError(path, f"{name} rises like a clock or a counter", f"call it {TIME_COLUMN}, or remove it")

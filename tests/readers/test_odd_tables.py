@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from support import read_utd_mhad
 
 from mmcl.cli.main import main
 from mmcl.errors import FileError
@@ -17,6 +18,7 @@ from mmcl.io import read_json
 from mmcl.readers.kinds import get_kind
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.signal_file import read_signal_file
+from mmcl.readers.timed_table import check_channels
 
 N, HZ = 200, 50.0
 TIME = np.arange(N) / HZ
@@ -253,6 +255,33 @@ def test_marks_and_quotes_that_say_two_things(tmp_path, text, message):
     with pytest.raises(FileError, match=message) as error:
         read_signal_file(tmp_path / "a.csv", None if "time_s" in text else HZ, "--hz")
     assert "\n" not in str(error.value)
+
+
+def test_a_clock_rises_by_steps_that_are_alike(rng):
+    """Jitter and bursts of packets leave most of them so; a joint that is lifted, or a temperature, has steps of any size."""
+    x = rng.standard_normal((500, 20, 3))
+    clocks = (
+        np.cumsum(np.abs(1 + 0.3 * rng.standard_normal(500))),
+        np.cumsum(np.tile([0.05, 0.05, 0.05, 3.85], 125)),
+        np.cumsum(np.tile([0.2, 1.8], 250)),
+    )
+    for clock in clocks:
+        x[:, 4, 1] = clock
+        with pytest.raises(FileError, match="channel 14 rises like a clock"):
+            check_channels(x, (), Path("a.npy"))
+    for rising in (
+        np.cumsum(rng.exponential(size=500)),
+        np.sort(rng.standard_normal(500)),
+        np.linspace(0, 1, 500) ** 3,
+    ):
+        x[:, 4, 1] = rising
+        check_channels(x, (), Path("a.npy"))
+
+
+def test_no_joint_of_real_people_is_a_clock(utd_mhad):
+    """21 of these skeletons have a coordinate that only rises."""
+    for recording in read_utd_mhad(utd_mhad):
+        check_channels(recording.signal["skeleton"], (), Path(recording.name))
 
 
 def test_clocks_by_name_unit_and_value(tmp_path):
