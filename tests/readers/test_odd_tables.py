@@ -258,7 +258,7 @@ def test_marks_and_quotes_that_say_two_things(tmp_path, text, message):
 
 
 def test_a_clock_rises_by_steps_that_are_alike(rng):
-    """Jitter and bursts of packets leave most of them so; a joint that is lifted, or a temperature, has steps of any size."""
+    """Jitter and bursts leave half of them so; a joint that is lifted, or a temperature, has steps of any size."""
     x = rng.standard_normal((500, 20, 3))
     clocks = (
         np.cumsum(np.abs(1 + 0.3 * rng.standard_normal(500))),
