@@ -109,21 +109,35 @@ class Model:
             return map(lambda one: self.score(one, rate_hz=rate_hz), source)
         raise InputError(f"score: expected a path, arrays or a table, got {type(source).__name__}")
 
-    def score_each(self, source: str | os.PathLike[str], *, rate_hz: Rate = None) -> Iterator[Scores]:
+    def score_each(
+        self, source: str | os.PathLike[str], *, rate_hz: Rate = None, failed: dict[str, str] | None = None
+    ) -> Iterator[Scores]:
         """Scores of all recordings that a path names: a folder, a pattern ('videos/*.mp4'), or a manifest.
 
         Args:
             source: The path.
             rate_hz: Of CSV files without a time column, by modality [Hz].
+            failed: Is filled with what is wrong with each recording that cannot be read, by file; others are scored.
 
         Returns:
             An iterator, which goes on behind a recording that failed.
 
         Raises:
-            InputError: The path names nothing that the model takes; for each recording that cannot be read.
+            InputError: The path names nothing that the model takes; a recording cannot be read, without ``failed``.
         """
         job = self._job(source, rate_hz)
-        return map(lambda item: self._scores(job.score(item)), job.items)
+        if failed is None:
+            return map(lambda item: self._scores(job.score(item)), job.items)
+        return self._readable(job, failed)
+
+    def _readable(self, job: Job, failed: dict[str, str]) -> Iterator[Scores]:
+        for item in job.items:
+            try:
+                scored = job.score(item)
+            except InputError as error:
+                failed[job.name_of(item)] = str(error)
+            else:
+                yield self._scores(scored)
 
     def _scores(self, scored: ScoredRecording) -> Scores:
         return Scores(scored, self.predictor.multiclass)

@@ -210,8 +210,8 @@ def check_durations(signal: Mapping[str, Any], rate_hz: Mapping[str, float], whe
     """
     seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
     if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
-        durations = ", ".join(f"{m} {s:.1f} s" for m, s in seconds.items())
-        raise InputError(f"{where}: {durations} do not match; check the rates, or cut both alike")
+        durations = ", ".join(f"{m} {s:.1f} s at {rate_hz[m]:g} Hz" for m, s in seconds.items())
+        raise InputError(f"{where}: {durations} do not match to 1 s or a tenth; check the rates, or cut both alike")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from mmcl.features.extract_files import outcome
 from mmcl.io import describe_failure, is_broken_pipe
 from mmcl.types import SnippetScores
 
+N_NAMED = 10  # failures that the last line names once more
+
 Item = TypeVar("Item")
 
 
@@ -145,4 +147,6 @@ def score_each(
     writer.finish(failed)
     writer.log(f"{len(items) - len(failed)} of {len(items)} scored{writer.place}")
     if failed:
-        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: " + " | ".join(failed.values()))
+        reasons = list(failed.values())
+        rest = f" | and {len(reasons) - N_NAMED} more, each named above" if len(reasons) > N_NAMED else ""
+        raise InputError(f"{len(failed)} of {len(items)} {noun}s failed: {' | '.join(reasons[:N_NAMED])}{rest}")

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from mmcl.errors import InputError
 from mmcl.losses.mil import n_top
 
 Clustering = Literal["topk", "2-means", "3-means"]
@@ -181,6 +182,9 @@ def semi_bags(
         min_gap: As of ``cluster``.
         overlap: As of ``cluster``.
 
+    Raises:
+        InputError: ``is_event`` is not of one bool a bag.
+
     Reference:
         MACIL-SD (arXiv 2207.05500), section 3.3.
 
@@ -189,6 +193,11 @@ def semi_bags(
         >>> semi_bags(score, mask, torch.tensor([True, False])).event["audio"].count
         tensor([2, 0])
     """
+    if is_event.dtype != torch.bool or is_event.shape != mask.shape[:1]:
+        got = f"{tuple(is_event.shape)} of {is_event.dtype}"
+        raise InputError(
+            f"is_event: expected ({len(mask)},) of torch.bool, a value a bag, got {got}; label > 0.5 gives it"
+        )
     event, background, normal = {}, {}, {}
     for m, s in score.items():
         high, low = cluster(s.detach(), mask, clustering, topk_divisor, min_gap, overlap)

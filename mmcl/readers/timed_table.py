@@ -129,7 +129,7 @@ def channel_names(columns: Mapping[str, np.ndarray], path: Path) -> tuple[str, .
 
 def check_channels(x: np.ndarray, channels: tuple[str, ...], path: Path) -> None:
     """No channel is a clock or a counter by its values: one that only rises, by steps half of which are
-    alike, or nearly always by the same step. What only rises by steps of any size, such as the place of a joint, is none.
+    alike, or nearly always by the same step. What rises by steps of any size, such as the place of a joint, is none.
 
     Args:
         x: ``(frame, channel)`` or ``(frame, joint, axis)``.

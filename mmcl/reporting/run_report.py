@@ -177,7 +177,7 @@ def missing_tables(run: Path, metrics: Mapping[str, float]) -> list[Table]:
             n_lacking = round(n * (1 - metrics.get(f"{split} share of recordings with {m}", 1.0)))
             lacking.append(f"{n_lacking} of {n} in {split}")
         auc = metrics.get(f"train ROC-AUC of having {m}", float("nan"))
-        rows.append((m, ", ".join(lacking), f"{auc:.2f}"))
+        rows.append((m, ", ".join(lacking), f"{auc:.2f}" if auc == auc else "all have it, or none, in training"))
         if abs(auc - 0.5) > TELLING:
             warnings.append(describe_warning(m, " a class", auc) + ".")
     if not rows:

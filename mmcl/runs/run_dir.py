@@ -208,7 +208,7 @@ def data_of(run: Path) -> Path:
     """
     info = read_run(run)
     if info.own_data is None:
-        what = "was not trained by you" if info.data else "an imported model has no data of its own"
+        what = "was not trained by you" if info.data else "a shared or imported model has no data of its own"
         raise InputError(f"{run}: {what}; give --data")
     return info.own_data
 

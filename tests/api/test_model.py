@@ -66,7 +66,7 @@ def test_features_are_scored_as_their_file(video_model, clip):
         video_model.score({"visual": decode(clip)[0], "audio": features["audio"]}, rate_hz=25.0)
 
 
-def test_lists_and_folders_are_lazy_and_outlive_a_bad_file(video_model, clip, tmp_path):
+def test_lists_and_folders_are_lazy_and_outlive_a_bad_file(video_model, clip, tmp_path, capsys):
     bad = tmp_path / "bad.mp4"
     bad.write_text("no video")
     started = []
@@ -89,6 +89,19 @@ def test_lists_and_folders_are_lazy_and_outlive_a_bad_file(video_model, clip, tm
     for name in "ab":
         (tmp_path / "in" / f"{name}.mkv").write_bytes(clip.read_bytes())
     assert [s.name for s in video_model.score_each(tmp_path / "in")] == ["a", "b"]
+    for i in range(12):
+        (tmp_path / "in" / f"Z{i:02}.mp4").write_text("no video")
+    failed: dict[str, str] = {}
+    assert [s.name for s in video_model.score_each(tmp_path / "in", failed=failed)] == ["a", "b"]
+    assert list(failed) == [str(tmp_path / "in" / f"Z{i:02}.mp4") for i in range(12)]
+    assert all(": not a readable video" in reason for reason in failed.values())
+    assert main(["score", str(video_model.folder), str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.count("failed: ") + printed.err.count("failed: ") == 13  # one a file, and the last line
+    assert "12 of 14 videos failed: " in printed.err
+    assert " | and 2 more, each named above" in printed.err
+    for i in range(12):
+        (tmp_path / "in" / f"Z{i:02}.mp4").unlink()
     with pytest.raises(InputError, match="names 2 recordings; use score_each"):
         video_model.score(tmp_path / "in")
 
@@ -158,7 +171,7 @@ def test_sensor_arrays_and_tables(trained, dataset_dir, tmp_path):
     np.testing.assert_allclose(of_table.snippets.score, of_file.snippets.score, atol=1e-3)
     with pytest.raises(InputError, match="expected rate_hz, its samples a second, got none"):
         model.score(x)
-    with pytest.raises(InputError, match="do not match; check the rates"):
+    with pytest.raises(InputError, match="do not match to 1 s or a tenth; check the rates"):
         model.score(x, rate_hz={"inertial": 50.0, "skeleton": 3.0})
     with pytest.raises(FileError, match="NaN or infinity at frame 3"):
         model.score(

@@ -265,8 +265,8 @@ def test_a_clock_rises_by_steps_that_are_alike(rng):
         np.cumsum(np.tile([0.05, 0.05, 0.05, 3.85], 125)),
         np.cumsum(np.tile([0.2, 1.8], 250)),
     )
-    for clock in clocks:
-        x[:, 4, 1] = clock
+    for ticks in clocks:
+        x[:, 4, 1] = ticks
         with pytest.raises(FileError, match="channel 14 rises like a clock"):
             check_channels(x, (), Path("a.npy"))
     for rising in (

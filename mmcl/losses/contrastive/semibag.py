@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from mmcl.distributed import all_gather_with_grad, pad_to_longest
+from mmcl.errors import InputError
 from mmcl.losses.contrastive.context import BatchContext, PairMetadata
 from mmcl.losses.contrastive.objective import ContrastiveObjective, mean_anchor_loss
 from mmcl.losses.semibags import SemiBags, SnippetSelection, mean_of_selected, select
@@ -50,6 +51,9 @@ def semibag_contrast(
         ``{"a->b/kind": scalar}``, the mean over event bags, 0 without queries or negatives; scaled over processes as in
         ``mean_anchor_loss``.
 
+    Raises:
+        InputError: ``against`` names another kind.
+
     Reference:
         MACIL-SD (arXiv 2207.05500), eq. 5 to 8.
 
@@ -61,6 +65,8 @@ def semibag_contrast(
         >>> len(semibag_contrast(z, parts))
         4
     """
+    if unknown := [kind for kind in against if kind not in get_args(NegativeKind)]:
+        raise InputError(f"against: expected some of {', '.join(get_args(NegativeKind))}, got {unknown[0]!r}")
     objective, context = objective or ContrastiveObjective(), context or BatchContext()
     event = {m: mean_of_selected(upcast(z), semibags.event[m]) for m, z in projection.items()}
     kinds = [kind for kind in against if kind != "other" or bag_class is not None]
