@@ -39,12 +39,12 @@ class Finetune:
     first_seed: int = 0
     """Seed of the first draw."""
     epochs: int | None = None
-    """Passes over the training recordings; with few labels 30, else the recipe's own, by default."""
+    """Passes over the training recordings; with fewer than four labels a class 30, else the recipe's own, by default."""
     learning_rate: float | None = None
     """Peak learning rate; the recipe's own by default."""
     encoder_lr_scale: float | None = None
-    """The encoders' learning rate as a share of that; with few labels 0.1, which keeps what they learned, else 1, by
-    default."""
+    """The encoders' learning rate as a share of that; with fewer than four labels a class 0.1, which keeps what they
+    learned, else 1, by default."""
     data: Path | None = None
     """The data set; where the run was trained on it by default."""
     device: Device = "auto"

@@ -16,8 +16,22 @@ from mmcl.io import write_json
 from mmcl.runs.run_dir import RunInfo, data_of, read_run, world_size_asked
 from mmcl.training.run import train
 
-# with few labels, which cannot train encoders anew; all labels: the recipe's own
-ENCODER_LR_SCALE, EPOCHS = 0.1, 30
+FEW_LABELS = 4  # a class; fewer cannot train encoders anew
+
+
+def few_label_changes(n_labels: float) -> dict[str, Any]:
+    """What fine-tuning changes in a recipe by default.
+
+    Args:
+        n_labels: 0 = all, a whole number a class, or a share below 1.
+
+    Example:
+        >>> few_label_changes(1.0) == few_label_changes(0.1) == {"optim.encoder_lr_scale": 0.1, "optim.epochs": 30}
+        True
+        >>> few_label_changes(4.0), few_label_changes(0.0)
+        ({}, {})
+    """
+    return {"optim.encoder_lr_scale": 0.1, "optim.epochs": 30} if 0 < n_labels < FEW_LABELS else {}
 
 
 def finetune_config(info: RunInfo, labels: float, label_seed: int, modalities: Sequence[str]) -> RunConfig:
@@ -75,9 +89,10 @@ def finetune(
         from_scratch: The same without the run's weights, all at one learning rate, to compare with.
         unlabelled: What the other recordings are used for, as ``LabelsConfig.unlabelled``.
         first_seed: Of the first draw.
-        epochs: With few labels 30, else the recipe's own, by default.
+        epochs: With fewer than four labels a class, or a share, 30, else the recipe's own, by default.
         learning_rate: The recipe's own by default.
-        encoder_lr_scale: The encoders' share of it; with few labels 0.1, else 1, by default.
+        encoder_lr_scale: The encoders' share of it; with fewer than four labels a class, or a share, 0.1, else 1, by
+            default.
         device: Where to compute.
 
     Returns:
@@ -98,15 +113,15 @@ def finetune(
         raise InputError("--encoder-lr-scale: from scratch, encoders learn at the rate of the rest; leave it out")
     table: Table = {}
     for n_labels in labels:
-        few = n_labels > 0 and not from_scratch
         changes = {
-            "labels.unlabelled": unlabelled if few else None,
-            "optim.epochs": EPOCHS if epochs is None and few else epochs,
+            "labels.unlabelled": unlabelled if n_labels and not from_scratch else None,
+            "optim.epochs": epochs,
             "optim.learning_rate": learning_rate,
-            "optim.encoder_lr_scale": ENCODER_LR_SCALE if encoder_lr_scale is None and few else encoder_lr_scale,
+            "optim.encoder_lr_scale": encoder_lr_scale,
         }
+        changes = ({} if from_scratch else few_label_changes(n_labels)) | _given(changes)
         for seed in range(first_seed, first_seed + label_seeds):
-            config = override(finetune_config(info, n_labels, seed, chosen), _given(changes))
+            config = override(finetune_config(info, n_labels, seed, chosen), changes)
             name = describe_labels(n_labels)
             folder = out / name.replace(" ", "-").replace("%", "percent") / f"seed-{seed}"
             start_from = None if from_scratch else run

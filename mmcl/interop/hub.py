@@ -43,7 +43,7 @@ def save_pretrained(run: Path, out: Path) -> None:
     metrics = read_metrics(run / METRICS) if (run / METRICS).exists() else {}
     save_weights(out / BEST, network)
     write_json(out / METRICS, metrics)
-    card = model_card(out.resolve().name, info, metrics)
+    card = model_card(out.resolve().name, info, metrics, settings.get("recordings", {}))
     atomic_write(out / CARD, lambda path: path.write_text(card))
     write_json(out / CONFIG, settings)  # last: with it the folder is a model
 
@@ -133,15 +133,18 @@ def used_components(loss: LossConfig) -> str:
     return "\n".join(lines) or "No contrast."
 
 
-def model_card(name: str, info: RunInfo, metrics: Mapping[str, float]) -> str:
+def model_card(name: str, info: RunInfo, metrics: Mapping[str, float], n_recordings: Mapping[str, int]) -> str:
     """Markdown with the metrics as measured, how the model was made, and what nobody has measured.
 
     Args:
         name: Of the model.
         info: Of its run.
         metrics: Of its run.
+        n_recordings: By split.
     """
     config = info.config
+    counts_of_splits = ", ".join(f"{split} {n:,}" for split, n in n_recordings.items())
+    data = f"\nRecordings: {counts_of_splits}.\n" if counts_of_splits else ""
     what = (
         f"It scores every {config.snippets.hop_s:.3g} s of a recording for: {', '.join(info.classes)}."
         if info.has_scores
@@ -165,7 +168,7 @@ tags: [multimodal, contrastive-learning, weak-labels]
 
 {kind} {" + ".join(info.inputs)}, trained on `{config.dataset}` (seed {config.seed},
 {config.optim.epochs} epochs). {what}
-{made_by}
+{made_by}{data}
 ## Use
 
     mmcl score FOLDER RECORDING...

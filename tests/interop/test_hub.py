@@ -27,6 +27,8 @@ def test_a_shared_model_is_a_run_without_paths(trained, dataset_dir, tmp_path, m
     for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
     card = (out / "README.md").read_text()
+    n = json.loads((trained / "config.json").read_text())["recordings"]
+    assert f"Recordings: train {n['train']}, validation {n['validation']}, test {n['test']}." in card
     value = json.loads((trained / "metrics.json").read_text())["test snippet average precision"]
     assert f"| test snippet average precision | {value:.4f} |" in card
     assert main(["evaluate", str(out), "--data", str(dataset_dir)]) == 0
