@@ -161,7 +161,7 @@ def test_modalities_that_last_unequally_long_are_refused(tmp_path):
             signal = {"wrist": np.ones((200, 6)), "ankle": np.ones((200 if i else 400, 6))}
             writer.add(f"r{i}", signal, dict.fromkeys(signal, 50.0), split, labels, group)
     dataset = get_dataset("events")
-    with pytest.raises(ValueError, match=r"recording r0: wrist 4.0 s, ankle 8.0 s do not match"):
+    with pytest.raises(ValueError, match=r"recording r0: wrist 4.0 s at 50 Hz, ankle 8.0 s at 50 Hz do not match"):
         load_splits(dataset, tmp_path / "s", dataset.default_config().data).train[0]
 
 
