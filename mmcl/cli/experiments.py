@@ -39,7 +39,7 @@ class Finetune:
     first_seed: int = 0
     """Seed of the first draw."""
     epochs: int | None = None
-    """Passes over the training recordings; with fewer than four labels a class 30, else the recipe's own, by default."""
+    """Passes over the training recordings; with fewer than four labels a class 30, else the recipe's own."""
     learning_rate: float | None = None
     """Peak learning rate; the recipe's own by default."""
     encoder_lr_scale: float | None = None
