@@ -16,11 +16,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmcl.experiments.many_runs import LATE_IMPORTS
+
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["mmcl.cli.main", "mmcl.cli.settings", "mmcl.training.run", "sklearn.linear_model", "torch._dynamo",
-     "torch.utils.tensorboard"]
-)  # fmt: skip
+CONTEXT.set_forkserver_preload(["mmcl.cli.main", "mmcl.cli.settings", "mmcl.training.run", *LATE_IMPORTS])
 
 
 def _run(words: Sequence[str], code: str, env: Mapping[str, str], cwd: str, out: str, err: str) -> None:
@@ -58,8 +57,8 @@ class Forked:
         files = [str(self.folder / name) for name in ("stdout", "stderr")]
         self.process = CONTEXT.Process(target=_run, args=(words, code, dict(env or {}), str(cwd or Path.cwd()), *files))
         self.process.start()
+        assert self.process.pid is not None
         self.pid = self.process.pid
-        assert self.pid is not None
 
     def poll(self) -> int | None:
         return self.process.exitcode
@@ -67,10 +66,10 @@ class Forked:
     returncode = property(poll)
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.process.pid or 0, number)
+        os.kill(self.pid, number)
 
     def killpg(self) -> None:
-        os.killpg(self.process.pid or 0, signal.SIGKILL)
+        os.killpg(self.pid, signal.SIGKILL)
 
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
         self.process.join(timeout)
@@ -90,7 +89,9 @@ def run(
     return subprocess.CompletedProcess(list(words), child.returncode or 0, stdout, stderr)
 
 
-def run_script(path: Path, *words: object, cwd: Path | None = None, env: Mapping[str, str] | None = None):
+def run_script(
+    path: Path, *words: object, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess:
     """As ``subprocess.run`` of ``python PATH WORDS``."""
     code = f"import runpy, sys; sys.path.insert(0, {str(path.parent)!r}); sys.argv.pop(0)\n"
     code += "runpy.run_path(sys.argv[0], run_name='__main__')"

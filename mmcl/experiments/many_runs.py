@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,11 +59,12 @@ def train_missing(
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
     missing = [name for name in runs if not (out / name / METRICS).exists()]
+    if not missing:
+        return
     threads = max((os.cpu_count() or 1) // jobs, 1)
-    stop = threading.Event()
 
     def start(name: str) -> int:
-        if stop.is_set():
+        if processes.is_stopped:
             return 1
         requested = {"data": str(data.resolve()), "config": to_dict(runs[name]), "device": device}
         (out / name).mkdir(parents=True, exist_ok=True)
@@ -74,18 +74,14 @@ def train_missing(
             try:
                 read_metric(out / name, metric, split)
             except InputError:  # a wrong --metric is reported after one run, not after all
-                stop.set()
+                processes.stop()
                 raise
         return code
 
     function = f"{__name__}:{train_requested.__name__}"
-    with RunProcesses(function, threads, LATE_IMPORTS) as processes, ThreadPoolExecutor(jobs) as pool:
-        try:
-            codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
-        except BaseException:  # a signal to this process alone: those of the runs save and end too
-            stop.set()
-            processes.stop()
-            raise
+    # where a signal reaches this process alone, those of the runs save and end before the pool waits for them
+    with ThreadPoolExecutor(jobs) as pool, RunProcesses(function, threads, LATE_IMPORTS) as processes:
+        codes = list(tqdm(pool.map(start, missing), total=len(missing), unit="run", disable=None))
     failed = [name for name, code in zip(missing, codes, strict=True) if code]
     if failed:
         raise InputError(

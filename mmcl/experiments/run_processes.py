@@ -129,6 +129,7 @@ def serve(function: str, *imports: str) -> None:
 
     SIGTERM is passed on to the processes. Ends with the last one, when standard input does or after SIGTERM.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the processes too, which save and end
     call = find(function)
     for name in imports:
         importlib.import_module(name)
@@ -142,17 +143,19 @@ def serve(function: str, *imports: str) -> None:
             os.kill(pid, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the processes too, which save and end
     with open(0, "rb", buffering=0, closefd=False) as requests:
         while is_open or running:
-            if select.select([requests] if is_open else [], [], [], 0.05)[0]:
+            signal.pthread_sigmask(
+                signal.SIG_UNBLOCK, [signal.SIGTERM]
+            )  # taken here alone: no process is forked after it
+            is_ready = select.select([requests] if is_open else [], [], [], 0.05)[0]
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+            if is_open and is_ready:
                 line = requests.readline()
                 is_open = bool(line)
                 if line:
                     path, log = json.loads(line)
-                    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until the process is known
                     running[_fork(call, path, log)] = path
-                    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
             while running and (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 with suppress(BrokenPipeError):  # nobody waits any more
                     print(json.dumps([running.pop(ended[0]), os.waitstatus_to_exitcode(ended[1])]), flush=True)

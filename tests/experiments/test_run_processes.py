@@ -32,12 +32,18 @@ def act(path: Path) -> None:
         time.sleep(60)
 
 
-@pytest.fixture(params=[True, False], ids=["forked", "fresh"])
-def forks(request, monkeypatch) -> bool:
-    if request.param and not module.CAN_FORK:
-        pytest.skip("this system does not fork")
-    monkeypatch.setattr(module, "CAN_FORK", request.param)
+FORKS = pytest.mark.skipif(not module.CAN_FORK, reason="this system does not fork")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """This file, by the processes."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+@pytest.fixture(params=[pytest.param(True, marks=FORKS, id="forked"), pytest.param(False, id="fresh")])
+def forks(request, monkeypatch) -> bool:
+    monkeypatch.setattr(module, "CAN_FORK", request.param)
     return request.param
 
 
@@ -77,9 +83,8 @@ def test_a_failure_beside_them_ends_them(forks, tmp_path):
         os.kill(pid, 0)
 
 
-def test_nobody_waits_for_a_server_that_was_killed(forks, tmp_path):
-    if not forks:
-        pytest.skip("has none")
+@FORKS
+def test_nobody_waits_for_a_server_that_was_killed(tmp_path):
     with RunProcesses(HERE, 1) as processes, ThreadPoolExecutor(2) as pool:
         assert processes.run(tmp_path / "good", tmp_path / "log") == 0
         waiting = pool.submit(processes.run, tmp_path / "sleeps", tmp_path / "sleeping")
