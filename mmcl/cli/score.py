@@ -168,11 +168,12 @@ class Score:
         if not self.recordings:
             raise InputError(f"mmcl score {self.run_dir}: nothing given to score; name files, folders or patterns")
         lines = self.json == "-"
+        if self.out is not None:
+            check_holds_no_run(self.out)
         model = load(self.run_dir, self.device, runtime=self.runtime, options=self.extractors)
         folder = self.out
         if folder is None and not lines:
             folder = self.run_dir / "scores" if model.info.is_own else Path("scores")
-        if folder is not None:
             check_holds_no_run(folder)
         rule = EventRule(self.threshold, self.low, self.min_s)
         writer = ScoreFiles(folder, rule, lines, model.predictor.multiclass, self.pages, self.extractors.timeout_s)

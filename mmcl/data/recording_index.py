@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -279,28 +280,14 @@ class RecordingIndex:
             modalities: Which, all by default.
 
         Raises:
-            FileError: A file cannot be read, or is unlike the others of its modality.
+            FileError: A file cannot be read.
         """
         chosen = tuple(modalities) or tuple(self.kinds)
         recordings = []
         cut: list[str] = []
-        shapes: dict[str, tuple[int, ...]] = {}
-        named: dict[str, tuple[str, ...]] = {}
         rows = [row for row in self.of(split) if any(m in row.sources for m in chosen)]
         for row in rows:
-            recording = row.load(chosen, self.classes, cut)
-            for m, x in recording.signal.items():
-                if shapes.setdefault(m, x.shape[1:]) != x.shape[1:]:
-                    raise _unlike(rows, m)
-                names = recording.channels.get(m, ())
-                if named.setdefault(m, names) != names:
-                    theirs, ours = (", ".join(n) or "without names" for n in (names, named[m]))
-                    raise FileError(
-                        row.sources[m].files[0],
-                        f"has the channels {theirs}, others {ours}",
-                        "name them alike and in one order in all files of a sensor",
-                    )
-            recordings.append(recording)
+            recordings.append(row.load(chosen, self.classes, cut))
         if cut:
             print(
                 f"{split}: {len(cut)} recordings have files that differ by one row, cut to the shorter",
@@ -310,14 +297,36 @@ class RecordingIndex:
             print(f"{split}: {left} recordings have no {' and no '.join(chosen)}, and are left out", flush=True)
         return recordings
 
-    def inputs(self, recordings: Iterable[Recording]) -> dict[str, InputSpec]:
-        """What a model takes of each modality of these recordings."""
-        kinds, by_modality = self.kinds, {}
-        for recording in recordings:
+    def inputs(self, *splits: Sequence[Recording]) -> dict[str, InputSpec]:
+        """What a model takes of each modality of all these recordings.
+
+        Args:
+            splits: Recordings read from this index.
+
+        Raises:
+            FileError: One has other channels than the others, or the same in another order.
+        """
+        kinds, by_modality = self.kinds, dict[str, InputSpec]()
+        for recording in chain(*splits):
             for m, x in recording.signal.items():
-                if m not in by_modality:
-                    by_modality[m] = InputSpec(kinds[m], tuple(x.shape[1:]), recording.channels.get(m, ()))
+                spec = InputSpec(kinds[m], tuple(x.shape[1:]), recording.channels.get(m, ()))
+                first = by_modality.setdefault(m, spec)
+                if (spec.shape, spec.channels) != (first.shape, first.channels):
+                    raise self._unlike(chain(*splits), m)
         return by_modality
+
+    def _unlike(self, recordings: Iterable[Recording], m: str) -> FileError:
+        """Names a file whose channels are not those of most others, as the first one may be the wrong one."""
+        of = {r.name: (tuple(r.signal[m].shape[1:]), r.channels.get(m, ())) for r in recordings if m in r.signal}
+        usual = Counter(of.values()).most_common(1)[0][0]
+        name, odd = next((name, channels) for name, channels in of.items() if channels != usual)
+        file = next(row for row in self.rows if row.name == name).sources[m].files[0]
+        if odd[0] != usual[0]:
+            what = f"holds {odd[0]} a frame, others {usual[0]}"
+            return FileError(file, what, "all recordings of a modality must have the same channels")
+        theirs, ours = (", ".join(names) or "without names" for _, names in (odd, usual))
+        what = f"has the channels {theirs}, others {ours}"
+        return FileError(file, what, "name them alike and in one order in all files of a sensor")
 
     def to_frame(self) -> pandas.DataFrame:
         """The table: name, split, labels, group, events, and for each modality the file."""
@@ -339,12 +348,3 @@ class RecordingIndex:
                 }
             )
         return pandas.DataFrame(rows)
-
-
-def _unlike(rows: Sequence[RecordingRow], m: str) -> FileError:
-    """Names a file whose shape is not that of most others; all are read, as the first one may be the wrong one."""
-    shape = {row.sources[m].files[0]: tuple(row.sources[m].read()[0].shape[1:]) for row in rows if m in row.sources}
-    usual = Counter(shape.values()).most_common(1)[0][0]
-    path, odd = next((path, x) for path, x in shape.items() if x != usual)
-    what = f"holds {odd} a frame, others {usual}"
-    return FileError(path, what, "all recordings of a modality must have the same channels")

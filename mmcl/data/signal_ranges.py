@@ -10,6 +10,7 @@ from mmcl.readers.kinds import get_kind
 from mmcl.types import InputSpec, Recording
 
 MAX_RECORDINGS = 2000
+N_SHOWN = 3  # warnings of a split
 FACTOR = 3.0  # beyond the smallest and largest of the training recordings; g and m/s^2 differ by 9.8
 
 Ranges = Mapping[str, Sequence[Sequence[float]]]
@@ -72,3 +73,26 @@ def describe_unlike(recording: Recording, ranges: Ranges, inputs: Mapping[str, I
                 f"it was {limits[k, 0]:.3g} to {limits[k, 1]:.3g}; are the units, channels and their order the same?"
             )
     return lines
+
+
+def print_unlike(recordings: Sequence[Recording], ranges: Ranges, inputs: Mapping[str, InputSpec]) -> None:
+    """Print the first lines of ``describe_unlike`` and how many more there are; of very many, evenly spread recordings.
+
+    Args:
+        recordings: That are evaluated.
+        ranges: Of the training recordings (``signal_ranges``).
+        inputs: What the model takes of each modality.
+
+    Example:
+        >>> inputs, ranges = {"wrist": InputSpec("inertial", (1,))}, {"wrist": [[1.0, 2.0]]}
+        >>> loud = Recording("r", {"wrist": np.full((4, 1), 9.8)}, {"wrist": 50.0})
+        >>> print_unlike([loud], ranges, inputs)  # doctest: +ELLIPSIS
+        r: warning: wrist, channel 1: its size (root mean square) is 9.8, in training it was 1 to 2; are the units, ...
+    """
+    if not ranges:
+        return
+    sample = range(0, len(recordings), -(-len(recordings) // MAX_RECORDINGS) or 1)
+    lines = [line for i in sample for line in describe_unlike(recordings[i], ranges, inputs)]
+    more = len(lines) - N_SHOWN
+    for line in lines[:N_SHOWN] + ([f"and {more} more such warnings"] if more > 0 else []):
+        print(line, flush=True)

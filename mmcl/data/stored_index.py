@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, overload
@@ -291,7 +291,7 @@ class StoredIndex(RecordingIndex):
             print(f"{split}: {left} recordings have no {' and no '.join(chosen)}, and are left out", flush=True)
         return StoredRecordings(self.columns, numbers[has_any], chosen)
 
-    def inputs(self, recordings: Iterable[Recording]) -> dict[str, InputSpec]:
+    def inputs(self, *splits: Sequence[Recording]) -> dict[str, InputSpec]:
         """See ``RecordingIndex.inputs``."""
         return {m: InputSpec(s.kind, s.shape, s.channels) for m, s in self.columns.store.modalities.items()}
 

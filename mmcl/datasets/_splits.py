@@ -78,7 +78,7 @@ def load_splits(
         device: Where they are made.
 
     Raises:
-        FileError: A file is not as expected.
+        FileError: A file is not as expected, or has other channels than those of its modality, in whichever split.
 
     Example:
         >>> from mmcl.datasets import get_dataset
@@ -100,7 +100,7 @@ def load_splits(
     read: dict[str, Sequence[Recording]] = {s: index.load(s, modalities) if s in splits else [] for s in SPLITS}
     if dataset.groups_are_crops:
         check_crops(index, [r for s in SPLITS for r in read[s]])
-    inputs = index.inputs(r for s in SPLITS for r in read[s])
+    inputs = index.inputs(*read.values())
     for m, spec in inputs.items():
         if names := spec.channels:
             print(f"{m}: {len(names)} channels, {', '.join(names[:12])}{' ...' * (len(names) > 12)}", flush=True)

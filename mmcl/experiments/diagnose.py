@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mmcl.data.bags import BagDataset
 from mmcl.data.collate import collate
-from mmcl.datasets import load_splits
 from mmcl.errors import InputError
 from mmcl.evaluation.diagnostics import (
     alignment,
@@ -27,7 +26,7 @@ from mmcl.evaluation.snippet_truth import snippet_truth
 from mmcl.io import check_writable, write_json
 from mmcl.losses.contrastive.recording import mean_over_snippets
 from mmcl.runs.model import load_model, resolve_device
-from mmcl.runs.run_dir import data_of
+from mmcl.runs.run_splits import load_run_splits
 from mmcl.types import Recording, SnippetGrid
 
 MAX_SAMPLES = 2000  # of more, evenly spread ones
@@ -144,10 +143,7 @@ def diagnose(
     if len(info.inputs) < 2:
         raise InputError(f"{run}: has one modality alone, {next(iter(info.inputs))}; pairs need two")
     check_writable(out or run)
-    config = info.config
-    splits = load_splits(
-        info.dataset, data or data_of(run), config.data, config.labels, config.seed, (split,), features=config.features
-    )
+    splits = load_run_splits(run, info, data, (split,))
     recordings, of_recordings = splits.of(split), info.dataset.task == "recognition"
     if not recordings:
         raise InputError(f"{run}: this run has no {split} split")

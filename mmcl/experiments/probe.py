@@ -10,13 +10,13 @@ import numpy as np
 from mmcl.config.schema import LabelsConfig
 from mmcl.config.validation import check_n_labels
 from mmcl.data.few_labels import few_label_numbers
-from mmcl.datasets import load_splits
 from mmcl.errors import InputError
 from mmcl.evaluation.linear_probe import PROBES
 from mmcl.inference.embeddings import embed
 from mmcl.inference.representation import probe_accuracy
 from mmcl.runs.model import load_model, resolve_device
-from mmcl.runs.run_dir import RunInfo, data_of
+from mmcl.runs.run_dir import RunInfo
+from mmcl.runs.run_splits import load_run_splits
 
 Table = dict[str, list[float]]
 
@@ -70,16 +70,8 @@ def probe(
     check_request(info, run, chosen, labels, label_seeds)
     if unknown := [kind for kind in kinds if kind not in PROBES]:
         raise InputError(f"--kinds: expected some of {', '.join(PROBES)}, got {unknown[0]}")
-    where, config = resolve_device(device), info.config
-    splits = load_splits(
-        info.dataset,
-        data or data_of(run),
-        config.data,
-        LabelsConfig(),
-        config.seed,
-        ("train", split),
-        features=config.features,
-    )
+    where = resolve_device(device)
+    splits = load_run_splits(run, info, data, ("train", split), labels=LabelsConfig())
     if not splits.of(split):
         raise InputError(f"{run}: this run has no {split} split; it was trained without held-out recordings")
     of_train = embed(network.to(where), splits.train, info.grid, where)

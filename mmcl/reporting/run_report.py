@@ -12,7 +12,6 @@ import jinja2
 
 from mmcl.config.files import to_dict
 from mmcl.data.recording_index import SPLITS
-from mmcl.datasets import load_splits
 from mmcl.datasets._missing_streams import describe_warning
 from mmcl.errors import FileError
 from mmcl.inference.predictor import Predictor
@@ -31,6 +30,7 @@ from mmcl.reporting.run_comparison import (
 from mmcl.reporting.split_results import result_sections
 from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import CONFIG, HISTOGRAMS, HISTORY, METRICS, RunInfo, read_run
+from mmcl.runs.run_splits import load_run_splits
 from mmcl.training.baseline import POOLED, PREFIX, describe_choice
 from mmcl.types import Recording, SnippetScores
 
@@ -245,10 +245,7 @@ def score_test(
     """
     if n < 1:
         return [], []
-    config = info.config
-    splits = load_splits(
-        info.dataset, data, config.data, config.labels, config.seed, ("test",), features=config.features
-    )
+    splits = load_run_splits(run, info, data, ("test",), needs_classes=True)
     chosen = [r for r in splits.test if r.label is not None]
     if len(chosen) > MAX_SCORED:
         chosen = _shown(chosen, n)

@@ -239,19 +239,6 @@ def is_signed(text: str, signature: str) -> bool:
     return bool(signature) and (cache_folder() / KEY).exists() and hmac.compare_digest(sign(text), signature)
 
 
-def check_extractors(run: Path, splits: DataSplits) -> None:
-    """The features of the splits were made by the run's extractors.
-
-    Raises:
-        InputError: They were made by others.
-    """
-    known = read_run(run).extractors
-    for m, card in splits.extractors.items():
-        difference = m in known and known[m].differs_from(card)
-        if difference:
-            raise InputError(f"{run}: was trained on {m} features of another extractor ({difference} of these)")
-
-
 def prepare_run_dir(out: Path, config: RunConfig, data: Path, resume: bool, start_from: Path | None = None) -> None:
     """Make the folder of a run. Neither overwrite a run, nor resume one with other settings, weights, data or
     processes.

@@ -26,7 +26,7 @@ from mmcl.models.build import create_model
 from mmcl.types import InputSpec, SnippetGrid
 
 BYTES_OF_PARAMETER = 16  # weight, gradient and two moments, float32
-SAMPLE = 20  # recordings whose mean length stands for all
+SAMPLE = 200  # recordings that are read; the mean length of those of the training split stands for all
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,14 @@ def describe_plan(plan: Plan, device: torch.device) -> list[str]:
     lines += [f"  {line}" for line in describe_missing_of_rows(index, modalities)[0]]
     seconds, inputs, of_features = _features(plan, index, device)
     lines += of_features
-    rows = [row for row in index.of("train") if any(m in row.sources for m in modalities)]
-    step = max(len(rows) // SAMPLE, 1)
-    for row in rows[::step]:
-        recording = row.load(modalities, index.classes)
-        seconds[row.name] = recording.duration_s
-        for m, x in recording.signal.items():
-            inputs.setdefault(m, InputSpec(row.sources[m].kind, tuple(x.shape[1:]), recording.channels.get(m, ())))
+    rows = [row for split in SPLITS for row in index.of(split) if any(m in row.sources for m in modalities)]
+    sample = rows[:: -(-len(rows) // SAMPLE) or 1]
+    read = [row.load(modalities, index.classes) for row in sample]
+    seconds |= {row.name: r.duration_s for row, r in zip(sample, read, strict=True) if row.split == "train"}
+    inputs = index.inputs(read) | inputs
     inputs = {m: inputs[m] for m in modalities if m in inputs}
+    if read:
+        lines.append(f"  {len(read)} of {len(rows)} recordings were opened, which have the same channels")
     lines += _network(plan, index, inputs, seconds, device)
     state = "goes on there with --resume" if (plan.out / "config.json").exists() else "is made"
     lines.append(f"write: {plan.out} ({state}): settings, weights, training state, history, metrics")

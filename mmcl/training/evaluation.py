@@ -8,14 +8,16 @@ import torch
 from torch import nn
 
 from mmcl.config.loss_schema import MilConfig
-from mmcl.datasets import DataSplits, load_splits
+from mmcl.data.signal_ranges import print_unlike
+from mmcl.datasets import DataSplits
 from mmcl.distributed import rank
 from mmcl.errors import InputError
 from mmcl.inference.predictor import Predictor
 from mmcl.inference.representation import evaluate_representation
 from mmcl.io import read_metrics, write_json
 from mmcl.runs.model import load_model
-from mmcl.runs.run_dir import BEST, LAST, METRICS, check_extractors, data_of
+from mmcl.runs.run_dir import BEST, LAST, METRICS
+from mmcl.runs.run_splits import load_run_splits
 from mmcl.training.accelerator import device_of_process
 from mmcl.types import SnippetGrid
 
@@ -97,17 +99,7 @@ def evaluate(
     network, info = load_model(run, {"best": BEST, "last": LAST}[weights], needs_scores=False)
     needed = (split,) if info.has_scores else ("train", split)
     config = info.config
-    splits = load_splits(
-        info.dataset,
-        data or data_of(run),
-        config.data,
-        config.labels,
-        config.seed,
-        needed,
-        features=config.features,
-        device=where,
-    )
-    check_extractors(run, splits)
+    splits = load_run_splits(run, info, data, needed, needs_classes=info.has_scores, device=where)
     if split == "validation" and config.refits:
         raise InputError(f"{run}: was trained on its validation split too (--trainer.refit); evaluate the test split")
     if not splits.of(split):
@@ -115,8 +107,10 @@ def evaluate(
     modalities = tuple(info.inputs)
     if without and (without not in modalities or len(modalities) == 1):
         raise InputError(f"--without {without}: the run's modalities are {', '.join(modalities)}")
-    metrics = evaluate_model(network.to(where), splits, split, info.grid, config.loss.mil, where, without)
     on_own_data = data is None or data.resolve() == info.data
+    if rank() == 0 and not on_own_data:
+        print_unlike(splits.of(split), info.ranges, info.inputs)
+    metrics = evaluate_model(network.to(where), splits, split, info.grid, config.loss.mil, where, without)
     if rank() != 0:
         return {}
     if not (run / METRICS).exists() or not on_own_data or without:

@@ -18,6 +18,7 @@ from mmcl.config.files import override
 from mmcl.config.schema import RunConfig
 from mmcl.config.validation import check_config
 from mmcl.data.bags import BagDataset
+from mmcl.data.signal_ranges import print_unlike
 from mmcl.data.snippet_grid import create_grid
 from mmcl.data.stored_index import join_recordings
 from mmcl.datasets import Dataset, DataSplits, get_dataset, load_splits
@@ -29,8 +30,9 @@ from mmcl.inference.linear_baseline import LinearBaseline
 from mmcl.io import atomic_write, read_metrics, write_json
 from mmcl.models.build import create_model, teacher_modules
 from mmcl.runs.model import resolve_device
-from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, check_extractors, describe_run, prepare_run_dir
+from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, describe_run, prepare_run_dir, read_run
 from mmcl.runs.run_lock import run_lock
+from mmcl.runs.run_splits import check_fits
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.baseline import (
@@ -156,9 +158,11 @@ def _train(
         print(line, flush=True)
     accelerator = create_accelerator(config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device)
     if start_from is not None:
-        check_extractors(start_from, splits)
+        check_fits(start_from, read_run(start_from), splits, data)
     if accelerator.is_main_process:
-        write_json(out / CONFIG, describe_run(config, splits, data, start_from))
+        of_run = describe_run(config, splits, data, start_from)
+        write_json(out / CONFIG, of_run)
+        print_unlike(join_recordings(splits.validation, splits.test), of_run["ranges"], splits.inputs)
     learns_labels = config.loss.mil.weight > 0
     evaluate = partial(evaluate_model, grid=grid, mil=config.loss.mil)
 
@@ -193,8 +197,7 @@ def _train(
     others = of_missing | of_baseline
     others |= evaluate_pooled(splits, grid, config.loss.mil, "validation")
     fitted_to = splits
-    if chosen == "test":
-        others["selected on the test split"] = 1.0
+    others |= {"selected on the test split": 1.0} if chosen == "test" else {}
     if config.refits and splits.validation:
         n_epochs = broadcast_object_list([progress.best_epoch])[0]
         everything = replace(splits, train=join_recordings(splits.train, splits.validation), validation=[])
@@ -218,11 +221,11 @@ def _train(
     if accelerator.is_main_process:
         others |= evaluate_baseline(baseline, splits, "test")
         others |= evaluate_pooled(fitted_to, grid, config.loss.mil, "test")
-        of_run = all_metrics(metrics, progress, task.student, bool(splits.validation), others)
-        write_json(out / METRICS, of_run)
+        written = all_metrics(metrics, progress, task.student, bool(splits.validation), others)
+        write_json(out / METRICS, written)
         shutil.rmtree(out / REFIT, ignore_errors=True)
-        choice = describe_choice(of_run, dataset.headline_metric(of_run))
-        print("\n".join(filter(None, (choice, describe_pooled(of_run)))), flush=True)
+        choice = describe_choice(written, dataset.headline_metric(written))
+        print("\n".join(filter(None, (choice, describe_pooled(written)))), flush=True)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return metrics

@@ -16,6 +16,7 @@ from mmcl.inference.embeddings import embed
 from mmcl.inference.representation import probe_scores
 from mmcl.runs.model import load_model
 from mmcl.runs.run_dir import BEST, read_run
+from mmcl.runs.run_splits import check_fits
 from mmcl.runs.weights import load_weights
 from mmcl.types import Recording, SnippetGrid
 
@@ -74,8 +75,9 @@ def pseudo_label(
         raise InputError("--labels.unlabelled probe: needs a pre-trained run, --start-from")
     network, info = load_model(start_from, needs_scores=False)
     wide = replace(data_config, modalities=tuple(info.inputs))
-    recordings = load_splits(splits.dataset, data, wide, labels, splits=("train",), features=splits.features).train
-    scores = probe_scores(embed(network, recordings, info.grid), splits.train)
+    everything = load_splits(splits.dataset, data, wide, labels, splits=("train",), features=splits.features)
+    check_fits(start_from, info, everything, data)
+    scores = probe_scores(embed(network, everything.train, info.grid), splits.train)
     return [
         r if r.label is None or r.label.any() else replace(r, label=p)
         for r, p in zip(splits.train, scores, strict=True)
@@ -128,10 +130,11 @@ def load_teacher(
         )
     extra = [m for m in info.inputs if m not in grid.frames_per_hop]
     wide = replace(options, modalities=(*grid.frames_per_hop, *extra))
-    recordings = load_splits(splits.dataset, data, wide, labels, seed, ("train",), features=splits.features).train
+    everything = load_splits(splits.dataset, data, wide, labels, seed, ("train",), features=splits.features)
+    check_fits(run, info, everything, data)
     bag_grid = replace(
         grid,
         frames_per_hop={**theirs.frames_per_hop, **grid.frames_per_hop},
         kinds={**theirs.kinds, **grid.kinds},
     )
-    return teacher.requires_grad_(False), recordings, bag_grid
+    return teacher.requires_grad_(False), everything.train, bag_grid

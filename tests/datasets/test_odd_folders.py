@@ -286,5 +286,7 @@ def test_a_file_of_another_width_is_the_one_that_is_named(tmp_path):
     rows.append({"name": "r9", "labels": "b", "wrist": "x.npy", "wrist_hz": "50", "split": "test"})
     np.save(tmp_path / "x.npy", np.full((200, 5), 9, np.float32))
     data = write_table(tmp_path / "m.csv", rows)
+    index = index_of("recordings", data)
+    read = [index.load(split) for split in ("train", "test")]
     with pytest.raises(InputError, match=r"w0\.npy: holds \(6,\) a frame, others \(5,\)"):
-        index_of("recordings", data).load("train")
+        index.inputs(*read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,7 @@ def test_a_published_data_set_in_a_store(dataset, tmp_path, capsys):
     assert ours.classes == theirs.classes
     for a, b in zip(ours.rows, theirs.rows, strict=True):
         assert (a.name, a.split, a.labels, a.group, a.events) == (b.name, b.split, b.labels, b.group, b.events)
-    capsys.readouterr()
+    assert re.search(r"store: crops of each video: \d+ there, 1 used \(--data.crops 1\)", capsys.readouterr().out)
     words = ["train", dataset, "--data", str(store), "--out", str(tmp_path / "c"), "--data.frames-per-row", "64"]
     assert main(words) == 1
     fps = 24 if dataset == "xd-violence" else 30

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mmcl.config.files import override
 from mmcl.config.schema import FeaturesConfig
 from mmcl.data.media import extract_media, hold_streams
-from mmcl.data.recording_index import SPLITS, RecordingIndex
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
 from mmcl.data.stored_index import StoreColumns
 from mmcl.datasets._base import Dataset
 from mmcl.errors import FileError, InputError
@@ -67,16 +67,23 @@ def pack(
     cards = {m: asdict(card) for m, card in index.extractors.items() if m in modalities}
     there = _held(out)
     with ShardWriter(out, specs, cards) as writer:
-        for recording, split in _recordings(index, modalities, "packed"):
+        for recording, row in _recordings(index, modalities, "packed"):
             if recording.name in there:
                 continue
             signal = {m: np.asarray(x) for m, x in recording.signal.items()}
             for m, x in signal.items():
+                if (names := recording.channels.get(m, ())) != specs[m].channels:
+                    theirs, ours = (", ".join(n) or "without names" for n in (names, specs[m].channels))
+                    raise FileError(
+                        row.sources[m].files[0],
+                        f"has the channels {theirs}, others {ours}",
+                        "name them alike and in one order in all files of a sensor",
+                    )
                 if not np.isfinite(x.astype(specs[m].dtype)).all():
                     raise InputError(f"{recording.name}: NaN, infinity or numbers beyond {specs[m].dtype} in its {m}")
             events = [(e.start_s, e.end_s, e.name) for e in recording.intervals if e.is_event]
             labels = [c for c, y in zip(index.classes, recording.label, strict=True) if y]  # type: ignore[arg-type]
-            writer.add(recording.name, signal, recording.rate_hz, split, labels, recording.group, events)
+            writer.add(recording.name, signal, recording.rate_hz, row.split, labels, recording.group, events)
     _compare(index, modalities, ShardStore(out))
     for path in dataset.annotation_files(data):
         atomic_write(out / path.name, partial(shutil.copyfile, path))
@@ -162,10 +169,12 @@ def _specs(index: RecordingIndex, modalities: Sequence[str], half: bool) -> dict
     return specs
 
 
-def _recordings(index: RecordingIndex, modalities: Sequence[str], what: str) -> Iterator[tuple[Recording, str]]:
+def _recordings(
+    index: RecordingIndex, modalities: Sequence[str], what: str
+) -> Iterator[tuple[Recording, RecordingRow]]:
     cut: list[str] = []
     for row in tqdm(index.rows, unit="recording", desc=what, disable=None):
-        yield row.load(modalities, index.classes, cut), row.split
+        yield row.load(modalities, index.classes, cut), row
     if cut:
         print(f"{len(cut)} recordings have files that differ by one row, cut to the shorter", flush=True)
 
@@ -179,7 +188,7 @@ def _held(out: Path) -> frozenset[str]:
 
 def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore) -> None:
     number = {name: i for i, name in enumerate(store.column("name").to_pylist())}
-    for recording, split in _recordings(index, modalities, "compared"):
+    for recording, row in _recordings(index, modalities, "compared"):
         i = number.get(recording.name, -1)
         for m in modalities:
             x = store.array(i, m) if i >= 0 else None
@@ -190,7 +199,7 @@ def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore
                 and np.array_equal(np.asarray(x), np.asarray(ours).astype(store.modalities[m].dtype))
                 and store.rate_hz[m][i] == recording.rate_hz[m]
             )
-            if not same or store.text("split", i) != split:
+            if not same or store.text("split", i) != row.split:
                 raise FileError(
                     store.address,
                     f"holds {recording.name} differently than its files do",

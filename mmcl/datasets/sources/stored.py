@@ -14,6 +14,7 @@ from mmcl.data.stored_index import StoredIndex
 from mmcl.datasets.sources.folder import normal_class
 from mmcl.datasets.sources.splits import name_problems
 from mmcl.errors import FileError, InputError
+from mmcl.io import print_once
 from mmcl.readers.shards import is_store
 from mmcl.readers.shards.layout import address_of, is_remote
 
@@ -88,14 +89,17 @@ def read_stored_crops(
             raise FileError(data, what, "--data.frames-per-row says how many frames a row stands for")
     rows = list(index.rows)
     held_out = hold_out(list(dict.fromkeys(row.group for row in rows if row.split != "test")))
-    chosen = []
+    chosen, n_there = [], 0
     for row in rows:
         video, _, crop = row.name.rpartition("__")
         if video != row.group or not crop.isdigit():
             raise FileError(data, f"{row.name} is no crop of a video", "expected a store of this data set")
+        n_there = max(n_there, int(crop) + 1)
         if int(crop) < crops:
             split = "test" if row.split == "test" else "validation" if video in held_out else "train"
             chosen.append(replace(row, split=split, labels=labels_of(video), align="rows"))
+    if n_there != crops:
+        print_once(f"{data}: crops of each video: {n_there} there, {min(n_there, crops)} used (--data.crops {crops})")
     return RecordingIndex(tuple(chosen), classes, data, index.extractors)
 
 
