@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from clips import write_square
@@ -34,6 +35,23 @@ def dataset_dir(tmp_path_factory) -> Path:
     """Made-up recordings in UTD-MHAD's layout: 8 subjects, 4 actions, 2 trials."""
     folder = tmp_path_factory.mktemp("made")
     make_recordings(folder, n_trials=2, actions=(1, 3, 13, 18))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wrist_run(tmp_path_factory) -> Path:
+    """Tables of one sensor in g, at 50 Hz for 4 s, with a manifest, and a run on them."""
+    folder = tmp_path_factory.mktemp("wrist")
+    rng, rows = np.random.default_rng(0), []
+    for i in range(24):
+        wild = i % 2
+        x = rng.standard_normal((200, 3)) * (0.2 + wild) + [0, 0, 1]
+        frame = pandas.DataFrame({"time_s": np.arange(200) / 50, **dict(zip("xyz", x.T, strict=True))})
+        frame.to_csv(folder / f"{i}.csv", index=False)
+        rows.append([("calm", "wild")[wild], f"g{i // 4}", f"{i}.csv"])
+    pandas.DataFrame(rows, columns=["label", "group", "wrist"]).to_csv(folder / "own.csv", index=False)
+    words = ["train", "recordings", "--data", str(folder / "own.csv"), "--out", str(folder / "run")]
+    assert main([*words, "--model.dim", "16", "--optim.epochs", "2", "--trainer.tracker", "none"]) == 0
     return folder
 
 

@@ -324,9 +324,7 @@ class RecordingIndex:
         if odd[0] != usual[0]:
             what = f"holds {odd[0]} a frame, others {usual[0]}"
             return FileError(file, what, "all recordings of a modality must have the same channels")
-        theirs, ours = (", ".join(names) or "without names" for _, names in (odd, usual))
-        what = f"has the channels {theirs}, others {ours}"
-        return FileError(file, what, "name them alike and in one order in all files of a sensor")
+        return other_channels(file, odd[1], usual[1])
 
     def to_frame(self) -> pandas.DataFrame:
         """The table: name, split, labels, group, events, and for each modality the file."""
@@ -337,14 +335,13 @@ class RecordingIndex:
             events = ";".join(f"{e.start_s:g}-{e.end_s:g}" for e in row.events)
             files = {m: ";".join(map(str, paths)) for m, paths in row.media.items()}
             files |= {m: str(s.files[0]) if s.files else "" for m, s in row.sources.items()}
-            rows.append(
-                {
-                    "name": row.name,
-                    "split": row.split,
-                    "labels": ";".join(row.labels),
-                    "group": row.group,
-                    "events": events,
-                    **files,
-                }
-            )
+            of_row = {"name": row.name, "split": row.split, "labels": ";".join(row.labels), "group": row.group}
+            rows.append({**of_row, "events": events, **files})
         return pandas.DataFrame(rows)
+
+
+def other_channels(file: Path, theirs: Sequence[str], others: Sequence[str]) -> FileError:
+    """What is wrong with a file whose channels are named otherwise than those of other recordings."""
+    names, known = (", ".join(n) or "without names" for n in (theirs, others))
+    what = f"has the channels {names}, others {known}"
+    return FileError(file, what, "name them alike and in one order in all files of a sensor")

@@ -189,22 +189,6 @@ def test_what_files_claim_is_looked_at_before_it_is_read(tmp_path):
         read_json(Path("/dev/zero"))
 
 
-@pytest.fixture(scope="module")
-def wrist_run(tmp_path_factory):
-    """A run on tables of one sensor, in g."""
-    folder = tmp_path_factory.mktemp("wrist")
-    rng, rows = np.random.default_rng(0), []
-    for i in range(24):
-        wild = i % 2
-        x = rng.standard_normal((N, 3)) * (0.2 + wild) + [0, 0, 1]
-        frame_of(x, time_s=TIME).to_csv(folder / f"{i}.csv", index=False)
-        rows.append([("calm", "wild")[wild], f"g{i // 4}", f"{i}.csv"])
-    pandas.DataFrame(rows, columns=["label", "group", "wrist"]).to_csv(folder / "own.csv", index=False)
-    words = ["train", "recordings", "--data", str(folder / "own.csv"), "--out", str(folder / "run")]
-    assert main([*words, "--model.dim", "16", "--optim.epochs", "2", "--trainer.tracker", "none"]) == 0
-    return folder
-
-
 def score(folder, frame, tmp_path) -> int:
     frame.to_csv(tmp_path / "new.csv", index=False)
     (tmp_path / "new-manifest.csv").write_text("name,wrist\nnew,new.csv\n")

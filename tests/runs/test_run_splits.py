@@ -5,31 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas
 import pytest
 
 from mmcl.cli.main import main
-
-N = 200
-
-
-@pytest.fixture(scope="module")
-def wrist_run(tmp_path_factory):
-    """A run on tables of one sensor, in g."""
-    folder = tmp_path_factory.mktemp("wrist")
-    rng, rows = np.random.default_rng(0), []
-    for i in range(24):
-        wild = i % 2
-        x = rng.standard_normal((N, 3)) * (0.2 + wild) + [0, 0, 1]
-        frame = pandas.DataFrame(x, columns=["x", "y", "z"])
-        frame.insert(0, "time_s", np.arange(N) / 50)
-        frame.to_csv(folder / f"{i}.csv", index=False)
-        rows.append([("calm", "wild")[wild], f"g{i // 4}", f"{i}.csv"])
-    pandas.DataFrame(rows, columns=["label", "group", "wrist"]).to_csv(folder / "own.csv", index=False)
-    words = ["train", "recordings", "--data", str(folder / "own.csv"), "--out", str(folder / "run")]
-    assert main([*words, "--model.dim", "16", "--optim.epochs", "1", "--trainer.tracker", "none"]) == 0
-    return folder
 
 
 def changed_copy(folder, to, change, numbers=range(24)) -> Path:

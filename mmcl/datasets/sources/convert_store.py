@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mmcl.config.files import override
 from mmcl.config.schema import FeaturesConfig
 from mmcl.data.media import extract_media, hold_streams
-from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
+from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow, other_channels
 from mmcl.data.stored_index import StoreColumns
 from mmcl.datasets._base import Dataset
 from mmcl.errors import FileError, InputError
@@ -73,12 +73,7 @@ def pack(
             signal = {m: np.asarray(x) for m, x in recording.signal.items()}
             for m, x in signal.items():
                 if (names := recording.channels.get(m, ())) != specs[m].channels:
-                    theirs, ours = (", ".join(n) or "without names" for n in (names, specs[m].channels))
-                    raise FileError(
-                        row.sources[m].files[0],
-                        f"has the channels {theirs}, others {ours}",
-                        "name them alike and in one order in all files of a sensor",
-                    )
+                    raise other_channels(row.sources[m].files[0], names, specs[m].channels)
                 if not np.isfinite(x.astype(specs[m].dtype)).all():
                     raise InputError(f"{recording.name}: NaN, infinity or numbers beyond {specs[m].dtype} in its {m}")
             events = [(e.start_s, e.end_s, e.name) for e in recording.intervals if e.is_event]
