@@ -106,7 +106,7 @@ def test_commands_of_the_readme(folder, monkeypatch):
             done = subprocess.run([*line.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             continue
-        if line.startswith(("python3 -m venv", ".venv/bin/pip")):
+        if line.startswith(("python3 -m venv", ".venv/bin/pip", ".venv/bin/uv")):
             continue  # test_install_lines
         if line.startswith((".venv/bin/python -m pytest", "python -m pip", "mkdocs")):
             continue  # this is it, or a test of its own
@@ -177,10 +177,11 @@ def test_commands_that_are_too_long_to_run_are_understood():
 
 
 def test_install_lines():
-    """The README's pip line is the one that `make` runs."""
-    makefile = (ROOT / "Makefile").read_text()
-    (pip,) = (line for line in COMMANDS if "pip install" in line)
-    assert pip.split("install ")[1] in makefile.replace("--quiet ", "")
+    """The README's install lines are those that `make` runs."""
+    makefile = (ROOT / "Makefile").read_text().replace("--quiet ", "")
+    first, second = (line for line in COMMANDS if "pip install" in line)
+    assert f"$(BIN)/{first.removeprefix('.venv/bin/')}\n" in makefile
+    assert f"$(BIN)/{second.removeprefix('.venv/bin/')}\n" in makefile
     assert (ROOT / "constraints.txt").exists()
 
 

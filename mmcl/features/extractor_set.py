@@ -159,3 +159,18 @@ def split_names(names: str | Sequence[str]) -> list[str]:
     """
     given = [names] if isinstance(names, str) else list(names)
     return [part for name in given for part in (name.split(JOIN) if "(" not in name else [name]) if part]
+
+
+def extras_of(names: Sequence[str]) -> list[str]:
+    """The extras of this package that extractors need.
+
+    Args:
+        names: Of extractors; those of other packages need none of ours.
+
+    Example:
+        >>> extras_of(["descriptors", "efficientnet-lite0", "hf:facebook/dinov2-small"])
+        ['hf', 'pretrained']
+    """
+    first = {parse_spec(name).name.partition(":")[0] for part in names for name in split_names(part)}
+    classes: list[Any] = [REGISTRY.resolve(name) for name in first & set(REGISTRY.names())]
+    return sorted({cls.extra for cls in classes if cls.extra})

@@ -11,6 +11,7 @@ from torch import nn
 from mmcl.config.files import override, to_dict
 from mmcl.config.loss_schema import ContrastConfig, LossConfig
 from mmcl.errors import FileError, InputError
+from mmcl.features.extractor_set import extras_of
 from mmcl.io import atomic_write, check_writable, read_metrics, write_json
 from mmcl.losses.contrastive.components import OPTION_SLOTS, named_by
 from mmcl.runs.model import load_model
@@ -159,6 +160,8 @@ def model_card(name: str, info: RunInfo, metrics: Mapping[str, float], n_recordi
     losses = "The linear model uses none." if is_linear else used_components(config.loss)
     names = {m: card.name for m, card in info.extractors.items()}
     made_by = f"\nFeatures come from: {json.dumps(names)}.\n" if names else ""
+    extras = extras_of(list(names.values()))
+    install = f"    pip install 'mmcl[{','.join(extras)}]'\n" if extras else ""
     return f"""---
 library_name: mmcl
 tags: [multimodal, contrastive-learning, weak-labels]
@@ -171,7 +174,7 @@ tags: [multimodal, contrastive-learning, weak-labels]
 {made_by}{data}
 ## Use
 
-    mmcl score FOLDER RECORDING...
+{install}    mmcl score FOLDER RECORDING...
 
 or `mmcl.load("FOLDER")` in Python; `config.json` holds every setting.
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, ScalarFormatter
 
 from mmcl.io import printable
 from mmcl.types import SnippetScores
@@ -27,13 +27,21 @@ def png(figure: Figure) -> bytes:
     take_literally(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # names in scripts that the font lacks
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        tight = "tight" if figure.get_layout_engine() else None  # which draws it twice
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches=tight, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def take_literally(figure: Figure) -> None:
-    """No text is a formula: names of classes and files may hold a $."""
-    for text in figure.findobj(Text):
+    """No text is a formula: names of classes and files may hold a $. Numbers at ticks may be one, such as 10^2."""
+    texts, legends = list(figure.texts), list(figure.legends)
+    for axes in figure.axes:
+        texts += [child for child in axes.get_children() if isinstance(child, Text)]  # titles, too
+        legends += [legend] if (legend := axes.get_legend()) else []
+        for axis in (axes.xaxis, axes.yaxis):
+            numbers = isinstance(axis.get_major_formatter(), ScalarFormatter | LogFormatter)
+            texts += [axis.label, *([] if numbers else axis.get_ticklabels())]
+    for text in [*texts, *(text for legend in legends for text in legend.get_texts())]:
         text.set_parse_math(False)
 
 
@@ -64,7 +72,9 @@ def draw_scores(scores: SnippetScores, threshold: float = 0.5) -> Figure:
         threshold: Is drawn where there is one class.
     """
     rows = {"joint": scores.score, **scores.modality_score}
-    figure = Figure(figsize=(10, 1.1 + 1.1 * len(rows)), layout="constrained")
+    height = 1.1 + 1.1 * len(rows)
+    figure = Figure(figsize=(10, height))
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.45 / height, top=1 - 0.6 / height, hspace=0.15)
     centre = (scores.start_s + scores.end_s) / 2
     classes = sorted(range(len(scores.classes)), key=lambda c: -scores.score[:, c].max())[:5]
     for i, (name, curves) in enumerate(rows.items()):
@@ -102,6 +112,7 @@ def draw_scores(scores: SnippetScores, threshold: float = 0.5) -> Figure:
         fontsize=10,
         color=INK,
         x=0.01,
+        y=1 - 0.08 / height,
         ha="left",
         parse_math=False,
     )

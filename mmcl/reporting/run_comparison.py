@@ -123,9 +123,10 @@ def comparison(runs: Sequence[Path], folder: Path) -> Table:
             ]
         )
     columns = ["run", "seeds", *(k.removeprefix(metric).lstrip(", ") or "joint" for k in names)]
-    return Table(
-        f"Comparison: {metric}", "Mean ± standard deviation over runs that differ in their seed alone.", columns, rows
-    )
+    note = "Mean ± standard deviation over runs that differ in their seed alone."
+    if any(key.startswith("test share of recordings with ") for m in loaded for one in m for key in one):
+        note += " A modality alone is evaluated on the recordings that have it, the joint score on all."
+    return Table(f"Comparison: {metric}", note, columns, rows)
 
 
 def mean_spread(metrics: Sequence[Mapping[str, float]], name: str) -> str:

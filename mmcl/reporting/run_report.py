@@ -90,7 +90,7 @@ def run_page(run: Path, data: Path | None, n_timelines: int, device: str, folder
     of_split, sections = result_sections(recordings, scores, multiclass, folder) if scores else ([], [])
     selected_by = info.dataset.primary_metric if has_scores else headline
     tables = [
-        modality_table(headline, metrics),
+        modality_table(headline, metrics, read_json(run / CONFIG).get("recordings", {}).get("test")),
         *baseline_tables(headline, metrics),
         *missing_tables(run, metrics),
         *of_split,
@@ -129,19 +129,36 @@ def figure(metrics: Mapping[str, float], name: str, form: str, otherwise: str = 
     return f"{metrics[name]:{form}}" if name in metrics else otherwise
 
 
-def modality_table(metric: str, metrics: Mapping[str, float]) -> Table:
-    """The metric of the joint score and of each modality alone."""
-    shown = {
-        k: v
-        for k, v in metrics.items()
-        if k == f"test {metric}" or re.fullmatch(f"test {re.escape(metric)}, .+ alone", k)
-    }
-    return Table(
-        "Each modality alone",
-        f"{metric} on the test split, which was never used for a choice.",
-        ("score", metric),
-        [(k.removeprefix(f"test {metric}").lstrip(", ") or "joint", f"{v:.4f}") for k, v in shown.items()],
-    )
+def modality_table(metric: str, metrics: Mapping[str, float], n_recordings: int | None) -> Table:
+    """The metric of the joint score and of each modality alone, and of how many recordings it is.
+
+    Args:
+        metric: Of the test split.
+        metrics: Of the run.
+        n_recordings: Of the test split; None where the run does not tell.
+
+    Example:
+        >>> metrics = {"test AP": 0.7, "test AP, audio alone": 1.0, "test share of recordings with audio": 0.5}
+        >>> table = modality_table("AP", metrics, 10)
+        >>> table.rows
+        [('joint', '0.7000', 'all'), ('audio alone', '1.0000', '5 of 10')]
+        >>> table.note.partition(". ")[2]
+        'Modality scores of other recordings than the joint score cannot be compared with it.'
+    """
+    note = f"{metric} on the test split, which was never used for a choice."
+    rows, lacks = [], False
+    for name, value in metrics.items():
+        if not re.fullmatch(f"test {re.escape(metric)}(, .+ alone)?", name):
+            continue
+        score = name.removeprefix(f"test {metric}").lstrip(", ") or "joint"
+        share = metrics.get(f"test share of recordings with {score.removesuffix(' alone')}", 1.0)
+        part = f"{share:.0%}" if n_recordings is None else f"{round(share * n_recordings)} of {n_recordings}"
+        lacks |= share < 1
+        rows.append((score, f"{value:.4f}", part if share < 1 else "all"))
+    if not lacks:
+        return Table("Each modality alone", note, ("score", metric), [row[:2] for row in rows])
+    note += " Modality scores of other recordings than the joint score cannot be compared with it."
+    return Table("Each modality alone", note, ("score", metric, "of recordings"), rows)
 
 
 def baseline_tables(metric: str, metrics: Mapping[str, float]) -> list[Table]:

