@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import pkgutil
 import subprocess
@@ -120,29 +121,38 @@ def test_the_wheel_trains_and_scores_without_extras(environment, tmp_path):
     assert str(environment.parent) in origin.stdout  # not this checkout
 
 
-@pytest.mark.parametrize(
-    ("words", "extra"),
-    [
-        (("extract", "CLIPS", "--out", "OUT", "--visual", "hf:some/model"), "hf"),
-        (("extract", "CLIPS", "--out", "OUT", "--visual", "efficientnet-lite0"), "pretrained"),
-        (("extract", "CLIPS", "--out", "OUT", "--engine", "ray"), "ray"),
-        (("train", "recordings", "--data", "TABLE", "--out", "OUT"), "parquet"),
-        (("serve", "MODEL"), "serve"),
-        (("export", "MODEL"), "onnx"),
-        (("store", "convert", "CLIPS", "OUT", "--dataset", "recordings"), "store"),
-    ],
-)
-def test_a_missing_extra_is_named_in_one_line(environment, class_folders, video_model, tmp_path, words, extra):
-    pandas.DataFrame({"name": ["a"], "wrist": ["a.npy"]}).to_parquet(tmp_path / "table.parquet")
-    places = {
-        "TABLE": tmp_path / "table.parquet",
-        "CLIPS": class_folders,
-        "MODEL": video_model.folder,
-        "OUT": tmp_path / "out",
+EACH = """
+import contextlib, io, json, sys
+from mmcl.cli.main import main
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        status = main(words)
+    print(json.dumps([status, err.getvalue()]), flush=True)
+"""
+
+
+def test_a_missing_extra_is_named_in_one_line(environment, class_folders, video_model, tmp_path):
+    table, model, out = tmp_path / "table.parquet", video_model.folder, tmp_path / "out"
+    pandas.DataFrame({"name": ["a"], "wrist": ["a.npy"]}).to_parquet(table)
+    extract = ["extract", class_folders, "--out", out]
+    commands = {
+        "hf": [*extract, "--visual", "hf:some/model"],
+        "pretrained": [*extract, "--visual", "efficientnet-lite0"],
+        "ray": [*extract, "--engine", "ray"],
+        "parquet": ["train", "recordings", "--data", table, "--out", out],
+        "serve": ["serve", model],
+        "onnx": ["export", model],
+        "store": ["store", "convert", class_folders, out, "--dataset", "recordings"],
     }
-    done = run(environment, *(places.get(word, word) for word in words), status=1)
-    assert f"mmcl[{extra}]" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    words = json.dumps([[str(word) for word in command] for command in commands.values()])
+    command = [str(environment / "python"), "-c", EACH, words]
+    done = subprocess.run(command, cwd=environment, capture_output=True, text=True, timeout=300, env=alone())
+    results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(results) == len(commands), done.stdout[-2000:] + done.stderr[-2000:]
+    for extra, (status, message) in zip(commands, results, strict=True):
+        assert status == 1, extra
+        assert f"mmcl[{extra}]" in message
+        assert len(message.strip().splitlines()) == 1, message
 
 
 def test_a_folder_of_that_name_does_not_hide_the_package(tmp_path):
