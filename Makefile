@@ -10,7 +10,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "mmcl needs Python 3.11 to 3.13, this is %d.%d: make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/uv pip install --quiet -p $(VENV) -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: install
