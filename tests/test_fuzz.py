@@ -12,7 +12,7 @@ SEEDS = ROOT / "tests" / "fixtures" / "fuzz_seeds.txt"
 
 def test_damaged_files(tmp_path):
     seeds = [line.split()[0] for line in SEEDS.read_text().splitlines() if line and not line.startswith("#")]
-    words = ["tools/fuzz.py", "--seconds", "20", "--out", str(tmp_path), "--replay", *seeds]
+    words = ["tools/fuzz.py", "--seconds", "10", "--out", str(tmp_path), "--replay", *seeds]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT, timeout=400)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "0 findings" in done.stdout

@@ -62,7 +62,7 @@ def test_pretraining_learns_and_says_what_it_is_worth(pretrained):
 
 def test_pairs_come_together_and_others_apart(pretrained, tmp_path):
     _, command = pretrained
-    longer = ["--optim.epochs", "15", "--loss.recording.memory-size", "0", "--optim.learning-rate", "0.003"]
+    longer = ["--optim.epochs", "8", "--loss.recording.memory-size", "0", "--optim.learning-rate", "0.003"]
     assert main([*command, "--out", str(tmp_path / "run"), *longer]) == 0
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     gap = [h["positive cosine"] - h["negative cosine"] for h in history]
