@@ -142,8 +142,8 @@ def modality_table(metric: str, metrics: Mapping[str, float], n_recordings: int 
         >>> table = modality_table("AP", metrics, 10)
         >>> table.rows
         [('joint', '0.7000', 'all'), ('audio alone', '1.0000', '5 of 10')]
-        >>> table.note.partition(". ")[2]
-        'Modality scores of other recordings than the joint score cannot be compared with it.'
+        >>> table.note.partition(": ")[2]
+        'no comparison with the joint score.'
     """
     note = f"{metric} on the test split, which was never used for a choice."
     rows, lacks = [], False
@@ -157,7 +157,8 @@ def modality_table(metric: str, metrics: Mapping[str, float], n_recordings: int 
         rows.append((score, f"{value:.4f}", part if share < 1 else "all"))
     if not lacks:
         return Table("Each modality alone", note, ("score", metric), [row[:2] for row in rows])
-    note += " Modality scores of other recordings than the joint score cannot be compared with it."
+    note += " Modalities that some recordings lack are evaluated on those that have them: no comparison with the joint "
+    note += "score."
     return Table("Each modality alone", note, ("score", metric, "of recordings"), rows)
 
 
