@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -22,12 +24,20 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start: two workers share two cores
 _cache = tempfile.TemporaryDirectory(prefix="mmcl-tests-")  # nothing goes into the user's
 os.environ["MMCL_CACHE"] = _cache.name
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items):
     """The longest test first, so that no process waits for it at the end."""
     items.sort(key=lambda item: item.name != "test_commands_of_the_readme")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    """What fails is told at once: a suite that is stopped before its end has shown it."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.when} of {report.nodeid} failed:\n{report.longreprtext[-3000:]}", flush=True)
 
 
 @pytest.fixture(scope="session")
@@ -67,17 +77,26 @@ def utd_mhad() -> Path:
 def browser():
     """Headless Chromium."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-zygote", "--disable-gpu"])
         yield chromium
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(60)
         chromium.close()
+    signal.alarm(0)
 
 
 def too_long(number, frame):
     raise TimeoutError("the page has not answered for two minutes")
+
+
+def give_up(number, frame):
+    """A browser that does not even close: this process ends, and pytest-xdist goes on with another."""
+    faulthandler.dump_traceback(sys.__stderr__)
+    os._exit(1)
 
 
 @pytest.fixture
@@ -90,8 +109,10 @@ def page(browser):
     signal.signal(signal.SIGALRM, too_long)
     signal.alarm(120)  # a page that never answers would hold up everything
     yield page
-    signal.alarm(0)
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
     context.close()
+    signal.alarm(0)
     assert errors == []
 
 
