@@ -44,7 +44,7 @@ def main(model: str, video: str) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     token = secrets.token_urlsafe(16)
-    command = [sys.executable, "-m", "mmcl", "serve", model, "--port", str(port), "--token", token]
+    command = [sys.executable, "-m", "mmcl", "serve", model, "--port", str(port), f"--token={token}"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         while True:  # until it listens

@@ -176,8 +176,9 @@ class Model:
         media = MediaArrays(visual, rates.get("visual"), audio, rates.get("audio"))
         extracted = extract_snippets(media.read, self.video_scorer.extractors, Path(name))
         scores = score_features(name, extracted.features, self.predictor)
-        notes = notes_of_missing(name, self.info, tuple(extracted.parts))
-        metadata = {"model": os.fspath(self.folder), "scored by": list(extracted.parts)}
+        held = tuple(extracted.parts)
+        notes = notes_of_missing(name, self.predictor, self.info, held)
+        metadata = {"model": os.fspath(self.folder), "scored by": list(self.predictor.scored_by(held))}
         return ScoredRecording(scores, metadata, notes=notes)
 
     def _is_features(self, modality: str, x: Any) -> bool:

@@ -101,6 +101,19 @@ class Predictor:
         own = [self._scores([recordings[i] for i in batch]) for batch in share_out(batches)]
         return [scores for batch in gather_parts(own, len(batches)) for scores in batch]
 
+    def scored_by(self, held: Sequence[str]) -> tuple[str, ...]:
+        """The modalities that a recording's joint score depends on.
+
+        Args:
+            held: Those that it has.
+
+        Example:
+            >>> Predictor(nn.Identity(), SnippetGrid(1.0, 1.0, {"clip": 1}), ("fall",), 16, False).scored_by(["clip"])
+            ('clip',)
+        """
+        taken = getattr(self.network, "joint_modalities", held)
+        return tuple(m for m in held if m in taken) or tuple(held)
+
     @torch.no_grad()
     def _scores(self, batch: Sequence[Recording]) -> list[SnippetScores]:
         was_training = self.network.training

@@ -57,8 +57,10 @@ def score_recording(predictor: Predictor, info: RunInfo, item: LazyRecording) ->
     read = item.read()
     crops = read if isinstance(read, list) else [read]
     scores = mean_scores(list(predictor.predict(crops)))
-    metadata = {"files": {m: path.name for m, path in item.files.items()}, "scored by": list(scores.modality_score)}
-    notes = (*notes_of_missing(item.name, info, tuple(scores.modality_score)), *_notes_of_signals(crops[0], info))
+    held = tuple(scores.modality_score)
+    files = {m: path.name for m, path in item.files.items()}
+    metadata = {"files": files, "scored by": list(predictor.scored_by(held))}
+    notes = (*notes_of_missing(item.name, predictor, info, held), *_notes_of_signals(crops[0], info))
     return ScoredRecording(scores, metadata, item.media, "visual" in scores.modality_score, notes)
 
 
@@ -72,11 +74,12 @@ def _notes_of_signals(recording: Recording, info: RunInfo) -> list[str]:
     return notes
 
 
-def notes_of_missing(name: str, info: RunInfo, held: Sequence[str]) -> tuple[str, ...]:
+def notes_of_missing(name: str, predictor: Predictor, info: RunInfo, held: Sequence[str]) -> tuple[str, ...]:
     """A line for each modality that a recording lacks.
 
     Args:
         name: Of the recording or its file.
+        predictor: Of the run.
         info: Of the run.
         held: Modalities that it has.
     """
@@ -84,8 +87,11 @@ def notes_of_missing(name: str, info: RunInfo, held: Sequence[str]) -> tuple[str
     for m in info.inputs:
         if m in held:
             continue
-        note = f"{name}: has no {m} stream, scored by {' and '.join(held)} alone"
-        if not info.n_lacking.get(m) and not info.config.augment.modality_dropout:
+        scored_by = predictor.scored_by(held)
+        note = f"{name}: has no {m} stream, scored by {' and '.join(scored_by)} alone"
+        if scored_by == predictor.scored_by(tuple(info.inputs)):
+            note += ", as all recordings are"
+        elif not info.n_lacking.get(m) and not info.config.augment.modality_dropout:
             note += f"; the model never saw a recording without {m}, so do not compare its scores with those of others"
         notes.append(note)
     return tuple(notes)

@@ -147,10 +147,11 @@ class Watcher:
         self._expected = 0
         held = [m for m, s in (("visual", item.media.video), ("audio", item.media.audio)) if s is not None]
         held = [m for m in held if m in self.extractors.parts]
+        scored_by = list(self.predictor.scored_by(held))
         message = {"type": "begin", "start_s": round(item.start_s, 3), "time": self._time(item.start_s)}
-        self._send({**message, "source": self.reader.source.name, "scored_by": held, "format": item.media.format})
+        self._send({**message, "source": self.reader.source.name, "scored_by": scored_by, "format": item.media.format})
         lacking = [m for m in self.extractors.parts if m not in held]
-        note = f"; has no {' and no '.join(lacking)}, scored by {' and '.join(held)} alone" if lacking else ""
+        note = f"; has no {' and no '.join(lacking)}, scored by {' and '.join(scored_by)} alone" if lacking else ""
         self.log(f"{self.reader.source.name}: begins at {item.start_s:.1f} s{note}")
 
     def _flush(self) -> None:

@@ -44,6 +44,11 @@ class LinearScore(nn.Module):
                 getattr(self, f"{m}_{name}").copy_(value)
         self.bias.copy_(bias)
 
+    @property
+    def read_modalities(self) -> tuple[str, ...]:
+        """Those whose weights were set."""
+        return tuple(m for m, is_read in zip(self.modalities, self.reads.tolist(), strict=True) if is_read)
+
     def forward(self, x: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         total: Tensor | None = None
         for m in self.modalities:

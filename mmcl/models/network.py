@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
 
 import torch
@@ -147,10 +147,9 @@ class MultimodalNetwork(nn.Module):
             self.stream_head = nn.ModuleDict({m: score_head(dim, n_classes, 2 * dropout) for m in encoders})
         self.linear_path = linear_path
         if linear_path is not None:
-            for name, last in self.named_modules():
-                if isinstance(last, nn.Linear) and name.split(".")[0] in ("head", "joint_head", "stream_head"):
-                    nn.init.zeros_(last.weight)
-                    nn.init.zeros_(last.bias)
+            for last in self._last_layers():
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
         self.project = nn.ModuleDict({m: projection_head(dim, projection, projection_layers) for m in encoders})
         contexts = [getattr(e, "context", None) for e in encoders.values()]
         bounded = attention_window is not None and all(c is not None for c in contexts)
@@ -159,6 +158,19 @@ class MultimodalNetwork(nn.Module):
             if bounded and attention_window is not None
             else None
         )
+
+    def _last_layers(self) -> Iterator[nn.Linear]:
+        """Those of the scores."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and name.split(".")[0] in ("head", "joint_head", "stream_head"):
+                yield module
+
+    @property
+    def joint_modalities(self) -> tuple[str, ...]:
+        """Those that the joint score depends on: all, or those of a linear path to which nothing is added."""
+        if self.linear_path is None or any(bool(last.weight.any()) for last in self._last_layers()):
+            return self.modalities
+        return self.linear_path.joint.read_modalities
 
     def forward(self, bags: Bags) -> ModelOutput:
         own = encode(self.encoder, bags)

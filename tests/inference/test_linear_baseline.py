@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from support import recipe
 from threadpoolctl import threadpool_limits
 
 from mmcl.config import ModelConfig, SnippetsConfig
@@ -21,7 +22,9 @@ from mmcl.errors import InputError
 from mmcl.inference.choose_modalities import choose_modalities
 from mmcl.inference.linear_baseline import MAX_BAGS, C, draw_bags, fit_linear_baseline
 from mmcl.inference.predictor import Predictor
+from mmcl.inference.sensors import notes_of_missing
 from mmcl.models.build import create_model
+from mmcl.runs.run_dir import RunInfo
 from mmcl.training.baseline import set_linear_path
 from mmcl.types import InputSpec, Recording, SnippetGrid
 
@@ -170,6 +173,30 @@ def test_a_network_begins_as_the_baseline(joint_of):
     for i, expected in enumerate(baseline.predict(data)):
         n = len(expected.score)
         np.testing.assert_allclose(together[i, :n].sigmoid().numpy(), expected.score, atol=1e-5)
+
+
+@pytest.mark.parametrize("joint_of", ["", "visual"])
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_a_joint_score_is_made_of(joint_of, learned, rng):
+    """What it is said to depend on is what changes it."""
+    data = [r for r in recordings(40) if len(r.signal) == 2]
+    network = create_model(ModelConfig(linear_path=True, dim=8, projection=4), GRID, 1, INPUTS)
+    set_linear_path(network, fit_linear_baseline(data, GRID, ("event",), topk_divisor=4).only_joint_of(joint_of))
+    if learned:
+        torch.nn.init.normal_(network.head["audio"][-1].weight)
+    predictor = Predictor(network, GRID, ("event",), 4, False)
+    scored_by = predictor.scored_by(("audio", "visual"))
+    assert scored_by == (("visual",) if joint_of and not learned else ("audio", "visual"))
+    assert predictor.scored_by(("audio",)) == ("audio",)
+    info = RunInfo(recipe("events"), ("event",), INPUTS)
+    (note,) = notes_of_missing("r", predictor, info, ("visual",))
+    assert note.startswith("r: has no audio stream, scored by visual alone")
+    assert note.endswith("as all recordings are") == (scored_by == ("visual",))
+    (before,) = predictor.predict(data[:1])
+    for m, x in data[0].signal.items():
+        noise = rng.standard_normal(x.shape).astype(np.float32)
+        (after,) = predictor.predict([replace(data[0], signal={**data[0].signal, m: x + noise})])
+        assert np.array_equal(after.score, before.score) == (m not in scored_by), m
 
 
 def test_a_modality_that_one_class_alone_has_or_nobody_had():

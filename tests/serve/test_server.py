@@ -284,14 +284,17 @@ def test_a_stop_in_the_middle_leaves_no_files(video_model, tmp_path):
     long = write_clip(tmp_path / "long.mp4", 24 * 300)
     (tmp_path / "tmp").mkdir()
     running = Server(video_model.folder, tmp_path / "tmp")
-    _, job = running.upload(long)
-    for _ in range(5):
-        running.upload(long)
-    until = time.monotonic() + 60
-    while not running.ask("GET", f"/api/jobs/{job['id']}")[1]["curve"]:  # it grows while it is scored
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    error = running.stop()
+    try:
+        _, job = running.upload(long)
+        for _ in range(5):
+            running.upload(long)
+        until = time.monotonic() + 60
+        while not running.ask("GET", f"/api/jobs/{job['id']}")[1]["curve"]:  # it grows while it is scored
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        error = running.stop()
+    finally:
+        running.process.kill()
     assert "Traceback" not in error
     assert list((tmp_path / "tmp").iterdir()) == []
 
