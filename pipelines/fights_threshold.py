@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from sklearn.metrics import f1_score
 
 from mmcl.config import override
 from mmcl.data.snippet_grid import create_grid
@@ -63,8 +64,7 @@ def bag_scores(recordings: list[Recording], predicted: list[SnippetScores]) -> t
 
 def f1(label: np.ndarray, score: np.ndarray, threshold: float) -> float:
     """Of bags whose score reaches the threshold."""
-    positive = score >= threshold
-    return 2 * float((label & positive).sum()) / float(label.sum() + positive.sum())
+    return float(f1_score(label, score >= threshold))
 
 
 def best_threshold(label: np.ndarray, score: np.ndarray) -> float:
