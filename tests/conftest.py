@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import shutil
@@ -80,12 +81,20 @@ def browser():
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip("no Chromium here")
-    with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-zygote", "--disable-gpu"])
-        yield chromium
-        signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(60)
+    driver = playwright.sync_playwright().start()
+    chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--no-zygote", "--disable-gpu"])
+    yield chromium
+    with within(60, give_up):
         chromium.close()
+        driver.stop()
+
+
+@contextlib.contextmanager
+def within(seconds, handler):
+    """Call the handler if the block takes longer."""
+    signal.signal(signal.SIGALRM, handler)
+    signal.alarm(seconds)
+    yield
     signal.alarm(0)
 
 
@@ -106,13 +115,10 @@ def page(browser):
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(120)  # a page that never answers would hold up everything
-    yield page
-    signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
-    context.close()
-    signal.alarm(0)
+    with within(120, too_long):  # a page that never answers would hold up everything
+        yield page
+    with within(60, give_up):
+        context.close()
     assert errors == []
 
 

@@ -176,9 +176,8 @@ class Model:
         media = MediaArrays(visual, rates.get("visual"), audio, rates.get("audio"))
         extracted = extract_snippets(media.read, self.video_scorer.extractors, Path(name))
         scores = score_features(name, extracted.features, self.predictor)
-        held = tuple(extracted.parts)
-        notes = notes_of_missing(name, self.predictor, self.info, held)
-        metadata = {"model": os.fspath(self.folder), "scored by": list(self.predictor.scored_by(held))}
+        notes = notes_of_missing(name, self.predictor, self.info, extracted.parts)
+        metadata = {"model": os.fspath(self.folder), "scored by": list(self.predictor.scored_by(extracted.parts))}
         return ScoredRecording(scores, metadata, notes=notes)
 
     def _is_features(self, modality: str, x: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,7 +101,7 @@ class Predictor:
         own = [self._scores([recordings[i] for i in batch]) for batch in share_out(batches)]
         return [scores for batch in gather_parts(own, len(batches)) for scores in batch]
 
-    def scored_by(self, held: Sequence[str]) -> tuple[str, ...]:
+    def scored_by(self, held: Collection[str]) -> tuple[str, ...]:
         """The modalities that a recording's joint score depends on.
 
         Args:

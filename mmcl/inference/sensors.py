@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ def score_recording(predictor: Predictor, info: RunInfo, item: LazyRecording) ->
     read = item.read()
     crops = read if isinstance(read, list) else [read]
     scores = mean_scores(list(predictor.predict(crops)))
-    held = tuple(scores.modality_score)
+    held = scores.modality_score
     files = {m: path.name for m, path in item.files.items()}
     metadata = {"files": files, "scored by": list(predictor.scored_by(held))}
     notes = (*notes_of_missing(item.name, predictor, info, held), *_notes_of_signals(crops[0], info))
@@ -74,7 +74,7 @@ def _notes_of_signals(recording: Recording, info: RunInfo) -> list[str]:
     return notes
 
 
-def notes_of_missing(name: str, predictor: Predictor, info: RunInfo, held: Sequence[str]) -> tuple[str, ...]:
+def notes_of_missing(name: str, predictor: Predictor, info: RunInfo, held: Collection[str]) -> tuple[str, ...]:
     """A line for each modality that a recording lacks.
 
     Args:
@@ -83,13 +83,15 @@ def notes_of_missing(name: str, predictor: Predictor, info: RunInfo, held: Seque
         info: Of the run.
         held: Modalities that it has.
     """
+    lacking = [m for m in info.inputs if m not in held]
+    if not lacking:
+        return ()
+    scored_by = predictor.scored_by(held)
+    is_as_all = set(scored_by) == set(predictor.scored_by(info.inputs))
     notes = []
-    for m in info.inputs:
-        if m in held:
-            continue
-        scored_by = predictor.scored_by(held)
+    for m in lacking:
         note = f"{name}: has no {m} stream, scored by {' and '.join(scored_by)} alone"
-        if scored_by == predictor.scored_by(tuple(info.inputs)):
+        if is_as_all:
             note += ", as all recordings are"
         elif not info.n_lacking.get(m) and not info.config.augment.modality_dropout:
             note += f"; the model never saw a recording without {m}, so do not compare its scores with those of others"

@@ -105,13 +105,13 @@ class VideoScorer:
         if not self.growing and _state(path) != before:
             raise FileError(path, "changed while it was read", "wait until it is written, or give --growing")
         scores = score_features(file.name, extracted.features, self.predictor)
-        notes = [*notes_of_missing(str(path), self.predictor, self.info, tuple(extracted.parts)), *extracted.notes]
+        notes = [*notes_of_missing(str(path), self.predictor, self.info, extracted.parts), *extracted.notes]
         seconds, spent = scores.end_s[-1], time.perf_counter() - started
         speed = f"{path}: {seconds:.0f} s in {spent:.1f} s, {seconds / spent:.1f}x real time"
         metadata: dict[str, Any] = {
             "file": path.name,
             "model": self.model,
-            "scored by": list(self.predictor.scored_by(tuple(extracted.parts))),
+            "scored by": list(self.predictor.scored_by(extracted.parts)),
             "grid": f"{FRAMES_PER_SNIPPET} frames at {FPS} fps a snippet; 0 s is where the file begins",
         }
         if self.growing:
