@@ -94,8 +94,10 @@ def within(seconds, handler):
     """Call the handler if the block takes longer."""
     signal.signal(signal.SIGALRM, handler)
     signal.alarm(seconds)
-    yield
-    signal.alarm(0)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
 
 
 def too_long(number, frame):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -191,9 +194,6 @@ def test_hugging_face_models(models, name, modality, dim):
 @pytest.mark.filterwarnings("ignore")
 def test_weights_without_safetensors_and_what_tells_models_apart(models, tmp_path):
     """A model that has a pickle alone gives the same rows; another processor makes it another model."""
-    import json
-    import shutil
-
     from safetensors.torch import load_file
 
     shutil.copytree(models / "hubert", tmp_path / "bin")
@@ -229,10 +229,9 @@ def test_models_that_are_not_there(models, tmp_path, monkeypatch):
         create_extractor("visual", "hf:no/such")
     with pytest.raises(InputError, match="expected a folder, or OWNER/NAME"):
         create_extractor("audio", "hf")
-    for path in (models / "dinov2").glob("*processor*"):
-        path.rename(tmp_path / path.name)
+    shutil.copytree(models / "dinov2", tmp_path / "bare", ignore=shutil.ignore_patterns("*processor*"))
     with pytest.raises(InputError, match="has no processor for visual input"):
-        create_extractor("visual", f"hf:{models / 'dinov2'}")
+        create_extractor("visual", f"hf:{tmp_path / 'bare'}")
 
 
 def test_torchaudio_bundles(tmp_path, monkeypatch):

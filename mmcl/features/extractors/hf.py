@@ -107,14 +107,15 @@ class Hf(Extractor):
                 f"model.safetensors, or fetch it where there is a network: hf download {model}, into "
                 f"{_hub_cache()} here, or any folder (--local-dir FOLDER, hf:FOLDER)"
             ) from error
+        reasons = []
         for processor in processors:
             try:
                 return config, processor.from_pretrained(model, **here), body
-            except (OSError, ValueError, KeyError, ImportError, TypeError):
-                continue
+            except (OSError, ValueError, KeyError, ImportError, TypeError) as error:
+                reasons.append(first_line(error))
         raise InputError(
             f"{self.option}: has no processor for {self.modality} input; expected preprocessor_config.json beside "
-            "config.json"
+            f"config.json ({reasons[0]})"
         )
 
     def forward(self, x: Tensor) -> Tensor:
