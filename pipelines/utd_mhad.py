@@ -6,7 +6,8 @@ streams: MIL alone, + contrast, + concentration, + teacher (the full system), MA
 recognition: all labels; random: the same on a random fifth of the recordings, which leaks; few-labels: what
 pre-training without labels gives, by probes, fine-tuning and distillation, beside training from scratch; grid:
 temperature, concentration and class prior of pre-training, with and without handling of false negatives, evaluated on
-subject 7, and the points that decide on two seeds more; subjects: leave-one-subject-out over all eight.
+subject 7, and the points that decide on two seeds more; rates: encoders' rate and epochs of fine-tuning, on the train
+subjects; subjects: leave-one-subject-out over all eight.
 Five seeds, trained on subjects 1, 3, 5, 7 and evaluated on 2, 4, 6, 8 (settings were chosen on 1, 3, 5 -> 7). About
 eight hours on 2 cores; `--stages few-labels` is two. A stopped pipeline is resumed where it was.
 """
@@ -37,7 +38,7 @@ from mmcl.io import write_json
 from mmcl.reporting.run_report import write_report
 from mmcl.training import train
 
-STAGES = ("streams", "recognition", "random", "few-labels", "grid", "subjects")
+STAGES = ("streams", "recognition", "random", "few-labels", "grid", "rates", "subjects")
 DEFAULT_STAGES = ("streams", "recognition", "few-labels")
 LABELS = (0.0, 8.0, 4.0, 2.0, 1.0)  # all, and so many a class
 FINAL = {"data.validation_subjects": ()}
@@ -53,6 +54,8 @@ MORE_HANDLING: dict[str, dict[str, Any]] = {  # at the default point only
     "within group, bad pairs": {"anchor_weights": ("bad-pairs",)},
 }
 GRID_EPOCHS = 40
+RATES = ((0.1, 30), (0.1, 100), (1.0, 100))  # of the encoders, beside the rest; and epochs
+TRAIN_SUBJECTS = (1, 3, 5, 7)
 
 
 def pretraining() -> RunConfig:
@@ -71,7 +74,7 @@ class Pipeline:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Seeds of network, order, augmentation and labels; the streams stay the same."""
     stages: tuple[str, ...] = DEFAULT_STAGES
-    """Which of streams, recognition, random, few-labels, grid, subjects."""
+    """Which of streams, recognition, random, few-labels, grid, rates, subjects."""
     jobs: int = 2
     """Jobs at a time, each on its share of the cores."""
     epochs: int | None = None
@@ -106,6 +109,11 @@ class Pipeline:
         if "grid" in self.stages:
             for seed in self.seeds[:3]:
                 first |= self._grid(seed, every_point=seed == self.seeds[0])
+        if "rates" in self.stages:
+            for subject in TRAIN_SUBJECTS:
+                pre, tuned = self._rates(subject)
+                first |= pre
+                second |= tuned
         if "subjects" in self.stages:
             for subject in range(1, 9):
                 pre, tuned = self._subject(subject)
@@ -185,6 +193,18 @@ class Pipeline:
         train(config, self.data, out, True)
         table = probe(out, (0.0, 1.0), 5, ("linear",), split="validation")
         write_json(out / "table.json", table)
+
+    def _rates(self, subject: int) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
+        """Pre-trained and fine-tuned on three of the train subjects, evaluated on this one, the fourth."""
+        others = tuple(s for s in TRAIN_SUBJECTS if s != subject)
+        changes = {"data.train_subjects": others, "data.test_subjects": (subject,)}
+        name = f"rates/pretrained/{subject}"
+        jobs: dict[str, Callable[[], object]] = {}
+        for scale, epochs in RATES:
+            tuned = f"rates/rate {scale:g}, {epochs} epochs/{subject}"
+            options: dict[str, Any] = {"encoder_lr_scale": scale, "epochs": self.epochs or epochs}
+            jobs[tuned] = partial(finetune, self.out / name, self.out / tuned, LABELS[1:], 1, **options)
+        return self._training(name, override(pretraining(), changes), 0), jobs
 
     def _subject(self, subject: int) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
         """Trained on the seven others, evaluated on this one: nothing is chosen here."""

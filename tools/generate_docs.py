@@ -17,6 +17,7 @@ import tyro
 
 from mmcl.datasets import REGISTRY as DATASETS
 from mmcl.datasets import get_dataset
+from mmcl.experiments.ablation import COMBINED, SETTINGS
 from mmcl.features.extractors import REGISTRY as EXTRACTORS
 from mmcl.losses.contrastive.components import SLOTS, WEIGHTED, registry
 from mmcl.models.encoders import REGISTRY as ENCODERS
@@ -41,13 +42,14 @@ def is_own(cls: Any) -> bool:
 
 
 def effects() -> dict[str, str]:
-    """What each component did to the default, by the table of measured mechanisms."""
+    """What each component did to the default, by the table of measured mechanisms; names of settings are none."""
     effect = {}
     for line in (ROOT / MECHANISMS).read_text().splitlines():
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         if len(cells) == 7 and cells[2][:1] in ("+", "-") and cells[2][1:2].isdigit():
-            effect[cells[0]] = f"{cells[2]} (p {cells[3]})"
-    return effect
+            of = f" of `{COMBINED[cells[0]]}`" if cells[0] in COMBINED else ""
+            effect[cells[0]] = f"{cells[2]}{of} (p {cells[3]})"
+    return {name: text for name, text in effect.items() if name not in SETTINGS}
 
 
 def components(slot: str) -> Iterator[Row]:

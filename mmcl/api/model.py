@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from mmcl.errors import FileError, InputError
 from mmcl.features.extract import extract_snippets
 from mmcl.features.weights import cache_folder
 from mmcl.inference.any_source import Job, find_job, takes_media
-from mmcl.inference.arrays import recording_of_arrays
+from mmcl.inference.arrays import check_recording, recording_of_arrays
 from mmcl.inference.predictor import Predictor, load_predictor
 from mmcl.inference.score_each import ScoredRecording
 from mmcl.inference.sensors import LazyRecording, notes_of_missing, score_recording
@@ -147,10 +147,11 @@ class Model:
         if is_url(os.fspath(source)):
             path = place_of_url(os.fspath(source), cache_folder() / "fetched")
             fetch(os.fspath(source), path)
-        rates = dict.fromkeys(self.modalities, rate_hz) if isinstance(rate_hz, float | int) else dict(rate_hz or {})
+        rates = _rates_of(rate_hz, self.modalities)
         return find_job(self.predictor, self.info, [path], lambda: self.video_scorer, rates)
 
     def _score_recording(self, recording: Recording) -> ScoredRecording:
+        check_recording(recording, self.info)
         item = LazyRecording(recording.name, dict.fromkeys(recording.signal, Path(recording.name)), lambda: recording)
         return score_recording(self.predictor, self.info, item)
 
@@ -166,7 +167,7 @@ class Model:
         return {self.modalities[0]: source}
 
     def _score_arrays(self, arrays: Mapping[str, Any], rate_hz: Rate, name: str) -> ScoredRecording:
-        rates = dict(rate_hz) if isinstance(rate_hz, Mapping) else dict.fromkeys(arrays, rate_hz)
+        rates = _rates_of(rate_hz, tuple(arrays))
         raw = {m for m, x in arrays.items() if takes_media(self.info) and not self._is_features(m, x)}
         if not raw:
             return self._score_recording(recording_of_arrays(arrays, rates, name, self.info))
@@ -186,6 +187,20 @@ class Model:
     def __repr__(self) -> str:
         takes, grid = " + ".join(self.modalities), self.predictor.grid
         return f"Model({self.folder}: {takes}, snippets of {grid.window_s:.3g} s, {', '.join(self.classes)})"
+
+
+def _rates_of(rate_hz: Rate, modalities: Sequence[str]) -> dict[str, float | None]:
+    """The rate of each modality [Hz], None where none is given."""
+    of_each = rate_hz if isinstance(rate_hz, Mapping) else dict.fromkeys(modalities, rate_hz)
+    rates: dict[str, float | None] = {}
+    for m, rate in of_each.items():
+        try:
+            rates[m] = None if rate is None else float(rate)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"rate_hz: expected samples a second, or a dict of them by modality, got {rate!r}"
+            ) from None
+    return rates
 
 
 def load(

@@ -68,7 +68,7 @@ class Scores:
         return self.scored.notes
 
     def events(self, threshold: float = 0.5, low: float | None = None, min_s: float = 0.0) -> list[Event]:
-        """Events by hysteresis.
+        """Events by hysteresis; none where classes exclude each other, as a recording then shows one class.
 
         Args:
             threshold: An event's highest joint score is at least this.
@@ -79,7 +79,8 @@ class Scores:
         Raises:
             InputError: Not 0 <= low <= threshold <= 1.
         """
-        return find_events(self.snippets, rule_of(threshold, low, min_s))
+        rule = rule_of(threshold, low, min_s)
+        return [] if self.multiclass else find_events(self.snippets, rule)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a snippet: start_s, end_s, the joint score, one a modality (of several classes, each)."""

@@ -8,7 +8,7 @@ from mmcl.types import Recording, SnippetGrid
 
 
 def snippet_truth(recording: Recording, grid: SnippetGrid, n_snippets: int) -> np.ndarray:
-    """Events cover at least half of the snippet's window.
+    """Events cover at least half of the snippet's window; what several cover at once counts once.
 
     Args:
         recording: With its true intervals.
@@ -25,9 +25,9 @@ def snippet_truth(recording: Recording, grid: SnippetGrid, n_snippets: int) -> n
         [False, True, True, True]
     """
     start = np.arange(n_snippets) * grid.hop_s
-    covered = np.zeros(n_snippets)
-    for interval in recording.intervals:
-        if interval.is_event:
-            overlap = np.minimum(start + grid.window_s, interval.end_s) - np.maximum(start, interval.start_s)
-            covered += np.clip(overlap, 0, None)
+    covered, covered_to_s = np.zeros(n_snippets), -np.inf
+    for interval in sorted((i for i in recording.intervals if i.is_event), key=lambda i: i.start_s):
+        begin_s, covered_to_s = max(interval.start_s, covered_to_s), max(interval.end_s, covered_to_s)
+        overlap = np.minimum(start + grid.window_s, interval.end_s) - np.maximum(start, begin_s)
+        covered += np.clip(overlap, 0, None)
     return covered >= grid.window_s / 2

@@ -134,7 +134,11 @@ def recordings_of_store(info: RunInfo, folder: Path) -> list[LazyRecording]:
         m = "visual" if end.isdigit() else "audio"
         if m == "audio" and suffix and end != suffix:
             continue
-        by_name.setdefault(name, {}).setdefault(m, []).append(path)
+        of_name = by_name.setdefault(name, {}).setdefault(m, [])
+        if m == "audio" and of_name:
+            what = f"{of_name[0].name} and {path.name} are both sound of {name}"
+            raise FileError(folder, what, "keep the one that the model was trained on")
+        of_name.append(path)
     rate_hz = 1 / info.grid.hop_s
     recordings = []
     for name, files in by_name.items():
@@ -150,6 +154,11 @@ def _read_crops(
     name: str, files: Mapping[str, Sequence[Path]], inputs: Mapping[str, InputSpec], rate_hz: float
 ) -> list[Recording]:
     n_crops = max(len(paths) for paths in files.values())
+    n_rows = {m: [_open(path, rate_hz)[0].shape[0] for path in paths] for m, paths in files.items()}
+    for m, paths in files.items():
+        if unlike := [i for i, n in enumerate(n_rows[m]) if n != n_rows[m][0]]:
+            what = f"holds {n_rows[m][unlike[0]]} rows, {paths[0].name} {n_rows[m][0]}"
+            raise FileError(paths[unlike[0]], what, "crops of a recording are equally long; extract them anew")
     crops = []
     for c in range(n_crops):
         sources = {
@@ -162,5 +171,8 @@ def _read_crops(
     return crops
 
 
-def _open(path: Path, rate_hz: float) -> tuple[object, float]:
-    return open_npy(path, "extract it again"), rate_hz
+def _open(path: Path, rate_hz: float) -> tuple[Any, float]:
+    x = open_npy(path, "extract it again")
+    if x.dtype.kind not in "fiu" or x.ndim < 2:
+        raise FileError(path, f"holds shape {x.shape} of {x.dtype}", "expected numbers, (row, channel)")
+    return x, rate_hz

@@ -50,7 +50,7 @@ def _recording(name: str, content: dict, rule: EventRule | None) -> AnnotatedRec
     snippets, classes = content["snippets"], tuple(content["classes"])
     start, end = (np.array([s[k] for s in snippets], np.float64) for k in ("start_s", "end_s"))
     file = content.get("file", "")
-    if rule is None:
+    if rule is None or content.get("multiclass", False):
         events = [Annotation(e["start_s"], e["end_s"], e["name"], e["peak"]) for e in content["events"]]
     else:
         score = np.array([s["joint"] for s in snippets], np.float64)

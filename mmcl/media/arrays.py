@@ -23,7 +23,8 @@ class MediaArrays:
     Args:
         frames: ``(frame, height, width, 3)`` uint8 RGB, None without picture.
         fps: Frames a second, 1 to 1000.
-        samples: ``(sample,)`` or ``(sample, channel)``, floats of -1 to 1 or integers; None without sound.
+        samples: ``(sample,)`` or ``(sample, channel)``, floats of -1 to 1, or int8, int16 or int32 of full scale; None
+            without sound.
         samples_hz: Samples a second of a channel, 1000 to 384,000 [Hz].
 
     Raises:
@@ -45,7 +46,7 @@ class MediaArrays:
     ):
         video = audio = None
         if frames is not None:
-            if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+            if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
                 raise InputError(
                     f"frames: expected (frame, height, width, 3) of uint8, got {frames.shape} of {frames.dtype}"
                 )
@@ -58,6 +59,13 @@ class MediaArrays:
                 raise InputError(
                     f"samples: expected numbers, (sample,) or (sample, channel), got {samples.shape} of {samples.dtype}"
                 )
+            if samples.dtype.kind == "i" and samples.dtype.itemsize > 2:
+                largest = max(abs(int(samples.max())), abs(int(samples.min())))
+                if samples.dtype.itemsize > 4 or 0 < largest <= 1 << 16:
+                    raise InputError(
+                        f"samples: {samples.dtype} up to {largest} does not tell its full scale; give int16, or floats "
+                        "of -1 to 1"
+                    )
             if samples.ndim == 2 and samples.shape[1] > min(len(samples), 64):
                 raise InputError(f"samples: expected (sample, channel), got {samples.shape}; transpose them")
             if samples_hz is None or not 1000 <= samples_hz <= 384_000 or samples_hz != int(samples_hz):

@@ -51,6 +51,8 @@ def check_duration(media: Media, end_s: float) -> None:
     else:
         exact = any(f in EXACT for f in media.format.split(","))
         claimed = (a.duration_s if a is not None and a.duration_s else media.duration_s) if exact else None
+    if claimed and "matroska" in media.format.split(","):
+        claimed -= max(media.start_s, 0.0)  # it says where it ends, not how long it lasts
     if claimed and end_s < claimed - max(LOST_S, LOST_SHARE * claimed):
         raise Truncated(f"ends after {end_s:.1f} of {claimed:.1f} s: it is truncated")
     if claimed and "mov" in media.format.split(",") and end_s > 2 * claimed + LONGER_S:

@@ -19,6 +19,7 @@ from mmcl.media.probe import describe_av_error
 
 LIVE = ("rtsp", "rtsps", "udp", "tcp", "rtp", "srt", "rtmp")
 HTTP = ("http", "https")
+NO_PLAYLISTS = "mpegts,flv,matroska,mov,ogg,mpjpeg,h264,hevc,mp3,aac,wav"  # formats that hold all data themselves
 POLL_S = 0.1
 
 
@@ -30,6 +31,8 @@ class LiveSource:
         address: A camera's number, an address, "-" for standard input, or a file.
         stall_s: Seconds without data after which it is given up, and of a file those without growth after which it has
             ended.
+        leads_nowhere: Over HTTP follow no redirect and open no playlist (HLS): nothing but the address itself is
+            connected to.
 
     Raises:
         InputError: The address is none that is read.
@@ -41,6 +44,7 @@ class LiveSource:
 
     address: str
     stall_s: float = 10.0
+    leads_nowhere: bool = False
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.stall_s <= 3600:
@@ -95,7 +99,10 @@ class LiveSource:
         except (av.FFmpegError, OSError, ValueError) as error:
             if file is not None:
                 file.close()
-            raise Unreadable(f"cannot be opened ({describe_av_error(error)})", "check it, and that it sends") from error
+            remedy = "check it, and that it sends"
+            if self.leads_nowhere and self.scheme in HTTP:
+                remedy += "; redirects and playlists (HLS) are not followed without --allow-private"
+            raise Unreadable(f"cannot be opened ({describe_av_error(error)})", remedy) from error
         try:
             yield container
         finally:
@@ -115,6 +122,8 @@ class LiveSource:
         import av
 
         options = _options(self.scheme, self.stall_s)
+        if self.leads_nowhere and self.scheme in HTTP:
+            options |= {"max_redirects": "0", "format_whitelist": NO_PLAYLISTS}
         limits = (self.stall_s, self.stall_s)
         if self.is_camera:
             place, kind = _camera(int(self.address))

@@ -10,10 +10,17 @@ import numpy as np
 
 from mmcl.errors import FileError
 from mmcl.io import first_line
+from mmcl.readers.clocks import is_clock
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.mat_file import read_mat_arrays
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import TimedSignal, check_channels, check_rounding, is_clock, signal_of_columns
+from mmcl.readers.timed_table import (
+    TimedSignal,
+    check_channels,
+    check_rate,
+    check_rounding,
+    signal_of_columns,
+)
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
 PLAIN = ("int", "uint", "float", "double", "halffloat", "bool", "timestamp", "date", "duration", "decimal")
@@ -46,6 +53,7 @@ def read_signal_file(path: Path, rate_hz: float | None, option: str) -> TimedSig
         rate_hz = own_hz if rate_hz is None else rate_hz
     if rate_hz is None:
         raise FileError(path, "does not tell its rate", f"give it by {option}")
+    check_rate(rate_hz, path, option)
     if x.ndim not in (2, 3) or len(x) < 2 or x.size == 0 or x.dtype.kind not in "fiu":
         raise FileError(path, f"holds shape {x.shape} of {x.dtype}", "expected numbers, (frame, channel)")
     raw = x
@@ -83,7 +91,10 @@ def _mat(path: Path) -> tuple[np.ndarray, float | None]:
     """The one array of a file, and its rate [Hz] where a value beside it says so."""
     content = read_mat_arrays(path)
     values = {k: x for k, x in content.items() if isinstance(x, np.ndarray)}
-    rate_hz = next((float(x.item()) for k, x in values.items() if k.lower() in RATES and x.size == 1), None)
+    rates = {k: float(x.item()) for k, x in values.items() if k.lower() in RATES and x.size == 1}
+    if len(set(rates.values())) > 1:
+        raise FileError(path, f"says several rates, {', '.join(f'{k} {v:g}' for k, v in rates.items())}", "keep one")
+    rate_hz = next(iter(rates.values()), None)
     arrays = {k: x for k, x in values.items() if max(x.shape) > 1}
     if len(arrays) != 1:
         others = [f"{k} ({x})" for k, x in content.items() if isinstance(x, str)]

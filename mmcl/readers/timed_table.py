@@ -6,9 +6,6 @@ gaps; stamps of whole seconds are spread over their second.
 
 from __future__ import annotations
 
-import datetime
-import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,22 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from mmcl.errors import FileError
+from mmcl.readers.clocks import LEVEL, TIME_COLUMN, counts_multiples, find_clock, is_clock, join_clocks, seconds_of
 
-TIME_COLUMN = "time_s"
-UNITS = {
-    "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "millis": 1e-3,
-    "milliseconds": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6, "micros": 1e-6, "microseconds": 1e-6,
-    "ns": 1e-9, "nanos": 1e-9, "nanoseconds": 1e-9, "min": 60.0, "mins": 60.0, "minutes": 60.0, "hours": 3600.0,
-}  # fmt: skip
-CLOCKS = {
-    "time", "times", "timestamp", "timestamps", "datetime", "date", "epoch", "epoc", "clock", "unixtime", "elapsed",
-    "t", "ts", "tick", "ticks", "zeit", "ms", "sec", "seconds",
-}  # fmt: skip
-BESIDE = {"unix", "utc", "local", "system", "sensor", "device", "of", "day", "since", "start", "stamp", "in", "event"}
 COUNTERS = {"", "index", "sample", "samples", "frame", "frames", "row", "n", "id", "no", "number"}
-WORD = re.compile(r"[a-zµμ]+")
-TIME_OF_DAY = re.compile(r"\d{1,2}:\d\d:\d\d([.,:]\d+)?")
-LEVEL = re.compile(r"__index_level_\d+__|Unnamed: \d+")  # what pandas calls an index that it writes
 ANNOTATIONS = {
     "label", "labels", "class", "target", "annotation", "annotations", "activity", "subject", "split", "event",
 }  # fmt: skip
@@ -75,8 +59,9 @@ def signal_of_columns(
     Raises:
         FileError: A column is no channel, the time column does not rise or has gaps, or nothing tells the rate.
     """
+    columns = join_clocks(columns)
     channels = channel_names(columns, path)
-    time_column = _find_time_column(columns)
+    time_column = find_clock(columns)
     if time_column is not None and rate_hz is not None:
         raise FileError(path, f"has a column {time_column}, and {option} was given too", f"leave out {option}")
     x = np.stack([_numbers(columns[name], name, path) for name in channels], 1)
@@ -90,12 +75,14 @@ def signal_of_columns(
             what = f"column '{numeric[0]}' has no unit" if numeric else f"has no column {TIME_COLUMN}"
             do = f"call it {TIME_COLUMN} (seconds) or time_ms, or give" if numeric else "give"
             raise FileError(path, what, f"{do} its rate by {option}")
-        return TimedSignal(x.astype(np.float32), _check_rate(rate_hz, path, option), None, channels)
-    time_s, start_s = _seconds(columns[time_column], time_column, path)
+        return TimedSignal(x.astype(np.float32), check_rate(rate_hz, path, option), None, channels)
+    if counts_multiples(time_column) and columns[time_column].dtype.kind in "fiu":
+        raise FileError(path, f"{time_column} counts multiples of a unit", f"write seconds, as {TIME_COLUMN}")
+    time_s, start_s = seconds_of(columns[time_column], time_column, path)
     even, rate_hz = _resample(x, time_s, time_column, path, option, first_line)
     if rate_hz > MAX_HZ_OF_CLOCK:
         raise FileError(path, f"{time_column} makes {rate_hz:g} Hz", "is it in the unit that its name says?")
-    rate_hz = _check_rate(rate_hz, path, option)
+    rate_hz = check_rate(rate_hz, path, option)
     return TimedSignal(even.astype(np.float32), rate_hz, start_s, channels)
 
 
@@ -192,35 +179,6 @@ def start_apart(first_s: float, last_s: float) -> bool:
     return MAX_APART_S < last_s - first_s < FAR_APART_S and not is_other_clock
 
 
-def is_clock(name: str) -> bool:
-    """Does a column tell the time, by its name?
-
-    Example:
-        >>> is_clock("timestamp"), is_clock("Time (ms)"), is_clock("reaction time")
-        (True, True, False)
-    """
-    words = _words(name)
-    return bool(CLOCKS.intersection(words)) and CLOCKS.union(BESIDE, UNITS).issuperset(words)
-
-
-def _words(name: str) -> list[str]:
-    return WORD.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-
-
-def _unit(name: str) -> float | None:
-    words = _words(name)
-    return UNITS.get(words[-1]) if words else None
-
-
-def _find_time_column(columns: Mapping[str, np.ndarray]) -> str | None:
-    """``time_s``, else a time column whose unit its name or its type tells; a time before a date."""
-    if TIME_COLUMN in columns:
-        return TIME_COLUMN
-    clocks = [c for c, x in columns.items() if is_clock(c) or (LEVEL.fullmatch(c) and x.dtype.kind in "mM")]
-    usable = [c for c in clocks if columns[c].dtype.kind not in "fiu" or _unit(c) is not None]
-    return min(usable, key=lambda c: "time" not in c.lower(), default=None)
-
-
 def _counts(values: np.ndarray) -> bool:
     """Are they whole numbers that rise by one?"""
     return values.dtype.kind in "fiu" and bool((np.diff(values.astype(np.float64)) == 1).all())
@@ -238,41 +196,6 @@ def _numbers(values: np.ndarray, name: str, path: Path) -> np.ndarray:
 
 def _kind(values: np.ndarray) -> str:
     return "dates or times" if values.dtype.kind in "mM" else "text"
-
-
-def _seconds(values: np.ndarray, name: str, path: Path) -> tuple[np.ndarray, float]:
-    """A time column in seconds, of datetimes from its first value on, and what its first value says in seconds."""
-    if values.dtype.kind in "fiu":
-        time_s = values.astype(np.float64) * (_unit(name) or 1.0)
-        return time_s, float(time_s[0])
-    try:
-        moments = values if values.dtype.kind in "mM" else _moments(values)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise FileError(path, f"column '{name}' holds no moments that are read here", "write seconds") from error
-    if moments.dtype.kind not in "mM" or np.isnat(moments).any():
-        raise FileError(path, f"column '{name}' holds empty or mixed moments", "repair or cut the recording")
-    unit = np.timedelta64(1, "ns")
-    start = moments[0] if moments.dtype.kind == "m" else moments[0] - np.datetime64(0, "ns")
-    return (moments - moments[0]) / unit * 1e-9, float(start / unit * 1e-9)
-
-
-def _moments(values: np.ndarray) -> np.ndarray:
-    """Datetimes of strings; of several time zones, in UTC. Fractions of a second may be left out where they are 0."""
-    import pandas
-
-    if all(isinstance(v, datetime.time) for v in values):
-        values = np.array([v.isoformat() for v in values], dtype=object)
-    text = pandas.Series(values)
-    if text.map(lambda v: isinstance(v, str) and bool(TIME_OF_DAY.fullmatch(v))).all():
-        text = text.str.replace(r":(\d+)$", lambda m: f".{m[1]}" if len(m[1]) > 2 else m[0], regex=True)
-        return pandas.to_timedelta(text.str.replace(",", ".")).to_numpy()
-    with warnings.catch_warnings():  # about formats that it guesses
-        warnings.simplefilter("ignore")
-        try:
-            moments = pandas.to_datetime(text, utc=True)
-        except ValueError:
-            moments = pandas.to_datetime(text, utc=True, format="mixed")
-    return moments.dt.tz_localize(None).to_numpy()
 
 
 def _resample(
@@ -310,7 +233,21 @@ def _resample(
     return x, float(inner.mean() / periods.mean())
 
 
-def _check_rate(rate_hz: float, path: Path, option: str) -> float:
+def check_rate(rate_hz: float, path: Path, option: str) -> float:
+    """A rate that a sensor can have, which is returned.
+
+    Args:
+        rate_hz: Samples a second [Hz].
+        path: The file, for errors.
+        option: What gives the rate, for errors.
+
+    Raises:
+        FileError: It is none.
+
+    Example:
+        >>> check_rate(50.0, Path("a.npy"), "--inertial-hz")
+        50.0
+    """
     if not MIN_HZ <= rate_hz <= MAX_HZ:
         raise FileError(
             path,

@@ -255,6 +255,7 @@ def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) ->
     return {
         "name": scores.name,
         "classes": list(scores.classes),
+        "multiclass": multiclass,
         "recording": dict(zip(scores.classes, (round(float(v), 6) for v in of_recording), strict=True)),
         "rule": asdict(rule),
         "events": events,

@@ -138,13 +138,15 @@ def result_sections(
         drawn = [e for e in errors if not e.kind.startswith("miss")][:N_DRAWN] + missed
         text = "Scores of the snippets; true events are shaded."
         sections.append(Section("Worst errors", text, [error_picture(e, folder) for e in drawn]))
-    label, score = _labels(recordings).ravel(), recording_scores(scores, multiclass).ravel()
-    mean, share, error = calibration(label, score)
+    label, score = _labels(recordings), recording_scores(scores, multiclass)
+    right = np.asarray(label.argmax(1) == score.argmax(1) if multiclass else label.any(1))
+    mean, share, error = calibration(right, score.max(1))
+    of_score, shows = ("of the class that is taken", "show it") if multiclass else ("of an event", "hold one")
     text = (
-        f"Expected calibration error {error:.3f}, bins of about equally many. On the dotted line a score is the share "
-        "of such recordings that show the class; scores learned from bags need not be."
+        f"Score {of_score}: expected calibration error {error:.3f}, bins of about equally many. On the dotted line a "
+        f"score is the share of such recordings that {shows}; scores learned from bags need not be."
     )
-    alt = "share of the class over the score"
+    alt = "share of recordings over the score"
     sections.append(Section("Calibration of recordings", text, [Picture(alt, _draw(mean, share))]))
     return tables, sections
 

@@ -92,7 +92,9 @@ class RunInfo:
         return self.config.loss.mil.weight > 0
 
 
-def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: Path | None = None) -> dict[str, Any]:
+def describe_run(
+    config: RunConfig, splits: DataSplits, data: Path, recordings_sha256: str, start_from: Path | None = None
+) -> dict[str, Any]:
     """What is saved as config.json: enough to repeat the run and to use its network."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -107,6 +109,7 @@ def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: 
         "ranges": signal_ranges(splits.train, splits.inputs),
         "lacking": {m: sum(m not in r.signal for r in splits.train) for m in splits.inputs},
         "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
+        "recordings_sha256": recordings_sha256,
         "config": to_dict(config),
     }
 

@@ -86,7 +86,7 @@ class LiveJobs:
         Raises:
             InputError: The address may not be read, or too many sources are watched.
         """
-        source = LiveSource(address)
+        source = LiveSource(address, leads_nowhere=not self.limits.allow_private)
         parts = urlsplit(address)
         if source.scheme not in PORTS or not parts.hostname:
             raise InputError(f"source: expected one of {', '.join(PORTS)}://HOST/...")

@@ -33,6 +33,7 @@ from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, describe_run, prepare_run_dir, read_run
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.run_splits import check_fits
+from mmcl.runs.same_recordings import check_same_recordings
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.baseline import (
@@ -131,25 +132,14 @@ def check_run(config: RunConfig, dataset: Dataset, data: Path) -> RunConfig:
 
 
 def _train(
-    config: RunConfig,
-    dataset: Dataset,
-    data: Path,
-    out: Path,
-    resume: bool,
-    start_from: Path | None,
-    device: str,
+    config: RunConfig, dataset: Dataset, data: Path, out: Path, resume: bool, start_from: Path | None, device: str
 ) -> Metrics:
     """The steps of a training, in order."""
     splits = load_splits(
-        dataset,
-        data,
-        config.data,
-        config.labels,
-        config.seed,
-        features=config.features,
-        device=resolve_device(device),
+        dataset, data, config.data, config.labels, config.seed, features=config.features, device=resolve_device(device)
     )
     check_splits(splits, data, config.data, config.loss.mil.weight > 0)
+    of_recordings = check_same_recordings(out if resume else None, splits, data)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     if config.labels.unlabelled == "probe":
         splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
@@ -160,7 +150,7 @@ def _train(
     if start_from is not None:
         check_fits(start_from, read_run(start_from), splits, data)
     if accelerator.is_main_process:
-        of_run = describe_run(config, splits, data, start_from)
+        of_run = describe_run(config, splits, data, of_recordings, start_from)
         write_json(out / CONFIG, of_run)
         print_unlike(join_recordings(splits.validation, splits.test), of_run["ranges"], splits.inputs)
     learns_labels = config.loss.mil.weight > 0
@@ -265,7 +255,7 @@ def fit_network(
     task, pairs = create_task(config, splits, grid)
     set_linear_path(task.student, baseline, smooths)
     if start_from is not None:
-        warm_start(start_from, task.student, config.data.modalities, config.model.architecture)
+        warm_start(start_from, task.student, config.data.modalities, splits.classes, config.model.architecture)
     teacher, recordings, bag_grid = None, splits.train, grid
     if config.loss.distill.teacher_run:
         teacher, recordings, bag_grid = load_teacher(

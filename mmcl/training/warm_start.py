@@ -21,16 +21,20 @@ from mmcl.runs.weights import load_weights
 from mmcl.types import Recording, SnippetGrid
 
 
-def warm_start(run: Path, student: nn.Module, modalities: Sequence[str], architecture: str) -> None:
+def warm_start(
+    run: Path, student: nn.Module, modalities: Sequence[str], classes: Sequence[str], architecture: str
+) -> None:
     """Give the student a run's selected weights.
 
-    All of them, or, where the run learned without labels or from more modalities, those of the encoders and projections
-    (of macil-sd's network all that it has).
+    All of them, or, where the run learned without labels, other classes or from more modalities, those of the encoders
+    and projections (of macil-sd's network all but the classifier of other classes). The one class of a detector is
+    taken for another's.
 
     Args:
         run: Folder of a run, or of an imported or shared model.
         student: Gets the weights.
         modalities: Of the student, in order.
+        classes: Of the student.
         architecture: Of the student.
 
     Raises:
@@ -44,12 +48,22 @@ def warm_start(run: Path, student: nn.Module, modalities: Sequence[str], archite
         raise InputError(
             f"--start-from {run}: its modalities are {names}; name them in this order, --data.modalities {names}"
         )
-    if before.has_scores and theirs == ours:
+    known, names = (", ".join(c[:12]) for c in (before.classes, tuple(classes)))
+    is_same = before.classes == tuple(classes) or len(before.classes) == len(classes) == 1
+    if before.has_scores and theirs == ours and is_same:
         load_weights(run / BEST, student)
+        if known != names:
+            print(f"began with the weights of {run}: its class {known} is taken for {names}", flush=True)
         return
-    prefixes = ("encoder.", "project.") if architecture == "mmcl" else ("",)
+    prefixes: tuple[str, ...] = ("encoder.", "project.")
+    what = "encoders and projections"
+    if architecture != "mmcl":
+        prefixes, what = ("",), "all that fits"
+        if before.has_scores and not is_same:
+            prefixes, what = ("encoder.", "fusion."), "all but the classifier"
+    if before.has_scores and not is_same:
+        print(f"{run}: knows the classes {known}, not {names}", flush=True)
     load_weights(run / BEST, student, prefixes)
-    what = "encoders and projections" if architecture == "mmcl" else "all that fits"
     print(f"began with the weights of {run}: {what}; the rest starts anew", flush=True)
 
 

@@ -14,6 +14,7 @@ import mmcl
 from mmcl.cli.main import main
 from mmcl.errors import FileError, InputError
 from mmcl.readers.utd_mhad_mat import read_mat
+from mmcl.types import Recording
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +47,9 @@ def test_arrays_are_scored_as_their_file(video_model, clip):
     frames, sound = decode(clip)
     assert sound.dtype == np.int16
     of_file = video_model.score(str(clip))
-    for samples in (sound, sound / 32768, np.stack([sound, sound], 1)):
-        of_arrays = video_model.score({"visual": frames, "audio": samples}, rate_hz={"visual": 25, "audio": 44_100})
+    rates = {"visual": np.float32(25), "audio": np.int64(44_100)}
+    for samples in (sound, sound / 32768, np.stack([sound, sound], 1), sound.astype(np.int32) << 16):
+        of_arrays = video_model.score({"visual": frames, "audio": samples}, rate_hz=rates)
         assert len(of_arrays) == len(of_file) == 4
         np.testing.assert_allclose(of_arrays.snippets.score, of_file.snippets.score, atol=2e-3)
     silent = video_model.score({"visual": frames}, rate_hz=25.0, name="silent")
@@ -64,6 +66,32 @@ def test_features_are_scored_as_their_file(video_model, clip):
     np.testing.assert_allclose(scores.snippets.score, video_model.score(clip).snippets.score, atol=1e-6)
     with pytest.raises(InputError, match="visual is no array of features, but others are"):
         video_model.score({"visual": decode(clip)[0], "audio": features["audio"]}, rate_hz=25.0)
+
+
+def test_folders_of_features_that_do_not_fit(video_model, tmp_path):
+    spec = {m: s.shape[0] for m, s in video_model.info.inputs.items()}
+    rng = np.random.default_rng(0)
+    good = {"a__0": rng.random((4, spec["visual"])), "a__1": rng.random((4, spec["visual"]))}
+    good |= {"a__logmel": rng.random((4, spec["audio"]))}
+
+    def score(**changed):
+        for path in tmp_path.glob("*.npy"):
+            path.unlink()
+        for name, x in (good | changed).items():
+            np.save(tmp_path / f"{name}.npy", x)
+        return video_model.score(tmp_path)
+
+    crops = [video_model.score({"visual": good[f"a__{i}"], "audio": good["a__logmel"]}) for i in (0, 1)]
+    np.testing.assert_allclose(score().snippets.score, np.mean([c.snippets.score for c in crops], axis=0), atol=1e-6)
+    for changed, message in (
+        ({"a__pann": good["a__logmel"]}, "a__logmel.npy and a__pann.npy are both sound of a"),
+        ({"a__1": good["a__1"][:3]}, "a__1.npy: holds 3 rows, a__0.npy 4"),
+        ({"a__0": good["a__0"].astype(complex)}, "a__0.npy: holds shape .* of complex128"),
+        ({"a__0": good["a__0"] > 0.5}, "of bool"),
+        ({"a__0": good["a__0"].astype(str)}, "of <U"),
+    ):
+        with pytest.raises(FileError, match=message):
+            score(**changed)
 
 
 def test_lists_and_folders_are_lazy_and_outlive_a_bad_file(video_model, clip, tmp_path, capsys):
@@ -137,6 +165,16 @@ def test_what_is_done_with_scores(video_model, clip, tmp_path):
         ({"audio": np.zeros((2, 48_000), np.float32)}, 16_000.0, "transpose them"),
         ({"audio": np.full(48_000, np.nan)}, 16_000.0, "1 is full scale"),
         ({"audio": np.full(48_000, 5000.0)}, 16_000.0, "1 is full scale"),
+        ({"audio": np.arange(48_000) % 99}, 16_000.0, "int64 up to 98 does not tell its full scale; give int16"),
+        ({"audio": np.full(48_000, 30_000, np.int32)}, 16_000.0, "int32 up to 30000 does not tell its full scale"),
+        ({"visual": np.zeros((99, 0, 32, 3), np.uint8)}, 25.0, "frames: expected"),
+        ({"visual": np.zeros((99, 32, 32, 3), np.uint8)}, [25], r"rate_hz: expected samples a second.*got \[25\]"),
+        (
+            Recording("r", {"ir": np.zeros((9, 1))}, {"ir": 1.0}),
+            None,
+            "takes visual, audio; .* holds ir",
+        ),
+        (Recording("r", {"audio": np.zeros((9, 3))}, {"audio": 1.5}), None, r"holds shape \(9, 3\); the model takes"),
         ({"thermal": np.zeros(9)}, 1.0, "takes visual, audio, got thermal"),
         ({}, None, "expected arrays of visual, audio, got none"),
         (np.zeros((9, 8, 8, 3), np.uint8), 25.0, "give arrays by modality"),
@@ -180,6 +218,29 @@ def test_sensor_arrays_and_tables(trained, dataset_dir, tmp_path):
         )
     with pytest.raises(FileError, match="the model was trained on"):
         model.score({**x, "inertial": x["inertial"][:, :5]}, rate_hz=rates)
+    for wrong in (-50.0, 0.0, np.nan, 1e9):
+        with pytest.raises(FileError, match=r"rate .* Hz; expected 0.1 to 100000 Hz"):
+            model.score(x, rate_hz={**rates, "inertial": wrong})
+    with pytest.raises(FileError, match="holds masked values"):
+        model.score({**x, "inertial": np.ma.masked_greater(x["inertial"], 1.0)}, rate_hz=rates)
+    with pytest.raises(FileError, match="names a column twice"):
+        model.score({**x, "inertial": table.set_axis(list("abcdea"), axis=1)}, rate_hz=rates)
+    lacks_rate = Recording("r", {"inertial": x["inertial"]}, {})
+    with pytest.raises(FileError, match="has no rate"):
+        model.score(lacks_rate)
+
+
+def test_recognition_has_no_events(wrist_run, tmp_path):
+    """A recording shows one class: in Python, as JSON, and as annotations."""
+    model = mmcl.load(wrist_run / "run", "cpu")
+    scores = model.score(np.random.default_rng(0).standard_normal((200, 3)), rate_hz=50, name="r")
+    assert scores.snippets.score.max() > 0.01
+    assert scores.events(threshold=0.01) == scores.to_dict(threshold=0.01)["events"] == []
+    scores.save(tmp_path / "scores")
+    out = tmp_path / "events.csv"
+    words = ["annotations", "export", str(tmp_path / "scores"), "--to", "csv", "--out", str(out)]
+    assert main([*words, "--threshold", "0.01"]) == 0
+    assert out.read_text().splitlines()[1:] == ["r,,,,"]
 
 
 def test_no_such_model(tmp_path):

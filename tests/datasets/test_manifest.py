@@ -72,6 +72,8 @@ def test_a_manifest_is_read(sensors):
         (["label", "imu.wrist"], ["a", "x.npy"], "column 'imu.wrist': not a name"),
         (["label", "wrist", "events"], ["a", "x.npy", "3-1"], "line 2: events holds '3-1'"),
         (["label", "wrist"], ["a"], "line 2: has 1 columns"),
+        (["label", "wrist"], ["nan", "x.npy"], "line 2: the label 'nan' is how a missing value is written"),
+        (["label", "wrist"], ["a;<NA>", "x.npy"], "line 2: the label '<NA>' is how"),
         (["name", "label", "wrist"], ["../up", "a", "x.npy"], r"line 2: name '../up': results are named after it"),
         (["name", "label", "wrist"], ["/abs", "a", "x.npy"], "line 2: name '/abs'"),
         (["name", "label", "wrist"], ["a\x1b[31m", "a", "x.npy"], "line 2: name"),
@@ -81,6 +83,20 @@ def test_a_manifest_is_read(sensors):
 def test_bad_manifests(tmp_path, header, row, message):
     with pytest.raises(FileError, match=message):
         read_manifest(write_manifest(tmp_path / "m.csv", header, [row]))
+
+
+def test_classes_of_numbers_beside_missing_values(sensors, tmp_path):
+    """pandas writes whole numbers with a point where others are missing; 0.0 is no class of its own then."""
+    rows = list(csv.reader(sensors.read_text().splitlines()))
+    at = rows[0].index("label") if "label" in rows[0] else rows[0].index("labels")
+    for n, row in enumerate(rows[1:]):
+        row[at] = ("0.0", "1.0")[n % 2]
+    index = read_manifest(write_manifest(sensors.parent / "numbers.csv", rows[0], rows[1:]))
+    assert index.classes == ("0", "1")
+    rows[2][at] = ""
+    path = write_manifest(sensors.parent / "numbers-and-blank.csv", rows[0], rows[1:])
+    with pytest.raises(FileError, match=r"has no label, and others are labelled 0"):
+        splits_of(override(recipe("events"), {"data.modalities": ("wrist",)}), path)
 
 
 def test_splits_by_groups_and_their_mistakes(sensors, tmp_path):

@@ -236,3 +236,17 @@ def test_several_pictures(tmp_path, capsys):
     media, snippets, reader = read(path)
     assert [number_of(s.frames[0]) for s in snippets] == [500, 516]
     assert "has 2 pictures, stream 1 is used" in "\n".join(describe_decoding(path, media, reader, False))
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mp4"])
+def test_a_clock_that_begins_late(ending, tmp_path):
+    """Matroska says when a stream ends, not how long it lasts."""
+    codec = "libvpx" if ending == "webm" else "libx264"
+    path = write_clip(tmp_path / f"a.{ending}", 72, video=codec, audio=None, times_s=5 + np.arange(72) / 24)
+    media, snippets = read_snippets(path, 64)
+    assert media.start_s == pytest.approx(5.0, abs=0.01) or ending == "mp4"
+    assert sum(1 for _ in snippets) == 4
+    content = path.read_bytes()
+    (tmp_path / f"b.{ending}").write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(FileError):
+        list(read_snippets(tmp_path / f"b.{ending}", 64)[1])

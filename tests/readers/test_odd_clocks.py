@@ -89,6 +89,44 @@ def test_a_mat_file_says_its_rate(tmp_path):
     assert read_signal_file(path, HZ, "--hz").rate_hz == HZ
     with pytest.raises(FileError, match="says 50 Hz, --hz 100"):
         read_signal_file(path, 100.0, "--hz")
+    for wrong, message in ((-50.0, "rate -50 Hz"), (0.0, "rate 0 Hz"), (np.nan, "rate nan Hz"), (2.4e9, "rate 2.4e")):
+        scipy.io.savemat(path, {"acc": signal(), "fs": wrong})
+        with pytest.raises(FileError, match=f"{message}.*expected 0.1 to 100000 Hz"):
+            read_signal_file(path, None, "--hz")
+    scipy.io.savemat(path, {"acc": signal(), "fs": HZ, "freq": 100.0})
+    with pytest.raises(FileError, match=r"says several rates, .*fs 50.*keep one"):
+        read_signal_file(path, None, "--hz")
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.004])
+@pytest.mark.parametrize(
+    ("seconds", "part", "unit"),
+    [
+        ("sec", "nanosec", 1e-9), ("secs", "nsecs", 1e-9), ("seconds", "nanoseconds", 1e-9), ("sec", "usec", 1e-6),
+        ("header.stamp.sec", "header.stamp.nanosec", 1e-9), ("timestamp_s", "timestamp_us", 1e-6),
+    ],
+)  # fmt: skip
+def test_a_clock_of_two_columns(tmp_path, seconds, part, unit, jitter_s):
+    """As ROS writes its stamps; both columns are one clock, and none of them a signal."""
+    time = TIME + np.random.default_rng(1).uniform(0, jitter_s, N) + 1_700_000_000
+    parts = {seconds: np.floor(time).astype(int), part: np.round((time % 1) / unit).astype(int)}
+    frame_of(signal(), **parts).to_csv(tmp_path / "a.csv", index=False)
+    got = read_signal_file(tmp_path / "a.csv", None, "--hz")
+    assert got.channels == ("x", "y", "z")
+    assert got.rate_hz == pytest.approx((N - 1) / (time[-1] - time[0]), rel=1e-6)
+    assert got.start_s == pytest.approx(time[0], abs=1e-6)
+    even = time[0] + np.arange(N) / got.rate_hz
+    expected = np.stack([np.interp(even, time, column) for column in signal().T], 1)
+    np.testing.assert_allclose(got.x, expected, atol=1e-3)
+    frame_of(signal(), time_s=TIME, **parts).to_csv(tmp_path / "b.csv", index=False)
+    expect(tmp_path / "b.csv", None)
+
+
+@pytest.mark.parametrize("name", ["timestamp_100ns", "ts (10 us)", "Time [0.1 ms]", "Elapsed (1/10 s)"])
+def test_clocks_that_count_multiples_of_a_unit(tmp_path, name):
+    frame_of(signal(), **{name: 10 * TIME}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(FileError, match="counts multiples of a unit; write seconds, as time_s"):
+        read_signal_file(tmp_path / "a.csv", None, "--hz")
 
 
 def test_sensors_of_a_recording_begin_together(tmp_path):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from mmcl.cli.main import main
-from mmcl.reporting.split_results import class_table, recording_scores, worst_errors
-from mmcl.types import Recording, SnippetScores
+from mmcl.evaluation.detection import detection_metrics
+from mmcl.evaluation.recognition import recognition_metrics
+from mmcl.reporting.split_results import class_table, recording_scores, result_sections, worst_errors
+from mmcl.types import Recording, SnippetGrid, SnippetScores
 
 
 def made_up(values, labels, classes=("fight",)):
@@ -47,6 +49,20 @@ def test_each_class():
     (error,) = worst_errors(*split, True)
     assert (error.kind, error.recording.name, error.shows) == ("taken for a", "r1", "b")
     assert error.score == pytest.approx(recording_scores(split[1], True)[1, 0])
+
+
+@pytest.mark.parametrize("multiclass", [True, False])
+def test_the_calibration_error_of_the_page_is_that_of_the_metrics(multiclass, rng, tmp_path):
+    classes = ("a", "b", "c", "d")
+    score = rng.dirichlet(np.ones(4), 60)
+    label = np.eye(4)[rng.integers(0, 4, 60)] * (1 if multiclass else rng.integers(0, 2, (60, 1)))
+    recordings, scores = made_up(score, label, classes)
+    if multiclass:
+        expected = recognition_metrics(recordings, scores)["calibration error"]
+    else:
+        expected = detection_metrics(recordings, scores, SnippetGrid(1.0, 1.0, {}))["bag calibration error"]
+    _, sections = result_sections(recordings, scores, multiclass, tmp_path)
+    assert f"expected calibration error {expected:.3f}," in sections[-1].note
 
 
 def test_a_run_page_has_them(trained, tmp_path, page):

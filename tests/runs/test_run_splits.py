@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from mmcl.cli.main import main
 
@@ -80,3 +82,28 @@ def test_a_run_is_evaluated_on_its_classes_and_told_of_other_names_and_units(wri
     words = ["train", "recordings", "--data", str(data), "--out", str(tmp_path / "run"), "--optim.epochs", "1"]
     assert main([*words, "--model.dim", "16", "--trainer.tracker", "none"]) == 0
     assert "and 5 more such warnings" in capsys.readouterr().out
+
+
+def test_heads_of_other_classes_are_not_taken(wrist_run, tmp_path, capsys):
+    """Of the run's weights the encoders are taken; the head of one class does not begin as another's."""
+    data = changed_copy(wrist_run, tmp_path / "other", lambda f: f)
+    rows = pandas.read_csv(data)
+    rows.replace({"label": {"calm": "zzz"}}).to_csv(data, index=False)
+    words = ["train", "recordings", "--data", str(data), "--start-from", str(wrist_run / "run"), "--model.dim", "16"]
+    words += ["--optim.epochs", "1", "--optim.learning-rate", "1e-9", "--trainer.tracker", "none"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert f"{wrist_run / 'run'}: knows the classes calm, wild, not wild, zzz" in out
+    assert "encoders and projections; the rest starts anew" in out
+    before, after = (load_file(run / "best.safetensors") for run in (wrist_run / "run", tmp_path / "run"))
+    encoder = [k for k, x in before.items() if k.startswith("encoder.") and x.is_floating_point() and x.ndim > 1]
+    assert encoder
+    for k in encoder:
+        torch.testing.assert_close(before[k], after[k], atol=1e-5, rtol=1e-4)
+    heads = [k for k, x in before.items() if not k.startswith(("encoder.", "project.")) and x.ndim > 1]
+    assert any(not torch.allclose(before[k], after[k], atol=1e-3) for k in heads)
+    rows.to_csv(data, index=False)
+    assert main([*words, "--out", str(tmp_path / "same")]) == 0
+    same = load_file(tmp_path / "same" / "best.safetensors")
+    for k in heads:
+        torch.testing.assert_close(before[k], same[k], atol=1e-5, rtol=1e-4)

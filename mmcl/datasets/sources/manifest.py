@@ -47,6 +47,8 @@ FOR_READERS = ("seconds", "streams", "problem")
 VIDEO = "video"
 RENAMED = {"part": "split"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+INTEGRAL = re.compile(r"^(\d+)\.0+$")  # a class of numbers, beside missing values, as pandas writes it
+MISSING = ("nan", "NaN", "NAN", "null", "NULL", "NA", "N/A", "n/a", "<NA>", "NaT")
 RESERVED = ("joint", "total", "keys", "values", "items", "pop", "update", "clear", "start_s", "end_s")
 
 
@@ -195,7 +197,9 @@ def _row(
     if split not in ("", *SPLITS):
         raise wrong(f"split is '{split}'", "expected train, validation or test")
     text = unicodedata.normalize("NFC", cell.get("labels", ""))  # accents are written in two ways
-    labels = tuple(v.strip() for v in text.split(";") if v.strip())
+    labels = tuple(INTEGRAL.sub(r"\1", v.strip()) for v in text.split(";") if v.strip())
+    if missing := [v for v in labels if v in MISSING]:
+        raise wrong(f"the label '{missing[0]}' is how a missing value is written", "write the class, or leave it empty")
     events = _events(cell.get("events", ""), labels, wrong)
     name = cell.get("name") or (_name_of_file(cell[VIDEO]) if cell.get(VIDEO) else f"recording-{line - 1}")
     where = f"{path}: line {line}"

@@ -17,9 +17,10 @@ N_DIRECTIONS, N_QUARTERS = 8, 4
 
 
 class Descriptors(VisualExtractor):
-    """1024 numbers a snippet, over 8 x 8 cells: colour (3, means), change (1, spread of brightness
-    over the snippet), edges (8 directions, share of the gradient) and motion (4 quarters of the
-    snippet, mean change from frame to frame).
+    """1024 numbers a snippet: colour, change of brightness, edges and motion of 8 x 8 cells.
+
+    Of each cell: colour (3, means), change (1, spread of brightness over the snippet), edges (8 directions, share of
+    the gradient) and motion (4 quarters of the snippet, mean change from frame to frame).
 
     forward: frames ``(snippet, 16, height, width, 3)`` uint8 -> ``(snippet, 1, 1024)``.
 

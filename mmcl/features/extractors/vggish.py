@@ -27,10 +27,12 @@ __all__ = ["Vggish"]
 
 
 class Vggish(AudioExtractor):
-    """forward: the second of sound that ends with each snippet ``(snippet, 16000)`` -> ``(snippet, 128)``.
+    """128 numbers a snippet: VGGish's embedding of the second of sound that ends with the snippet.
 
-    One patch of 96 windows a snippet that ends where the snippet ends, so that patches overlap, as
-    XD-Violence's features were made; not VGGish's own hop of 0.96 s, which gives other lengths.
+    forward: sound ``(snippet, 16000)`` -> ``(snippet, 128)``.
+
+    One patch of 96 windows a snippet that ends where the snippet ends, so that patches overlap, as XD-Violence's
+    features were made; not VGGish's own hop of 0.96 s, which gives other lengths.
 
     Args:
         weights: A file or an address; "" = the public weights, None = random ones.

@@ -13,7 +13,7 @@ from mmcl.types import l2_normalize
 class DirectPredictor(nn.Module):
     """A predictor set from eigenvalues.
 
-    A linear predictor that is set, not learned: from the eigenvalues of the EMA model correlation of the queries.
+    A linear predictor that is set, not learned: from the eigenvalues of a moving average of the queries' correlation.
 
     ``F <- rho F + (1 - rho) E[a a']``, ``W = U diag(sqrt(max(0, d) / d_max) + eps) U'``; loss ``-2 cos(W a, b)``, b
     constant.

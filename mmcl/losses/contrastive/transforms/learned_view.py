@@ -13,7 +13,7 @@ from mmcl.types import l2_normalize
 class LearnedView(nn.Module):
     """Augments embeddings.
 
-    Augmentation learned in embedding space: each side moves by a small network of its own, ``unit(z + MLP(z))``.
+    Augmentation learned in embedding space: each side moves by a small network of its own, ``unit(z + 0.1 MLP(z))``.
 
     Its weights learn with the rest; the source's alternating meta steps are left out. Use it with the adaptive
     margin, which keeps views from collapsing.
@@ -31,7 +31,7 @@ class LearnedView(nn.Module):
         torch.Size([4, 8])
     """
 
-    formula = r"(z + \mathrm{MLP}(z)) / \lVert\cdot\rVert"
+    formula = r"(z + 0.1\,\mathrm{MLP}(z)) / \lVert\cdot\rVert"
     use_when = "with `adaptive-margin`"
     source = "MCLRec [C], no meta steps"
 
