@@ -7,8 +7,8 @@
 # %% [markdown]
 # # Plug the objective into a foreign network
 #
-# Two GRUs that know nothing of mmcl, on made-up bags: half of them hold an event that both modalities show faintly. What do MIL pooling,
-# the semi-bag contrast and an EMA teacher add? The same seeds with and without.
+# Two GRUs that know nothing of mmcl, on made-up bags: half of them hold an event that both modalities show faintly. What does the
+# semi-bag contrast, its snippets clustered by an EMA teacher's scores, add to MIL? The same seeds with and without.
 
 # %%
 import matplotlib.pyplot as plt

@@ -78,8 +78,8 @@ for name, changes in variants.items():
     print(name, {k: round(v, 3) for k, v in metrics.items() if "false" in k})
 
 # %% [markdown]
-# Of the 5 % hardest negatives of each query, how many are false, that is, show the same action? A query's share of false
-# negatives at random is one over the number of actions.
+# Of the 5 % hardest pairs of different recordings, how many are false negatives, that is, show the same action? At random it is about one
+# over the number of actions. The histograms show where positives, false and true negatives lie.
 
 # %%
 figure, axes = plt.subplots(1, len(samples), figsize=(10, 3.6), layout="constrained", sharey=True)

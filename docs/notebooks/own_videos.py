@@ -8,7 +8,7 @@
 # # Own videos in ten minutes
 #
 # From a folder of clips to scores, events and a page. The clips here are made up, so that this page can be executed
-# anywhere; with your own, skip the first cell and point `CLIPS` at a folder that holds a folder for each class.
+# anywhere; with your own, let `CLIPS` be a folder that holds a folder for each class, and leave out the lines that make clips.
 
 # %%
 import tempfile
@@ -30,7 +30,7 @@ print(*(f"{kind.name}: {len(list(kind.rglob('*.mp4')))} clips" for kind in CLIPS
 # ## Train
 #
 # One label a clip. Folders below a class are groups (a camera each), which are never split between training and test.
-# Optical flow and log-mel need no weights; `mmcl[pretrained]` brings EfficientNet-Lite0, `mmcl[hf]` any model of the hub.
+# `descriptors` and `log-mel` need no weights; `mmcl[pretrained]` brings EfficientNet-Lite0, `mmcl[hf]` any model of the hub.
 
 # %%
 import mmcl
