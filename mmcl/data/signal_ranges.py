@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mmcl.data.columns import having
 from mmcl.readers.kinds import get_kind
 from mmcl.types import InputSpec, Recording
 
@@ -35,8 +36,8 @@ def signal_ranges(recordings: Sequence[Recording], inputs: Mapping[str, InputSpe
     for m, spec in inputs.items():
         if not get_kind(spec.kind).has_units:
             continue
-        having = [i for i, r in enumerate(recordings) if m in r.signal]
-        sample = having[:: -(-len(having) // MAX_RECORDINGS) or 1]
+        having_it = np.flatnonzero(having(recordings, m)).tolist()
+        sample = having_it[:: -(-len(having_it) // MAX_RECORDINGS) or 1]
         sizes = [root_mean_square(recordings[i].signal[m]) for i in sample]
         if sizes:
             ranges[m] = np.stack([np.min(sizes, 0), np.max(sizes, 0)], 1).tolist()

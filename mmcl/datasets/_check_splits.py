@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from mmcl.config.schema import DataConfig
 from mmcl.data.collate import require_finite
 from mmcl.data.recording_index import SPLITS
+from mmcl.data.stored_index import StoredRecordings
 from mmcl.datasets._splits import DataSplits
 from mmcl.errors import InputError
 
@@ -35,8 +38,13 @@ def check_splits(splits: DataSplits, data: Path, options: DataConfig, learns_lab
 def _check_labels(splits: DataSplits, split: str, data: Path) -> None:
     """Two classes or more; of events, recordings with and without, or known times where a split is only evaluated."""
     recordings = splits.of(split)
-    shown = {tuple(r.label) for r in recordings if r.label is not None}
-    if not shown or (split != "train" and any(r.intervals for r in recordings)):
+    if isinstance(recordings, StoredRecordings):
+        shown = set(map(tuple, np.unique(recordings.labels, axis=0).tolist()))
+        has_times = bool(recordings.columns.has_events[recordings.numbers].any())
+    else:
+        shown = {tuple(r.label) for r in recordings if r.label is not None}
+        has_times = any(r.intervals for r in recordings)
+    if not shown or (split != "train" and has_times):
         return
     if splits.dataset.task == "detection":
         events = {any(label) for label in shown}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mmcl.data.columns import having, labels_of
 from mmcl.data.recording_index import SPLITS, RecordingIndex, RecordingRow
 from mmcl.datasets._splits import DataSplits
 from mmcl.evaluation.metrics import roc_auc
@@ -24,12 +25,8 @@ def describe_missing_streams(splits: DataSplits) -> tuple[list[str], dict[str, f
         presence tells a class; for each such modality the share of recordings of a split that have it, and the ROC-AUC
         by which "has it" tells the class that it tells best in the training split (0.5 = nothing).
     """
-    has = {
-        m: {s: np.array([m in r.signal for r in splits.of(s)]) for s in SPLITS if splits.of(s)} for m in splits.inputs
-    }
-    n_classes = len(splits.classes)
-    label = np.array([r.label > 0 if r.label is not None else np.zeros(n_classes, bool) for r in splits.train])
-    return _describe(has, label, splits.classes)
+    has = {m: {s: having(splits.of(s), m) for s in SPLITS if splits.of(s)} for m in splits.inputs}
+    return _describe(has, labels_of(splits.train, len(splits.classes)) > 0, splits.classes)
 
 
 def describe_missing_of_rows(

@@ -26,6 +26,7 @@ from mmcl.config.files import from_dict, override, to_dict
 from mmcl.config.migrations import SCHEMA_VERSION, migrate
 from mmcl.config.schema import RunConfig
 from mmcl.config.validation import check_model, check_ranges
+from mmcl.data.columns import having
 from mmcl.data.signal_ranges import Ranges, signal_ranges
 from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset
@@ -107,7 +108,7 @@ def describe_run(
         "inputs": {m: asdict(spec) for m, spec in splits.inputs.items()},
         "extractors": {m: asdict(card) for m, card in splits.extractors.items()},
         "ranges": signal_ranges(splits.train, splits.inputs),
-        "lacking": {m: sum(m not in r.signal for r in splits.train) for m in splits.inputs},
+        "lacking": {m: int((~having(splits.train, m)).sum()) for m in splits.inputs},
         "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
         "recordings_sha256": recordings_sha256,
         "config": to_dict(config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,12 @@ from xd_features import make_features
 
 from mmcl.cli.main import main
 from mmcl.config import override
+from mmcl.data.columns import having, labels_of
+from mmcl.data.signal_ranges import signal_ranges
+from mmcl.data.stored_index import StoreColumns
 from mmcl.datasets import get_dataset, load_splits
+from mmcl.datasets._check_splits import _check_labels
+from mmcl.datasets._missing_streams import describe_missing_streams
 from mmcl.readers.shards import ShardStore, ShardWriter, StoredModality
 
 pytest.importorskip("pyarrow")
@@ -58,6 +64,30 @@ def test_training_from_a_store_is_training_from_files(dataset, tmp_path, rng, ca
     assert main(["report", str(tmp_path / "b")]) == 0
     assert main(["store", "info", str(store)]) == 0
     assert "train 12, validation 6, test 6" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset", ["events", "recordings"])
+def test_what_is_asked_of_all_recordings_makes_none(dataset, tmp_path, rng, monkeypatch):
+    """A store of a million is described by its columns, as its recordings one by one are."""
+    manifest, store = write_manifest(tmp_path, rng, dataset == "events"), tmp_path / "store"
+    assert main(["store", "convert", str(manifest), str(store), "--dataset", dataset]) == 0
+    config = get_dataset(dataset).default_config(store)
+    config = override(config, {"data.modalities": ("wrist", "clip")})
+    stored = load_splits(get_dataset(dataset), store, config.data, config.labels, config.seed)
+    in_memory = replace(stored, **{s: list(stored.of(s)) for s in ("train", "validation", "test")})
+    expected = describe_missing_streams(in_memory)
+    ranges = signal_ranges(in_memory.train, stored.inputs)
+    monkeypatch.setattr(StoreColumns, "recording", None)
+    assert expected[0][0].startswith("recordings without clip: ")
+    assert describe_missing_streams(stored) == expected
+    for split in ("train", "validation", "test"):
+        for m in ("wrist", "clip", "nothing"):
+            assert having(stored.of(split), m).tolist() == having(in_memory.of(split), m).tolist()
+        n = len(stored.classes)
+        np.testing.assert_array_equal(labels_of(stored.of(split), n), labels_of(in_memory.of(split), n))
+        _check_labels(stored, split, store)
+    monkeypatch.undo()
+    assert signal_ranges(stored.train, stored.inputs) == ranges
 
 
 def test_a_store_goes_back_into_files(tmp_path, rng):
