@@ -165,9 +165,9 @@ class Recording:
         return min(len(x) / self.rate_hz[m] for m, x in self.signal.items())
 
     def only(self, modalities: Sequence[str]) -> Recording:
-        """The same recording with these modalities alone."""
-        signal = {m: self.signal[m] for m in modalities}
-        return replace(self, signal=signal, rate_hz={m: self.rate_hz[m] for m in modalities})
+        """The same recording with those of these modalities alone that it has."""
+        signal = {m: self.signal[m] for m in modalities if m in self.signal}
+        return replace(self, signal=signal, rate_hz={m: self.rate_hz[m] for m in signal})
 
 
 @dataclass(frozen=True)

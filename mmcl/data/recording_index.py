@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from mmcl.data.durations import check_durations, check_events
 from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard
 from mmcl.readers.timed_table import MAX_APART_S, start_apart
@@ -179,42 +181,6 @@ class RecordingRow:
                 )
 
 
-def check_events(events: Iterable[Interval], duration_s: float, where: str) -> None:
-    """Events lie within their recording.
-
-    Args:
-        events: Of the recording.
-        duration_s: Its length [s].
-        where: Names it in errors.
-
-    Raises:
-        InputError: One begins behind the end, or ends far behind it.
-    """
-    for event in events:
-        if event.start_s >= duration_s or event.end_s > duration_s + max(2.0, 0.1 * duration_s):
-            raise InputError(
-                f"{where}: an event from {event.start_s:g} to {event.end_s:g} s, but it lasts "
-                f"{duration_s:.1f} s; are they in seconds?"
-            )
-
-
-def check_durations(signal: Mapping[str, Any], rate_hz: Mapping[str, float], where: str) -> None:
-    """Modalities of a recording last about equally long.
-
-    Args:
-        signal: ``{modality: (frame, ...)}``.
-        rate_hz: Samples a second of each [Hz].
-        where: Names the recording in errors.
-
-    Raises:
-        InputError: They do not.
-    """
-    seconds = {m: len(x) / rate_hz[m] for m, x in signal.items()}
-    if max(seconds.values()) - min(seconds.values()) > max(1.0, 0.1 * max(seconds.values())):
-        durations = ", ".join(f"{m} {s:.1f} s at {rate_hz[m]:g} Hz" for m, s in seconds.items())
-        raise InputError(f"{where}: {durations} do not match to 1 s or a tenth; check the rates, or cut both alike")
-
-
 @dataclass(frozen=True)
 class RecordingIndex:
     """All recordings of a data set.
@@ -251,6 +217,19 @@ class RecordingIndex:
                 raise InputError(f"{where}: split '{row.split}'; expected {', '.join(SPLITS)} or none")
             if unknown := [label for label in row.labels if label not in known]:
                 raise InputError(f"{where}: label '{unknown[0]}' is no class; expected {', '.join(self.classes)}")
+
+    @property
+    def sha256(self) -> str:
+        """Tells whether indices hold the same recordings: their splits, names, labels and groups, in order.
+
+        Example:
+            >>> len(RecordingIndex((), ()).sha256)
+            64
+        """
+        digest = hashlib.sha256("\n".join(self.classes).encode())
+        for row in self.rows:
+            digest.update("\0".join((row.split, row.name, ";".join(row.labels), row.group, "")).encode())
+        return digest.hexdigest()
 
     @property
     def has_media(self) -> bool:

@@ -32,6 +32,7 @@ class DataSplits:
         extractors: What made the features, where it is known.
         repeats: Times that an epoch goes through the training split.
         features: How features of media files are made.
+        recordings_sha256: ``RecordingIndex.sha256`` of the data set, all splits of it.
 
     Example:
         >>> from mmcl.datasets import get_dataset
@@ -48,6 +49,7 @@ class DataSplits:
     extractors: Mapping[str, ExtractorCard] = field(default_factory=dict)
     repeats: int = 1
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    recordings_sha256: str = ""
 
     def of(self, split: str) -> Sequence[Recording]:
         """The recordings of "train", "validation" or "test"."""
@@ -88,7 +90,9 @@ def load_splits(
         Traceback (most recent call last):
         mmcl.errors.FileError: nowhere/Inertial: no such folder; ...
     """
-    index = hold_streams(dataset.index(data, options, seed))
+    index = dataset.index(data, options, seed)
+    sha256 = index.sha256
+    index = hold_streams(index)
     modalities = options.modalities or tuple(index.kinds)
     if unknown := [m for m in modalities if m not in index.kinds]:
         raise InputError(
@@ -117,6 +121,7 @@ def load_splits(
         {m: card for m, card in index.extractors.items() if m in modalities},
         repeats,
         features or FeaturesConfig(),
+        sha256,
     )
 
 

@@ -213,7 +213,7 @@ def read_annotations(data: Path) -> Annotations | None:
         pairs = [(a, b) for a, b in zip(frames[::2], frames[1::2]) if a >= 0 and b >= 0]
         if len(frames) not in (2, 4) or any(b <= a for a, b in pairs):
             raise FileError(files[0], f"line {number}: expected NAME CLASS and pairs start end", "repair the line")
-        events[name.rsplit(".", 1)[0]] = pairs
+        events.setdefault(name.rsplit(".", 1)[0], []).extend(pairs)
     return events
 
 

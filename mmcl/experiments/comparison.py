@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+ROUNDING = 1e-9  # differences whose spread is smaller are equal
+
 
 @dataclass(frozen=True)
 class ComparisonRow:
@@ -56,7 +58,8 @@ class Comparison:
         for name, values in self.values.items():
             x = np.asarray(values)
             n = min(len(x), len(base))
-            differs = name != self.baseline and n > 1 and bool(np.any(x[:n] != base[:n]))
+            spread_of_differences = np.ptp(x[:n] - base[:n]) if n else 0.0
+            differs = name != self.baseline and n > 1 and bool(spread_of_differences > ROUNDING)
             p = float(stats.ttest_rel(x[:n], base[:n]).pvalue) if differs else float("nan")
             spread = float(x.std(ddof=1)) if len(x) > 1 else float("nan")
             rows.append(ComparisonRow(name, float(x.mean()), spread, float((x[:n] - base[:n]).mean()), p))

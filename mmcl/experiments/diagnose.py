@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmcl.config.schema import LabelsConfig
 from mmcl.data.bags import BagDataset
 from mmcl.data.collate import collate
 from mmcl.errors import InputError
@@ -143,7 +144,7 @@ def diagnose(
     if len(info.inputs) < 2:
         raise InputError(f"{run}: has one modality alone, {next(iter(info.inputs))}; pairs need two")
     check_writable(out or run)
-    splits = load_run_splits(run, info, data, (split,))
+    splits = load_run_splits(run, info, data, (split,), labels=LabelsConfig())
     recordings, of_recordings = splits.of(split), info.dataset.task == "recognition"
     if not recordings:
         raise InputError(f"{run}: this run has no {split} split")

@@ -112,7 +112,7 @@ def finetune(
     if from_scratch and encoder_lr_scale is not None:
         raise InputError("--encoder-lr-scale: from scratch, encoders learn at the rate of the rest; leave it out")
     table: Table = {}
-    for n_labels in labels:
+    for n_labels in dict.fromkeys(labels):
         changes = {
             "labels.unlabelled": unlabelled if n_labels and not from_scratch else None,
             "optim.epochs": epochs,

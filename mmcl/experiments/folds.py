@@ -16,6 +16,7 @@ from mmcl.data.recording_index import SPLITS, RecordingIndex
 from mmcl.datasets import get_dataset
 from mmcl.datasets._missing_streams import describe_missing_of_rows
 from mmcl.errors import InputError
+from mmcl.experiments.comparison import ROUNDING
 from mmcl.experiments.many_runs import check_many_runs, train_missing
 from mmcl.io import atomic_write, read_metrics, write_json
 from mmcl.runs.model import resolve_device
@@ -92,7 +93,7 @@ def corrected_p(difference: np.ndarray, test_share: float) -> float:
     """
     n = len(difference)
     spread = difference.std(ddof=1) if n > 1 else 0.0
-    if spread == 0:
+    if spread <= ROUNDING * max(1.0, float(np.abs(difference).max(initial=0.0))):
         return float("nan")
     t = difference.mean() / (spread * (1 / n + test_share) ** 0.5)
     return float(2 * stdtr(n - 1, -abs(t)))

@@ -6,16 +6,19 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from mmcl.config.files import from_dict, to_dict
 from mmcl.config.schema import RunConfig
+from mmcl.data.recording_index import RecordingIndex
 from mmcl.datasets import get_dataset
 from mmcl.errors import InputError
 from mmcl.experiments.run_processes import RunProcesses
 from mmcl.io import read_json, read_metrics, write_json
 from mmcl.runs.run_dir import CONFIG, METRICS, read_run, world_size_asked
+from mmcl.runs.same_recordings import check_finished, index_now
 from mmcl.stop import stops_on_sigterm
 from mmcl.training.run import train
 
@@ -53,11 +56,17 @@ def train_missing(
     Raises:
         InputError: A run was made with other settings, has no such metric, or failed; the others are kept.
     """
+    indices: dict[Any, RecordingIndex | None] = {}
     for name, settings in runs.items():
         if (out / name / CONFIG).exists():
             before = read_run(out / name, as_saved=True)
             if before.config != settings or before.data != data.resolve():
                 raise InputError(f"{out / name}: was made with other settings or data; choose another --out")
+            if (out / name / METRICS).exists():
+                key = (settings.data, settings.seed)  # many runs share their data
+                if key not in indices:
+                    indices[key] = index_now(get_dataset(settings.dataset), settings.data, settings.seed, data)
+                check_finished(out / name, indices[key], data)
     missing = [name for name in runs if not (out / name / METRICS).exists()]
     if not missing:
         return

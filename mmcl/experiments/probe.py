@@ -77,8 +77,8 @@ def probe(
     of_train = embed(network.to(where), splits.train, info.grid, where)
     evaluated = embed(network, splits.of(split), info.grid, where)
     table: Table = {}
-    for kind in kinds:
-        for number in labels:
+    for kind in dict.fromkeys(kinds):
+        for number in dict.fromkeys(labels):
             for seed in range(label_seeds if number else 1):
                 labelled = few_label_numbers(splits.train, number, seed)
                 name = f"{describe_labels(number)}, {' + '.join(chosen)}, {kind}"

@@ -56,7 +56,8 @@ def _recording(name: str, content: dict, rule: EventRule | None) -> AnnotatedRec
         score = np.array([s["joint"] for s in snippets], np.float64)
         scores = SnippetScores(name, start, end, score, {}, score.max(0), {}, classes)
         events = [Annotation(round(e.start_s, 3), round(e.end_s, 3), e.name, e.peak) for e in find_events(scores, rule)]
-    below = f"{name}{Path(file).suffix}" if file else ""
+    ending = Path(file).suffix
+    below = "" if not file else name if name.endswith(ending) else f"{name}{ending}"
     return AnnotatedRecording(name, below, float(end[-1]), tuple(events))
 
 

@@ -62,7 +62,8 @@ class Watcher:
 
     def __post_init__(self) -> None:
         self.scores = LiveScores(self.predictor, self.extractors)
-        self.events = LiveEvents(self.rule, self.predictor.classes)
+        classes = () if self.predictor.multiclass else self.predictor.classes  # what excludes each other is no event
+        self.events = LiveEvents(self.rule, classes)
         self.started, self.n_scored, self._expected = datetime.now(UTC), 0, 0
 
     def run(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mmcl.evaluation.events import EventRule, find_events
+from mmcl.evaluation.events import Event, EventRule, find_events
 from mmcl.io import place_below
 from mmcl.media.snippets import Snippet, read_snippets
 from mmcl.media.timing import AUDIO_HZ, FPS, FRAMES_PER_SNIPPET, SNIPPET_S
@@ -20,7 +20,9 @@ SHORT_SIDE, STRIP = 360, 96  # pixels
 CURSOR, ALARM, EDGE = (255, 255, 255), (226, 60, 40), 6
 
 
-def write_overlay(path: Path, scores: SnippetScores, folder: Path, rule: EventRule, timeout_s: float) -> Path:
+def write_overlay(
+    path: Path, scores: SnippetScores, folder: Path, rule: EventRule, timeout_s: float, multiclass: bool = False
+) -> Path:
     """Write ``NAME-scored.mp4``: the joint score with a cursor below the picture, a red edge around it during events.
 
     Mono sound, 24 fps; a few snippets at a time are in memory.
@@ -31,6 +33,7 @@ def write_overlay(path: Path, scores: SnippetScores, folder: Path, rule: EventRu
         folder: For the copy.
         rule: What an event is.
         timeout_s: Seconds without progress after which the decoder is given up.
+        multiclass: Classes exclude each other, so that there are no events.
 
     Returns:
         The copy's path.
@@ -38,16 +41,18 @@ def write_overlay(path: Path, scores: SnippetScores, folder: Path, rule: EventRu
     media, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
     out = place_below(folder, f"{scores.name}-scored.mp4")
     out.parent.mkdir(parents=True, exist_ok=True)
+    events = [] if multiclass else find_events(scores, rule)
     if media.audio is None:
-        write_video(out, _frames(snippets, scores, rule), FPS)
+        write_video(out, _frames(snippets, scores, rule, events), FPS)
         return out
     for_picture, for_sound = itertools.tee(snippets)
-    write_video(out, _frames(for_picture, scores, rule), FPS, _sound(for_sound), AUDIO_HZ)
+    write_video(out, _frames(for_picture, scores, rule, events), FPS, _sound(for_sound), AUDIO_HZ)
     return out
 
 
-def _frames(snippets: Iterator[Snippet], scores: SnippetScores, rule: EventRule) -> Iterator[np.ndarray]:
-    events = find_events(scores, rule)
+def _frames(
+    snippets: Iterator[Snippet], scores: SnippetScores, rule: EventRule, events: Sequence[Event]
+) -> Iterator[np.ndarray]:
     strip = None
     for i, snippet in enumerate(snippets):
         assert snippet.frames is not None

@@ -150,7 +150,7 @@ class ScoreFiles:
             if self.pages.overlay and scored.has_picture:
                 from mmcl.reporting.overlay import write_overlay
 
-                overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s)
+                overlay = write_overlay(scored.media, scores, folder, rule, self.timeout_s, self.multiclass)
             if self.pages.page and scored.has_picture:
                 top = int(scores.score.max(1).argmax())
                 poster = still(scored.media, float(scores.start_s[top] + scores.end_s[top]) / 2)
@@ -158,7 +158,8 @@ class ScoreFiles:
                 atomic_write(place["jpg"], lambda path: path.write_bytes(poster))
                 files.add("jpg")
             if self.pages.page:
-                write_page(scored.media, scores, folder, rule, self.pages.embed_mb, overlay, poster)
+                more = (self.pages.embed_mb, overlay, poster)
+                write_page(scored.media, scores, folder, rule, *more, multiclass=self.multiclass)
                 files.add("html")
         self.rows.append(describe_row(scored, rule, self.multiclass, files))
 

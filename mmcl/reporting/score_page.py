@@ -28,6 +28,7 @@ def write_page(
     overlay: Path | None = None,
     poster: bytes | None = None,
     index: str = "index.html",
+    multiclass: bool = False,
 ) -> Path:
     """Write ``NAME.html``.
 
@@ -40,6 +41,7 @@ def write_page(
         overlay: Is shown where browsers do not play the file.
         poster: JPEG that is shown before it plays.
         index: The page of all recordings in the folder, "" = none.
+        multiclass: Classes exclude each other, so that there are no events.
 
     Returns:
         The page's path.
@@ -77,6 +79,7 @@ def write_page(
         "end_of_s": _rounded(scores.end_s, 3),
         "curves": curves,
         "joint": [{"name": c, "score": _rounded(scores.score[:, k], 6)} for k, c in enumerate(scores.classes)],
+        "multiclass": multiclass,
         "truth": truth,
         "end_s": float(scores.end_s[-1]),
         "high": rule.high,

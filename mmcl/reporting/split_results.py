@@ -137,7 +137,7 @@ def result_sections(
         missed = [e for e in errors if e.kind.startswith("miss")][:N_DRAWN]
         drawn = [e for e in errors if not e.kind.startswith("miss")][:N_DRAWN] + missed
         text = "Scores of the snippets; true events are shaded."
-        sections.append(Section("Worst errors", text, [error_picture(e, folder) for e in drawn]))
+        sections.append(Section("Worst errors", text, [error_picture(e, folder, multiclass) for e in drawn]))
     label, score = _labels(recordings), recording_scores(scores, multiclass)
     right = np.asarray(label.argmax(1) == score.argmax(1) if multiclass else label.any(1))
     mean, share, error = calibration(right, score.max(1))
@@ -151,12 +151,13 @@ def result_sections(
     return tables, sections
 
 
-def error_picture(error: Error, folder: Path) -> Picture:
+def error_picture(error: Error, folder: Path, multiclass: bool = False) -> Picture:
     """The curve of a recording; of a video a frame and a page that plays it too.
 
     Args:
         error: What is shown.
         folder: Of the run's page.
+        multiclass: Classes exclude each other.
     """
     s, media = error.scores, error.recording.media
     curve = png(draw_scores(s))
@@ -166,7 +167,9 @@ def error_picture(error: Error, folder: Path) -> Picture:
     top = int(s.score.max(1).argmax())
     at_s = (s.start_s[top] + s.end_s[top]) / 2 if event is None else (event.start_s + event.end_s) / 2
     frame = still(media, float(at_s)) if "visual" in s.modality_score else None
-    page = write_page(media, s, folder / ERRORS, EventRule(), embed_mb=0.0, poster=frame, index="")
+    page = write_page(
+        media, s, folder / ERRORS, EventRule(), embed_mb=0.0, poster=frame, index="", multiclass=multiclass
+    )
     return Picture(error.title, curve, f"{ERRORS}/{quote(page.relative_to(folder / ERRORS).as_posix())}", frame)
 
 

@@ -32,7 +32,7 @@ from mmcl.data.snippet_grid import create_grid
 from mmcl.datasets import Dataset, DataSplits, get_dataset
 from mmcl.errors import FileError, InputError
 from mmcl.features.cards import ExtractorCard, card_from_dict
-from mmcl.features.weights import cache_folder
+from mmcl.features.weights import cache_folder, sha256_of
 from mmcl.io import atomic_write, first_line, read_json
 from mmcl.readers.kinds import get_kind
 from mmcl.types import InputSpec, SnippetGrid
@@ -59,6 +59,8 @@ class RunInfo:
         start_from: The run whose weights it began with.
         processes: That trained it.
         n_lacking: Of each modality, how many training recordings lacked it.
+        recordings_sha256: ``RecordingIndex.sha256`` of its data.
+        weights_sha256: Of the runs that it began with or was taught by, by option.
     """
 
     config: RunConfig
@@ -71,6 +73,8 @@ class RunInfo:
     n_lacking: Mapping[str, int] = field(default_factory=dict)
     is_own: bool = False
     ranges: Ranges = field(default_factory=dict)
+    recordings_sha256: str = ""
+    weights_sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def own_data(self) -> Path | None:
@@ -93,9 +97,7 @@ class RunInfo:
         return self.config.loss.mil.weight > 0
 
 
-def describe_run(
-    config: RunConfig, splits: DataSplits, data: Path, recordings_sha256: str, start_from: Path | None = None
-) -> dict[str, Any]:
+def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: Path | None = None) -> dict[str, Any]:
     """What is saved as config.json: enough to repeat the run and to use its network."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -110,9 +112,17 @@ def describe_run(
         "ranges": signal_ranges(splits.train, splits.inputs),
         "lacking": {m: int((~having(splits.train, m)).sum()) for m in splits.inputs},
         "recordings": {s: len(splits.of(s)) for s in ("train", "validation", "test")},
-        "recordings_sha256": recordings_sha256,
+        "recordings_sha256": splits.recordings_sha256,
+        "weights_sha256": _weights_sha256(config, start_from),
         "config": to_dict(config),
     }
+
+
+def _weights_sha256(config: RunConfig, start_from: Path | None) -> dict[str, str]:
+    """Of the runs that a run begins with, or is taught by."""
+    teacher = config.loss.distill.teacher_run
+    runs = {"--start-from": start_from, "--loss.distill.teacher-run": Path(teacher) if teacher else None}
+    return {option: sha256_of(run / BEST) for option, run in runs.items() if run and (run / BEST).is_file()}
 
 
 def versions() -> dict[str, str]:
@@ -168,6 +178,8 @@ def read_run(run: Path, as_saved: bool = False) -> RunInfo:
             saved.get("lacking", {}),
             is_own,
             saved.get("ranges", {}),
+            saved.get("recordings_sha256", ""),
+            saved.get("weights_sha256", {}),
         )
     except FileError:
         raise
@@ -267,6 +279,12 @@ def prepare_run_dir(out: Path, config: RunConfig, data: Path, resume: bool, star
             raise FileError(
                 out / CONFIG, f"the run began with {weights_of(before.start_from)}, not with {weights_of(begin)}", do
             )
+        weights = _weights_sha256(config, start_from)
+        for option, sha256 in before.weights_sha256.items():
+            if weights.get(option, sha256) != sha256:
+                raise FileError(
+                    out / CONFIG, f"the run began with other weights of {option}, which was trained anew", do
+                )
         if before.processes != world_size_asked():
             raise FileError(
                 out / CONFIG, f"the run was made by {before.processes} processes, not {world_size_asked()}", do

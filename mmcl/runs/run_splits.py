@@ -44,10 +44,27 @@ def load_run_splits(
         info.dataset, place, config.data, of_labels, config.seed, splits, features=config.features, device=device
     )
     check_fits(run, info, read, place)
+    if has_changed(info, read, place):
+        print_once(
+            f"warning: {place} holds other recordings, splits, labels or groups than when {run} was trained on it; "
+            "what is evaluated may have been trained on"
+        )
     if needs_classes and read.classes != info.classes:
         theirs, ours = (", ".join(c[:12]) + " ..." * (len(c) > 12) for c in (read.classes, info.classes))
         raise InputError(f"{run}: was trained on the classes {ours}; {place} has {theirs}")
     return read
+
+
+def has_changed(info: RunInfo, splits: DataSplits, data: Path) -> bool:
+    """Does the place that a run was trained on hold other recordings now?
+
+    Args:
+        info: Of the run.
+        splits: As they are now.
+        data: Where they are from.
+    """
+    before = info.recordings_sha256
+    return bool(before) and data.resolve() == info.data and before != splits.recordings_sha256
 
 
 def check_fits(run: Path, info: RunInfo, splits: DataSplits, data: Path) -> None:

@@ -208,8 +208,8 @@ def check_name(name: str) -> str:
         'clip 1.mp4'
     """
     plain = "".join(c for c in name.replace("\\", "/").split("/")[-1] if c.isprintable()).strip().lstrip(".")
-    if len(plain) > 100:
-        plain = plain[:60] + plain[-30:]
+    if len(plain.encode("utf-8", "surrogatepass")) > 100:
+        plain = plain[:20] + plain[-10:]  # of at most four bytes each
     if not has_media_ending(plain) or Path(plain).stem in ("", "index"):
         raise InputError("name: expected that of a video or sound file, such as clip.mp4")
     return plain

@@ -16,8 +16,8 @@ from mmcl.inference.predictor import Predictor
 from mmcl.inference.representation import evaluate_representation
 from mmcl.io import read_metrics, write_json
 from mmcl.runs.model import load_model
-from mmcl.runs.run_dir import BEST, LAST, METRICS
-from mmcl.runs.run_splits import load_run_splits
+from mmcl.runs.run_dir import BEST, LAST, METRICS, data_of
+from mmcl.runs.run_splits import has_changed, load_run_splits
 from mmcl.training.accelerator import device_of_process
 from mmcl.types import SnippetGrid
 
@@ -59,6 +59,13 @@ def evaluate_model(
         return evaluate_representation(network, splits.train, recordings, grid, device)
     predictor = Predictor(network, grid, splits.classes, mil.topk_divisor, mil.multiclass, device)
     left = [m for m in splits.inputs if m != without]
+    if without:
+        n = len(recordings)
+        recordings = [r for r in recordings if any(m in r.signal for m in left)]
+        if not recordings:
+            raise InputError(f"--without {without}: no recording of the {split} split has another modality")
+        if len(recordings) < n and rank() == 0:
+            print(f"--without {without}: {n - len(recordings)} of {n} recordings have nothing else, and are left out")
     shown = [r.only(left) for r in recordings] if without else recordings
     scores = predictor.predict_shared(shown)
     return splits.dataset.evaluate(recordings, scores, grid) if rank() == 0 else {}
@@ -108,6 +115,7 @@ def evaluate(
     if without and (without not in modalities or len(modalities) == 1):
         raise InputError(f"--without {without}: the run's modalities are {', '.join(modalities)}")
     on_own_data = data is None or data.resolve() == info.data
+    on_own_data = on_own_data and not has_changed(info, splits, data or data_of(run))
     if rank() == 0 and not on_own_data:
         print_unlike(splits.of(split), info.ranges, info.inputs)
     metrics = evaluate_model(network.to(where), splits, split, info.grid, config.loss.mil, where, without)

@@ -33,7 +33,7 @@ from mmcl.runs.model import resolve_device
 from mmcl.runs.run_dir import BEST, CONFIG, LAST, METRICS, describe_run, prepare_run_dir, read_run
 from mmcl.runs.run_lock import run_lock
 from mmcl.runs.run_splits import check_fits
-from mmcl.runs.same_recordings import check_same_recordings
+from mmcl.runs.same_recordings import check_finished, check_resumed, index_now, names_trained_on
 from mmcl.runs.weights import load_weights
 from mmcl.training.accelerator import create_accelerator
 from mmcl.training.baseline import (
@@ -101,6 +101,7 @@ def train(
     prepare_run_dir(out, config, data, resume, start_from)
     with run_lock(out):
         if resume and (out / METRICS).exists():
+            check_finished(out, index_now(dataset, config.data, config.seed, data), data)
             print(f"{out}: finished already")
             metrics = read_metrics(out / METRICS)
             return {k.removeprefix("test "): v for k, v in metrics.items() if k.startswith("test ")}
@@ -139,18 +140,24 @@ def _train(
         dataset, data, config.data, config.labels, config.seed, features=config.features, device=resolve_device(device)
     )
     check_splits(splits, data, config.data, config.loss.mil.weight > 0)
-    of_recordings = check_same_recordings(out if resume else None, splits, data)
+    if resume:
+        check_resumed(out, splits, data)
     grid = create_grid(config.snippets, {m: spec.kind for m, spec in splits.inputs.items()})
     if config.labels.unlabelled == "probe":
-        splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, data, start_from))
+        splits = replace(splits, train=pseudo_label(splits, config.data, config.labels, config.seed, data, start_from))
     lines, of_missing = describe_missing_streams(splits)
     for line in lines:
         print(line, flush=True)
     accelerator = create_accelerator(config.trainer, config.loss, config.optim.gradient_accumulation_steps, out, device)
+    teacher_run = Path(config.loss.distill.teacher_run) if config.loss.distill.teacher_run else None
     if start_from is not None:
         check_fits(start_from, read_run(start_from), splits, data)
+    for run in (r for r in (start_from, teacher_run) if r is not None):
+        if (names := names_trained_on(read_run(run), splits, data)) and accelerator.is_main_process:
+            n, most = f"{len(names)} of {len(splits.test)}", ", ".join(names[:3])
+            print(f"warning: {run} was trained on {n} test recordings ({most}): metrics are too high", flush=True)
     if accelerator.is_main_process:
-        of_run = describe_run(config, splits, data, of_recordings, start_from)
+        of_run = describe_run(config, splits, data, start_from)
         write_json(out / CONFIG, of_run)
         print_unlike(join_recordings(splits.validation, splits.test), of_run["ranges"], splits.inputs)
     learns_labels = config.loss.mil.weight > 0

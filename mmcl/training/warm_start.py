@@ -68,7 +68,7 @@ def warm_start(
 
 
 def pseudo_label(
-    splits: DataSplits, data_config: DataConfig, labels: LabelsConfig, data: Path, start_from: Path | None
+    splits: DataSplits, data_config: DataConfig, labels: LabelsConfig, seed: int, data: Path, start_from: Path | None
 ) -> Sequence[Recording]:
     """The training split, its recordings without a label given soft ones by a linear probe.
 
@@ -79,19 +79,23 @@ def pseudo_label(
         splits: The data set's recordings.
         data_config: The data set's own options.
         labels: Which recordings are labelled.
+        seed: Of the run, which draws splits too.
         data: The data set.
         start_from: The pre-trained run.
 
     Raises:
-        InputError: There is no pre-trained run.
+        InputError: There is no pre-trained run, or a recording is not among those with all of its modalities.
     """
     if start_from is None:
         raise InputError("--labels.unlabelled probe: needs a pre-trained run, --start-from")
     network, info = load_model(start_from, needs_scores=False)
     wide = replace(data_config, modalities=tuple(info.inputs))
-    everything = load_splits(splits.dataset, data, wide, labels, splits=("train",), features=splits.features)
+    everything = load_splits(splits.dataset, data, wide, labels, seed, ("train",), features=splits.features)
     check_fits(start_from, info, everything, data)
-    scores = probe_scores(embed(network, everything.train, info.grid), splits.train)
+    by_name = {r.name: r for r in everything.train}
+    if missing := [r.name for r in splits.train if r.name not in by_name]:
+        raise InputError(f"--labels.unlabelled probe: {start_from} has no embedding of {missing[0]}")
+    scores = probe_scores(embed(network, [by_name[r.name] for r in splits.train], info.grid), splits.train)
     return [
         r if r.label is None or r.label.any() else replace(r, label=p)
         for r, p in zip(splits.train, scores, strict=True)

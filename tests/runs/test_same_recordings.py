@@ -10,6 +10,8 @@ import pytest
 
 from mmcl.cli.main import main
 
+OTHER = "made on other recordings, splits, labels or groups (train "
+
 
 def lacks(n: int):
     return lambda table: table.drop(index=n)
@@ -19,9 +21,9 @@ def lacks(n: int):
     ("change", "message"),
     [
         (lambda table: table.replace({"label": {"calm": "zzz"}}), "made on the classes calm, wild, not wild, zzz"),
-        (lacks(1), "recordings, not"),
-        (lambda table: table.assign(group=table.group.replace("g0", "g9")), "recordings"),
-        (lambda table: table.iloc[::-1], "recordings of other names, labels, groups or order"),
+        (lacks(1), OTHER),
+        (lambda table: table.assign(group=table.group.replace("g0", "g9")), OTHER),
+        (lambda table: table.iloc[::-1], OTHER),
         (lambda table: table, None),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from mmcl.readers.shards.layout import CARD
 from mmcl.types import Recording
 
 MANIFEST = "manifest.csv"
+WRITTEN = ("split", "labels", "group", "events")  # beside the name
 
 
 def pack(
@@ -122,7 +124,8 @@ def unpack(place: Path, out: Path) -> int:
             if not np.array_equal(np.load(file), content):
                 raise FileError(file, "is not what was written", "check the disk")
             files += [file.relative_to(out).as_posix(), f"{store.rate_hz[m][i]:.12g}"]
-        events = ";".join(f"{e.start_s:.10g}-{e.end_s:.10g} {e.name}".strip() for e in row.events)
+        known = [(e, e.name if e.name in row.labels else "") for e in row.events]  # others are of several classes
+        events = ";".join(f"{e.start_s:.10g}-{e.end_s:.10g} {name}".strip() for e, name in known)
         table.writerow([row.name, row.split, ";".join(row.labels), row.group, events, *files])
     atomic_write(out / MANIFEST, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
     return len(store)
@@ -181,6 +184,14 @@ def _held(out: Path) -> frozenset[str]:
     return frozenset(ShardStore(out).column("name").to_pylist())
 
 
+def _texts_of(recording: Recording, row: RecordingRow, classes: Sequence[str]) -> dict[str, str]:
+    """What the store holds of a recording beside its signals."""
+    events = [[e.start_s, e.end_s, e.name] for e in recording.intervals if e.is_event]
+    labels = [c for c, y in zip(classes, recording.label, strict=True) if y]  # type: ignore[arg-type]
+    texts = {"split": row.split, "labels": ";".join(labels), "group": recording.group}
+    return texts | {"events": json.dumps(events) if events else ""}
+
+
 def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore) -> None:
     number = {name: i for i, name in enumerate(store.column("name").to_pylist())}
     for recording, row in _recordings(index, modalities, "compared"):
@@ -194,7 +205,7 @@ def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore
                 and np.array_equal(np.asarray(x), np.asarray(ours).astype(store.modalities[m].dtype))
                 and store.rate_hz[m][i] == recording.rate_hz[m]
             )
-            if not same or store.text("split", i) != row.split:
+            if not same or _texts_of(recording, row, index.classes) != {c: store.text(c, i) for c in WRITTEN}:
                 raise FileError(
                     store.address,
                     f"holds {recording.name} differently than its files do",

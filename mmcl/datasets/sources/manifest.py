@@ -241,7 +241,7 @@ def _events(text: str, labels: Sequence[str], wrong: Any) -> tuple[Interval, ...
     for item in filter(None, text.split(";")):
         times, _, label = item.strip().partition(" ")
         start, _, end = times.partition("-")
-        label = unicodedata.normalize("NFC", label.strip())
+        label = INTEGRAL.sub(r"\1", unicodedata.normalize("NFC", label.strip()))
         if label and label not in labels:
             raise wrong(f"events holds '{item}', labels {', '.join(labels) or 'nothing'}", "name its class there too")
         try:

@@ -59,7 +59,7 @@ def snippet_contrast(
     def repeat(x: Tensor) -> Tensor:
         return x.repeat_interleave(sampled.shape[1], dim=0)
 
-    embeddings = {m: select(z) for m, z in projection.items()}
+    embeddings = {m: select(z).masked_fill(~valid[:, None], 0) for m, z in projection.items()}
     metadata = {}
     for i, m in enumerate(projection):
         domain = torch.full_like(valid, i, dtype=torch.long)

@@ -156,7 +156,7 @@ class ShardStore:
             other = seen.setdefault(name, i)
             if other == i:
                 kept.append(i)
-            elif not all(self._same(m, other, i) for m in self.modalities):
+            elif not self._is_same(other, i):
                 parts = " and ".join(self._names[self._part[k]] for k in (other, i))
                 raise FileError(self.address, f"the parts {parts} hold different recordings named {name}", "remove one")
         chosen = np.array(kept)
@@ -165,6 +165,11 @@ class ShardStore:
             {m: x[chosen] for m, x in of.items()} for of in (self._start, self.rows, self.rate_hz)
         )
         self._part = self._part[chosen]
+
+    def _is_same(self, i: int, k: int) -> bool:
+        texts = all(self.text(c, i) == self.text(c, k) for c in TEXTS)
+        rates = all(x[i] == x[k] for x in self.rate_hz.values())
+        return texts and rates and all(self._same(m, i, k) for m in self.modalities)
 
     def _same(self, m: str, i: int, k: int) -> bool:
         a, b = self.array(i, m), self.array(k, m)
