@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.distributed import all_reduce_sum, world_size
-from mmcl.errors import InputError
+from mmcl.losses.checks import check_shape
 from mmcl.types import upcast
 
 
@@ -46,10 +46,8 @@ def topk_pool(logit: Tensor, mask: Tensor, topk_divisor: int = 16) -> Tensor:
         >>> topk_pool(logit, torch.tensor([[True, True, True]]), topk_divisor=2)
         tensor([[4.]])
     """
-    if logit.shape[:2] != mask.shape:
-        raise InputError(
-            f"mask: expected shape {tuple(logit.shape[:2])} of logit's bags and snippets, got {tuple(mask.shape)}"
-        )
+    check_shape("logit", logit, ("bag", "snippet", "class"))
+    check_shape("mask", mask, tuple(logit.shape[:2]), is_bool=True)
     lengths = mask.sum(1)
     k = n_top(lengths, topk_divisor)
     k_max = mask.shape[1] // topk_divisor + 1  # a bound known without reading the mask
@@ -88,8 +86,10 @@ def mil_loss(
         >>> mil_loss(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [0.0]]))
         tensor(0.6931)
     """
-    if logit.shape != label.shape:
-        raise InputError(f"label: expected shape {tuple(logit.shape)} as the bag logits, got {tuple(label.shape)}")
+    check_shape("logit", logit, ("bag", "class"))
+    check_shape("label", label, tuple(logit.shape))
+    if valid is not None:
+        check_shape("valid", valid, (len(logit),), is_bool=True)
     with torch.autocast(logit.device.type, enabled=False):
         logit = upcast(logit)
         label = label.to(logit.dtype)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from mmcl.errors import InputError
+from mmcl.losses.checks import check_shape
 from mmcl.losses.mil import n_top
 
 Clustering = Literal["topk", "2-means", "3-means"]
@@ -87,6 +88,9 @@ def cluster(
             top snippet excepted.
         overlap: Of "topk": the lowest-scored snippets are low even where they are high too, as in a bag of one.
 
+    Raises:
+        InputError: The clustering is unknown, or the shapes do not match.
+
     Returns:
         High-scored and low-scored selection. Without overlap a bag of one snippet has a high one only.
 
@@ -98,6 +102,10 @@ def cluster(
         >>> high.count, low.count
         (tensor([1]), tensor([2]))
     """
+    if clustering not in get_args(Clustering):
+        raise InputError(f"clustering: expected one of {', '.join(get_args(Clustering))}, got {clustering!r}")
+    check_shape("mask", mask, ("bag", "snippet"), is_bool=True)
+    check_shape("score", score, tuple(mask.shape))
     if clustering == "topk":
         return _topk(score, mask, topk_divisor, overlap)
     high, low = _means(score, mask, 2 if clustering == "2-means" else 3, min_gap)
@@ -183,7 +191,7 @@ def semi_bags(
         overlap: As of ``cluster``.
 
     Raises:
-        InputError: ``is_event`` is not of one bool a bag.
+        InputError: ``is_event`` is not of one bool a bag, shapes do not match, or the clustering is unknown.
 
     Reference:
         MACIL-SD (arXiv 2207.05500), section 3.3.

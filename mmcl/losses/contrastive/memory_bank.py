@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmcl.distributed import all_gather_with_grad
+from mmcl.losses.checks import check_shape
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,13 @@ class MemoryBank(nn.Module):
             z: ``{modality: (sample, dim)}``.
             index: ``(sample,)`` int.
             group: ``(sample,)`` int.
+
+        Raises:
+            InputError: The shapes do not match.
         """
         size = len(self.index)
+        for m, old in self.z.items():
+            check_shape(f"z of {m}", z[m], (len(index), old.shape[1]))
         for m, old in self.z.items():
             old.copy_(torch.cat([all_gather_with_grad(z[m]).to(old.dtype), old])[:size])
         group = torch.full_like(index, -1) if group is None else group

@@ -12,7 +12,7 @@ terms. Without any component it is InfoNCE. A component is a plain callable or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmcl.distributed import all_reduce_sum, world_size
 from mmcl.errors import InputError
+from mmcl.losses.checks import check_shape
 from mmcl.losses.contrastive.context import ContrastBatch, PairMetadata
 from mmcl.losses.contrastive.pair_losses.info_nce import InfoNCE
 from mmcl.losses.contrastive.similarities.cosine import Cosine
@@ -153,10 +154,11 @@ class ContrastiveObjective(nn.Module):
             max_pairs: Pairs computed at once, ``MAX_PAIRS_PER_CHUNK`` by default.
 
         Raises:
-            InputError: A component needs what is not known here.
+            InputError: A component needs what is not known here, or the shapes do not match.
         """
         if mask is None:
             mask = torch.ones(len(negatives), dtype=torch.bool, device=negatives.device)
+        _check_shapes(query, positive, negatives, mask, valid, {"log_weight": log_weight, "target": target})
         limit = max_pairs or MAX_PAIRS_PER_CHUNK
         with torch.autocast(query.device.type, enabled=False):
             a, b, n = (l2_normalize(x) for x in (query, positive, negatives))
@@ -227,6 +229,27 @@ class ContrastiveObjective(nn.Module):
             )
         logits, losses, has_any = (torch.cat(x) for x in zip(*outputs, strict=True))
         return logits, losses, has_any
+
+
+def _check_shapes(
+    query: Tensor,
+    positive: Tensor,
+    negatives: Tensor,
+    mask: Tensor,
+    valid: Tensor | None,
+    of_pairs: Mapping[str, Tensor | None],
+) -> None:
+    check_shape("query", query, ("query", "dim"))
+    n, dim = query.shape
+    check_shape("positive", positive, (n, dim))
+    check_shape("negatives", negatives, ("negative", dim))
+    of_query = () if mask.ndim == 1 else (1,) if len(mask) == 1 else (n,)
+    check_shape("mask", mask, (*of_query, len(negatives)), is_bool=True)
+    if valid is not None:
+        check_shape("valid", valid, (n,), is_bool=True)
+    for name, x in of_pairs.items():
+        if x is not None:
+            check_shape(name, x, (n, len(negatives)))
 
 
 def _shaped(x: Tensor, shape: Sequence[int], component: object) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from mmcl.distributed import all_gather_with_grad
+from mmcl.errors import InputError
+from mmcl.losses.checks import check_shape
 from mmcl.losses.contrastive.context import BatchContext, PairMetadata
 from mmcl.losses.contrastive.false_negatives import log_weight, pseudo_positive_target
 from mmcl.losses.contrastive.memory_bank import BankedNegatives
@@ -51,6 +53,9 @@ def recording_contrast(
     Returns:
         ``{"a->b/recording": scalar, "a->a/views": scalar}``, scaled over processes as in ``mean_anchor_loss``.
 
+    Raises:
+        InputError: The shapes do not match.
+
     Reference:
         Choi, Beedu and Essa 2023 (arXiv 2309.01262).
 
@@ -59,6 +64,12 @@ def recording_contrast(
         >>> sorted(recording_contrast(z, torch.arange(4)))
         ['inertial->skeleton/recording', 'skeleton->inertial/recording']
     """
+    for m, x in z.items():
+        check_shape(f"z of {m}", x, (len(index), "dim"))
+    if within > 0 and views > 2:
+        raise InputError(f"views: expected 1 or 2 with terms within a modality, got {views}")
+    if len(index) % views:
+        raise InputError(f"index: expected {views} views of each recording, got {len(index)} samples")
     objective, context = objective or ContrastiveObjective(), context or BatchContext()
     half = len(index) // 2
     candidates = all_gather_with_grad(index)
@@ -67,6 +78,7 @@ def recording_contrast(
     other = (candidates[None, :] != index[:, None]) & (candidates >= 0)
     weight = target = None
     if same_class is not None:
+        check_shape("same_class", same_class, tuple(other.shape))
         same_class = same_class.masked_fill(~other, 0.0)
         weight = log_weight(same_class)
         target = pseudo_positive_target(same_class, pseudo_positives) if pseudo_positives > 0 else None

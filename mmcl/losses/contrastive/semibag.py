@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmcl.distributed import all_gather_with_grad, pad_to_longest
 from mmcl.errors import InputError
+from mmcl.losses.checks import check_shape
 from mmcl.losses.contrastive.context import BatchContext, PairMetadata
 from mmcl.losses.contrastive.objective import ContrastiveObjective, mean_anchor_loss
 from mmcl.losses.semibags import SemiBags, SnippetSelection, mean_of_selected, select
@@ -52,7 +53,7 @@ def semibag_contrast(
         ``mean_anchor_loss``.
 
     Raises:
-        InputError: ``against`` names another kind.
+        InputError: ``against`` names another kind, ``bag_weight`` another weight, or the shapes do not match.
 
     Reference:
         MACIL-SD (arXiv 2207.05500), eq. 5 to 8.
@@ -67,6 +68,14 @@ def semibag_contrast(
     """
     if unknown := [kind for kind in against if kind not in get_args(NegativeKind)]:
         raise InputError(f"against: expected some of {', '.join(get_args(NegativeKind))}, got {unknown[0]!r}")
+    if bag_weight not in get_args(BagWeight):
+        raise InputError(f"bag_weight: expected one of {', '.join(get_args(BagWeight))}, got {bag_weight!r}")
+    n = len(semibags.is_event)
+    n_snippets = next(iter(projection.values())).shape[1:2]
+    for m, z in projection.items():
+        check_shape(f"projection of {m}", z, (n, *n_snippets, "dim"))
+    if bag_class is not None:
+        check_shape("bag_class", bag_class, (n,))
     objective, context = objective or ContrastiveObjective(), context or BatchContext()
     event = {m: mean_of_selected(upcast(z), semibags.event[m]) for m, z in projection.items()}
     kinds = [kind for kind in against if kind != "other" or bag_class is not None]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmcl.distributed import all_gather_with_grad, pad_to_longest, rank
+from mmcl.losses.checks import check_shape
 from mmcl.losses.contrastive.context import BatchContext, PairMetadata
 from mmcl.losses.contrastive.objective import ContrastiveObjective, mean_anchor_loss
 
@@ -39,6 +40,9 @@ def snippet_contrast(
         ``{"a->b/snippet": scalar}`` of each ordered pair of modalities, and what regularizers add; scaled over
         processes as in ``mean_anchor_loss``.
 
+    Raises:
+        InputError: The shapes do not match.
+
     Reference:
         Choi, Beedu and Essa 2023 (arXiv 2309.01262), with snippets for recordings.
 
@@ -47,6 +51,9 @@ def snippet_contrast(
         >>> sorted(snippet_contrast(z, torch.ones(2, 5, dtype=torch.bool)))
         ['audio->visual/snippet', 'visual->audio/snippet']
     """
+    check_shape("mask", mask, ("bag", "snippet"), is_bool=True)
+    for m, z in projection.items():
+        check_shape(f"projection of {m}", z, (*mask.shape, "dim"))
     objective, context = objective or ContrastiveObjective(), context or BatchContext()
     lottery = torch.rand(mask.shape, device=mask.device, generator=generator).masked_fill(~mask, 2.0)
     sampled = lottery.argsort(1)[:, :n_per_bag]
