@@ -93,6 +93,8 @@ def test_classes_of_numbers_beside_missing_values(sensors, tmp_path):
         row[at] = ("0.0", "1.0")[n % 2]
     index = read_manifest(write_manifest(sensors.parent / "numbers.csv", rows[0], rows[1:]))
     assert index.classes == ("0", "1")
+    timed = write_manifest(sensors.parent / "timed.csv", ["label", "wrist", "events"], [["1.0", rows[1][4], "1-2 1.0"]])
+    assert read_manifest(timed).rows[0].events[0].name == "1"
     rows[2][at] = ""
     path = write_manifest(sensors.parent / "numbers-and-blank.csv", rows[0], rows[1:])
     with pytest.raises(FileError, match=r"has no label, and others are labelled 0"):

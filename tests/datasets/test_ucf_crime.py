@@ -44,6 +44,17 @@ def test_rows_of_another_stride_are_named(tmp_path):
     assert (event.start_s, event.end_s) == pytest.approx((640 / 30, 960 / 30))
 
 
+def test_a_video_on_two_lines_has_the_events_of_both(tmp_path):
+    data = make(tmp_path / "data", "files")
+    path = data / "Temporal_Anomaly_Annotation.txt"
+    first = next(line for line in path.read_text().splitlines() if " Abuse " in line)
+    path.write_text(path.read_text() + f"\n{first.split()[0]}  Abuse  320  400  -1  -1")
+    dataset = get_dataset("ucf-crime")
+    rows = dataset.index(data, dataset.default_config().data).rows
+    (events,) = {row.events for row in rows if row.name.startswith(first.split()[0].removesuffix(".mp4"))}
+    assert sorted(round(30 * e.start_s) for e in events) == [160, 320]
+
+
 def test_what_is_wrong_with_lists_is_told(tmp_path):
     data = make(tmp_path / "data", "files", n_each=1)
     dataset = get_dataset("ucf-crime")

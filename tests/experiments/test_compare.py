@@ -50,6 +50,8 @@ def test_paired_test_is_scipys():
     assert rows["b"].p == pytest.approx(stats.ttest_rel(values["b"], values["a"]).pvalue)
     assert np.isnan(rows["a"].p)
     assert np.isnan(rows["c"].p)
+    rounded = Comparison("accuracy", {"a": [0.8, 0.7, 0.75], "b": [0.9, 0.8, 0.85]}, "a").rows()[1]
+    assert np.isnan(rounded.p)
     text = Comparison("accuracy", values, "a").to_markdown()
     assert "| b | 0.683 ± 0.104 | +0.083 |" in text
     assert plot_comparison(Comparison("accuracy", values, "a"))[:4] == b"\x89PNG"

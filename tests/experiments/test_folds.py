@@ -20,6 +20,9 @@ def test_the_corrected_test_is_that_of_nadeau_and_bengio():
     assert corrected_p(d, 0.25) == pytest.approx(2 * stats.t(24).sf(abs(t)))
     assert corrected_p(d, 0.0) == pytest.approx(stats.ttest_1samp(d, 0).pvalue)
     assert np.isnan(corrected_p(np.zeros(3), 0.25))
+    assert np.isnan(
+        corrected_p(np.array([0.9, 0.8, 0.85]) - np.array([0.8, 0.7, 0.75]), 0.25)
+    )  # equal but for rounding
     assert np.isnan(corrected_p(np.ones(1), 0.25))
 
 

@@ -58,6 +58,12 @@ def test_events_come_back_identical(tmp_path, name):
     assert back["day 1/clip-3"] == []
 
 
+def test_addresses_of_videos_that_share_a_stem(tmp_path):
+    scores = SnippetScores("a/clip.mp4", np.zeros(1), np.ones(1), np.ones((1, 1)), {}, np.ones(1), {}, ("fight",))
+    Scores(ScoredRecording(scores, {"file": "clip.mp4"})).save(tmp_path)
+    assert [r.file for r in recordings_of_scores(tmp_path)] == ["a/clip.mp4"]
+
+
 def submit(path, keep=lambda task: True):
     """What Label Studio does where a person submits the predictions as they are."""
     tasks = json.loads(path.read_text())
