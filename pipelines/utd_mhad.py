@@ -54,7 +54,7 @@ MORE_HANDLING: dict[str, dict[str, Any]] = {  # at the default point only
     "within group, bad pairs": {"anchor_weights": ("bad-pairs",)},
 }
 GRID_EPOCHS = 40
-RATES = ((0.1, 30), (0.1, 100), (1.0, 100))  # of the encoders, beside the rest; and epochs
+RATES = ((0.1, 30), (1.0, 100))  # of the encoders, beside the rest; and epochs
 TRAIN_SUBJECTS = (1, 3, 5, 7)
 
 
