@@ -37,6 +37,8 @@ class ConvertStore:
     """The same of the test files."""
     frames_per_row: Annotated[int, tyro.conf.arg(name="data.frames-per-row")] = 0
     """Of the same: frames that a row of features stands for; 0 = 16."""
+    normal: Annotated[str, tyro.conf.arg(name="data.normal")] = ""
+    """Of events: the class of recordings without one, where its name does not say so."""
     modalities: Annotated[tuple[str, ...], tyro.conf.arg(name="data.modalities")] = ()
     """Those to take; the data set's own by default."""
     half: bool = False
@@ -67,7 +69,7 @@ class ConvertStore:
         check_writable(self.out)
         features = None if self.features == FeaturesConfig() else self.features
         dataset = get_dataset(self.dataset)
-        names = ("train_list", "test_list", "frames_per_row", "modalities")
+        names = ("train_list", "test_list", "frames_per_row", "normal", "modalities")
         options = {f"data.{name}": getattr(self, name) for name in names if getattr(self, name)}
         has = {field.name for field in fields(dataset.Config)}
         if wrong := [name for name in options if name.removeprefix("data.") not in has]:

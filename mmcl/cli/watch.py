@@ -26,9 +26,9 @@ class Watch:
     recorded file, as far as the network's context is bounded; one that attends to whole recordings (MACIL-SD's) is
     given the last 32 s. A score is known a context behind its snippet: the delay is printed first, and measured.
 
-    A source that stalls, ends or comes back is opened again, and the gap is marked; where this machine is slower than
-    the source, snippets are dropped and counted. With --out the folder gets live.jsonl and, with --clips, a video of
-    each event. Ctrl-C ends it.
+    A camera or network stream that stalls or ends is opened again, and the gap is marked; where this machine is slower
+    than the source, snippets are dropped and counted. With --out the folder gets live.jsonl and, with --clips, a video
+    of each event. Ctrl-C ends it.
     """
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]

@@ -134,7 +134,8 @@ def export_onnx(run: Path, out: Path) -> float:
             differences.append((a.sigmoid() - b.sigmoid())[tensors[-1]].abs().max())
     worst = float(torch.stack(differences).max())
     if not worst <= TOLERANCE:
-        raise InputError(f"{out}: differs from PyTorch by {worst:.1g}, expected at most {TOLERANCE:g}; do not use it")
+        out.unlink(missing_ok=True)
+        raise InputError(f"{out}: differs from PyTorch by {worst:.1g}, expected at most {TOLERANCE:g}; it is removed")
     return worst
 
 

@@ -234,3 +234,19 @@ def test_another_store_is_no_published_data_set(tmp_path, rng, capsys):
     words = ["train", "xd-violence", "--data", str(store), "--out", str(tmp_path / "a"), "--data.frames-per-row", "12"]
     assert main(words) == 1
     assert "rows a second, not 2" in capsys.readouterr().err
+
+
+def test_the_class_without_events_is_named(tmp_path, rng, capsys):
+    lines = ["name,labels,group,split,wrist,wrist_hz"]
+    for i in range(12):
+        np.save(tmp_path / f"{i}.npy", rng.standard_normal((64, 3)))
+        split = ("train", "validation", "test")[i // 2 % 3]
+        lines.append(f"r{i},{('calm', 'wild')[i % 2]},g{i // 2 % 3},{split},{i}.npy,32")
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    words = ["store", "convert", str(tmp_path / "own.csv"), str(tmp_path / "store")]
+    assert main(words) == 1
+    assert "name it by --data.normal CLASS" in capsys.readouterr().err
+    assert main([*words, "--data.normal", "calm"]) == 0
+    assert ShardStore(tmp_path / "store").column("labels").to_pylist().count("wild") == 6
+    assert main([*words[:3], str(tmp_path / "other"), "--dataset", "recordings", "--data.normal", "calm"]) == 1
+    assert "--data.normal: is no option of recordings" in capsys.readouterr().err
