@@ -102,6 +102,7 @@ class Model:
                 raise InputError(f"{source}: names {len(job.items)} recordings; use score_each")
             return self._scores(job.score(job.items[0]))
         if isinstance(source, Recording):
+            check_recording(source, self.info)
             return self._scores(self._score_recording(source))
         if isinstance(source, Mapping) or hasattr(source, "columns") or isinstance(source, np.ndarray):
             return self._scores(self._score_arrays(self._by_modality(source), rate_hz, name or "recording"))
@@ -151,7 +152,6 @@ class Model:
         return find_job(self.predictor, self.info, [path], lambda: self.video_scorer, rates)
 
     def _score_recording(self, recording: Recording) -> ScoredRecording:
-        check_recording(recording, self.info)
         item = LazyRecording(recording.name, dict.fromkeys(recording.signal, Path(recording.name)), lambda: recording)
         return score_recording(self.predictor, self.info, item)
 

@@ -79,8 +79,7 @@ class Scores:
         Raises:
             InputError: Not 0 <= low <= threshold <= 1.
         """
-        rule = rule_of(threshold, low, min_s)
-        return [] if self.multiclass else find_events(self.snippets, rule)
+        return find_events(self.snippets, rule_of(threshold, low, min_s), self.multiclass)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a snippet: start_s, end_s, the joint score, one a modality (of several classes, each)."""

@@ -43,8 +43,11 @@ def runs(is_in: np.ndarray) -> np.ndarray:
     return edges.reshape(-1, 2)
 
 
-def find_events(scores: SnippetScores, rule: EventRule) -> list[Event]:
-    """Events by the joint score, in order of their start; of several classes, each by itself."""
+def find_events(scores: SnippetScores, rule: EventRule, multiclass: bool = False) -> list[Event]:
+    """Events by the joint score, in order of their start; of several classes, each by itself. There are none where
+    classes exclude each other (``multiclass``): such a recording shows one class."""
+    if multiclass:
+        return []
     events = []
     for k, name in enumerate(scores.classes):
         score = scores.score[:, k]

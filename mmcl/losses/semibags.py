@@ -216,11 +216,11 @@ def semi_bags(
 
 
 def select(x: Tensor, selection: SnippetSelection) -> Tensor:
-    """The selected snippets: ``(bag, snippet, dim)`` -> ``(bag, selected, dim)``."""
-    return x.gather(1, selection.idx[..., None].expand(-1, -1, x.shape[-1]))
+    """The selected snippets: ``(bag, snippet, dim)`` -> ``(bag, selected, dim)``, 0 where the mask is False."""
+    gathered = x.gather(1, selection.idx[..., None].expand(-1, -1, x.shape[-1]))
+    return gathered.masked_fill(~selection.mask[..., None], 0)
 
 
 def mean_of_selected(x: Tensor, selection: SnippetSelection) -> Tensor:
     """``(bag, dim)``: the mean of each bag's picked snippets, 0 where none is picked."""
-    taken = select(x, selection).masked_fill(~selection.mask[..., None], 0)
-    return taken.sum(1) / selection.count.clamp(min=1)[:, None]
+    return select(x, selection).sum(1) / selection.count.clamp(min=1)[:, None]

@@ -89,6 +89,8 @@ def join_clocks(columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         >>> list(join_clocks({"sec": np.array([7, 8]), "nanosec": np.array([500, 0]), "x": np.zeros(2)}))
         ['time_s', 'x']
     """
+    if TIME_COLUMN in columns:
+        return columns
     clocks = [c for c, x in columns.items() if is_clock(c) and x.dtype.kind in "fiu" and len(x)]
     for seconds_column in (c for c in clocks if _unit(c) == 1.0):
         for part in clocks:
@@ -97,7 +99,7 @@ def join_clocks(columns: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
                 continue
             seconds, fraction = (columns[c].astype(np.float64) for c in (seconds_column, part))
             is_split = (seconds % 1 == 0).all() and (fraction >= 0).all() and (fraction * unit < 1).all()
-            if is_split and TIME_COLUMN not in columns:
+            if is_split:
                 others = {c: x for c, x in columns.items() if c not in (seconds_column, part)}
                 return {TIME_COLUMN: seconds + fraction * unit, **others}
     return columns

@@ -14,13 +14,7 @@ from mmcl.readers.clocks import is_clock
 from mmcl.readers.lazy_array import open_npy
 from mmcl.readers.mat_file import read_mat_arrays
 from mmcl.readers.text_table import read_text_table
-from mmcl.readers.timed_table import (
-    TimedSignal,
-    check_channels,
-    check_rate,
-    check_rounding,
-    signal_of_columns,
-)
+from mmcl.readers.timed_table import TimedSignal, check_channels, check_rate, check_rounding, signal_of_columns
 
 SUFFIXES = (".npy", ".csv", ".mat", ".parquet")
 PLAIN = ("int", "uint", "float", "double", "halffloat", "bool", "timestamp", "date", "duration", "decimal")

@@ -41,7 +41,7 @@ def write_overlay(
     media, snippets = read_snippets(path, SHORT_SIDE, timeout_s=timeout_s)
     out = place_below(folder, f"{scores.name}-scored.mp4")
     out.parent.mkdir(parents=True, exist_ok=True)
-    events = [] if multiclass else find_events(scores, rule)
+    events = find_events(scores, rule, multiclass)
     if media.audio is None:
         write_video(out, _frames(snippets, scores, rule, events), FPS)
         return out

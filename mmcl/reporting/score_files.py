@@ -251,7 +251,7 @@ def to_json(scores: SnippetScores, rule: EventRule, multiclass: bool = False) ->
         }
         for i in range(len(scores.score))
     ]
-    of_rule = [] if multiclass else find_events(scores, rule)
+    of_rule = find_events(scores, rule, multiclass)
     events = [{k: round(v, 3) if isinstance(v, float) else v for k, v in asdict(e).items()} for e in of_rule]
     return {
         "name": scores.name,

@@ -34,7 +34,7 @@ def describe_row(scored: ScoredRecording, rule: EventRule, multiclass: bool, fil
     s, there = scored.scores, set(files)
     top, end_s = s.score.max(1), float(s.end_s[-1])
     edges = np.linspace(0, len(top), min(N_POINTS, len(top)) + 1).astype(int)[:-1]
-    events = [] if multiclass else find_events(s, rule)
+    events = find_events(s, rule, multiclass)
     page = next((ending for ending in ("html", "png") if ending in there), "")
     return {
         "name": printable(s.name),

@@ -60,7 +60,7 @@ class RunInfo:
         processes: That trained it.
         n_lacking: Of each modality, how many training recordings lacked it.
         recordings_sha256: ``RecordingIndex.sha256`` of its data.
-        weights_sha256: Of the runs that it began with or was taught by, by option.
+        weights_sha256: Of the starting run and of the teacher, by option.
     """
 
     config: RunConfig
@@ -119,7 +119,7 @@ def describe_run(config: RunConfig, splits: DataSplits, data: Path, start_from: 
 
 
 def _weights_sha256(config: RunConfig, start_from: Path | None) -> dict[str, str]:
-    """Of the runs that a run begins with, or is taught by."""
+    """Of the starting run and of the teacher, by option."""
     teacher = config.loss.distill.teacher_run
     runs = {"--start-from": start_from, "--loss.distill.teacher-run": Path(teacher) if teacher else None}
     return {option: sha256_of(run / BEST) for option, run in runs.items() if run and (run / BEST).is_file()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -26,11 +25,10 @@ from mmcl.errors import FileError, InputError
 from mmcl.features.store import save_array
 from mmcl.io import atomic_write, place_below
 from mmcl.readers.shards import ShardStore, ShardWriter, StoredModality, is_store
-from mmcl.readers.shards.layout import CARD
+from mmcl.readers.shards.layout import CARD, texts_of
 from mmcl.types import Recording
 
 MANIFEST = "manifest.csv"
-WRITTEN = ("split", "labels", "group", "events")  # beside the name
 
 
 def pack(
@@ -78,9 +76,7 @@ def pack(
                     raise other_channels(row.sources[m].files[0], names, specs[m].channels)
                 if not np.isfinite(x.astype(specs[m].dtype)).all():
                     raise InputError(f"{recording.name}: NaN, infinity or numbers beyond {specs[m].dtype} in its {m}")
-            events = [(e.start_s, e.end_s, e.name) for e in recording.intervals if e.is_event]
-            labels = [c for c, y in zip(index.classes, recording.label, strict=True) if y]  # type: ignore[arg-type]
-            writer.add(recording.name, signal, recording.rate_hz, row.split, labels, recording.group, events)
+            writer.add(recording.name, signal, recording.rate_hz, **_known(recording, row, index.classes))
     _compare(index, modalities, ShardStore(out))
     for path in dataset.annotation_files(data):
         atomic_write(out / path.name, partial(shutil.copyfile, path))
@@ -184,12 +180,11 @@ def _held(out: Path) -> frozenset[str]:
     return frozenset(ShardStore(out).column("name").to_pylist())
 
 
-def _texts_of(recording: Recording, row: RecordingRow, classes: Sequence[str]) -> dict[str, str]:
+def _known(recording: Recording, row: RecordingRow, classes: Sequence[str]) -> dict[str, Any]:
     """What the store holds of a recording beside its signals."""
-    events = [[e.start_s, e.end_s, e.name] for e in recording.intervals if e.is_event]
+    events = [(e.start_s, e.end_s, e.name) for e in recording.intervals if e.is_event]
     labels = [c for c, y in zip(classes, recording.label, strict=True) if y]  # type: ignore[arg-type]
-    texts = {"split": row.split, "labels": ";".join(labels), "group": recording.group}
-    return texts | {"events": json.dumps(events) if events else ""}
+    return {"split": row.split, "labels": labels, "group": recording.group, "events": events}
 
 
 def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore) -> None:
@@ -205,7 +200,8 @@ def _compare(index: RecordingIndex, modalities: Sequence[str], store: ShardStore
                 and np.array_equal(np.asarray(x), np.asarray(ours).astype(store.modalities[m].dtype))
                 and store.rate_hz[m][i] == recording.rate_hz[m]
             )
-            if not same or _texts_of(recording, row, index.classes) != {c: store.text(c, i) for c in WRITTEN}:
+            texts = texts_of(**_known(recording, row, index.classes))
+            if not same or any(store.text(column, i) != text for column, text in texts.items()):
                 raise FileError(
                     store.address,
                     f"holds {recording.name} differently than its files do",

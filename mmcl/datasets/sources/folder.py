@@ -20,10 +20,7 @@ SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
-NORMAL = (
-    "normal", "normals", "none", "negative", "negatives", "background", "nothing", "0", "no",
-    "false",
-)  # fmt: skip
+NORMAL = ("normal", "normals", "none", "negative", "negatives", "background", "nothing", "0", "no", "false")
 
 
 def read_folder(folder: Path, group_by: str = "") -> RecordingIndex:

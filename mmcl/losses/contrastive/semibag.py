@@ -134,8 +134,7 @@ def _snippets(
     def repeat(x: Tensor) -> Tensor:
         return shared(x[:, None].expand(-1, selection.mask.shape[1], *x.shape[1:]).contiguous())
 
-    chosen = select(z, selection).masked_fill(~selection.mask[..., None], 0)
-    negatives, mask = shared(chosen), shared(selection.mask)
+    negatives, mask = shared(select(z, selection)), shared(selection.mask)
     domain = torch.full((len(negatives),), DOMAIN[kind], device=z.device)
     metadata = context.metadata(
         modality, lambda x: shared(select(x, selection)), repeat, domain, label=torch.zeros_like

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,25 @@ class StoredModality:
     def width(self) -> int:
         """Numbers in a row."""
         return int(np.prod(self.shape))
+
+
+def texts_of(
+    split: str = "", labels: Sequence[str] = (), group: str = "", events: Sequence[tuple[float, float, str]] = ()
+) -> dict[str, str]:
+    """What is known of a recording, as the index holds it.
+
+    Args:
+        split: "train", "validation", "test" or "".
+        labels: Of its classes.
+        group: Who or where it was recorded.
+        events: (start_s, end_s, label) of the true ones.
+
+    Example:
+        >>> texts_of("train", ["a", "b"], events=[(1.0, 2.0, "a")])
+        {'split': 'train', 'labels': 'a;b', 'group': '', 'events': '[[1.0, 2.0, "a"]]'}
+    """
+    of_events = json.dumps([list(e) for e in events]) if events else ""
+    return {"split": split, "labels": ";".join(labels), "group": group, "events": of_events}
 
 
 def arrow() -> Any:

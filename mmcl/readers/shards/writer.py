@@ -26,6 +26,7 @@ from mmcl.readers.shards.layout import (
     file_size,
     index_schema,
     parse_card,
+    texts_of,
     write_card,
 )
 
@@ -114,8 +115,7 @@ class ShardWriter:
         if self._part is None:
             self._part = self._on_disk(lambda: _Part(self.folder, self.modalities))
         part = self._part
-        row: dict[str, Any] = {"name": name, "split": split, "labels": ";".join(labels), "group": group}
-        row |= {"events": json.dumps([list(e) for e in events]) if events else "", "info": json.dumps(info or {})}
+        row: dict[str, Any] = {"name": name, **texts_of(split, labels, group, events), "info": json.dumps(info or {})}
         self._on_disk(lambda: part.add(row, signal, rate_hz))
         if part.n_bytes > self.part_bytes or time.monotonic() - part.began > self.commit_s:
             self.commit()
